@@ -10,11 +10,11 @@ from typing import Any
 from rolehost_postgres.placeholders import many_rows
 
 #: Most rows, and about how many bytes, that are sent together.
-_ROWS = 1000
-_BYTES = 4_194_304
+_MAX_ROWS = 1000
+_MAX_BYTES = 4_194_304
 
 #: Fewest rows for COPY, which costs one round trip more than INSERT.
-_COPIED = 50
+_MIN_COPY_ROWS = 50
 
 _TARGET = re.compile(
     r"\s*INSERT\s+INTO\s+(?P<table>[\w.\"]+)\s*(?P<columns>\([^()]*\))\s*VALUES\s*", re.IGNORECASE
@@ -36,10 +36,10 @@ def run_many(cursor: Any, sql: str, rows: Sequence[Sequence[Any]]) -> None:
             cursor.execute(b";".join(texts))
         return
     head, row, tail = parts
-    target = _TARGET.fullmatch(head) if len(rows) >= _COPIED and not tail.strip() else None
-    for start in range(0, len(rows), _ROWS):
-        page = rows[start : start + _ROWS]
-        text = _copied(page) if target is not None else None
+    target = _TARGET.fullmatch(head) if len(rows) >= _MIN_COPY_ROWS and not tail.strip() else None
+    for start in range(0, len(rows), _MAX_ROWS):
+        page = rows[start : start + _MAX_ROWS]
+        text = _copy_text(page) if target is not None else None
         if target is not None and text is not None:
             copy = f"COPY {target['table']} {target['columns']} FROM STDIN"
             cursor.copy_expert(copy, io.StringIO(text))
@@ -48,7 +48,7 @@ def run_many(cursor: Any, sql: str, rows: Sequence[Sequence[Any]]) -> None:
             cursor.execute(head.encode() + b",".join(texts) + tail.encode())
 
 
-def _copied(rows: Sequence[Sequence[Any]]) -> str | None:
+def _copy_text(rows: Sequence[Sequence[Any]]) -> str | None:
     """Return rows in COPY's text format, or None if the driver must translate a value."""
     try:
         return "".join(
@@ -58,7 +58,7 @@ def _copied(rows: Sequence[Sequence[Any]]) -> str | None:
         return None
 
 
-def _text(value: str) -> str:
+def _escape(value: str) -> str:
     if "\0" in value:
         raise ValueError("a text cannot hold NUL")
     if not value.isascii():
@@ -71,7 +71,7 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     bool: str,
     int: str,
     float: repr,
-    str: _text,
+    str: _escape,
     bytes: lambda value: rf"\\x{value.hex()}",
 }
 
@@ -82,7 +82,7 @@ def _pages(cursor: Any, template: str, rows: Sequence[Sequence[Any]]) -> Iterato
     size = 0
     for row in rows:
         text: bytes = cursor.mogrify(template, tuple(row))
-        if texts and (len(texts) >= _ROWS or size + len(text) > _BYTES):
+        if texts and (len(texts) >= _MAX_ROWS or size + len(text) > _MAX_BYTES):
             yield texts
             texts, size = [], 0
         texts.append(text)

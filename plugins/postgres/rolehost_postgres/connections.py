@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2 import errors
 from rolehost.api import StorageError
 
-from rolehost_postgres.failures import aborted, raised, storage_error
+from rolehost_postgres.failures import storage_error, transaction_aborted, translate_error
 from rolehost_postgres.pool import Pool
 from rolehost_postgres.wire import Connection
 
@@ -68,7 +68,7 @@ class Connections(peewee.PostgresqlDatabase):
         self.place = place
         self.thread = _ThreadState(pool)
         super().__init__("postgres")
-        pool.on_fork = self._forget
+        pool.on_fork = self._drop_parent_connection
 
     @property
     def autoconnect(self) -> bool:
@@ -122,7 +122,7 @@ class Connections(peewee.PostgresqlDatabase):
         self.thread.held.clear()
         self.pool.give(conn)
 
-    def _forget(self) -> None:
+    def _drop_parent_connection(self) -> None:
         """In a forked child, drop the connection of its thread: it is the parent's."""
         self.thread.held.clear()
         self._state.reset()
@@ -176,10 +176,10 @@ class Connections(peewee.PostgresqlDatabase):
                 cursor.execute("COMMIT")
                 status = cursor.statusmessage
         except psycopg2.Error as error:
-            raise raised(error, self.place) from error
+            raise translate_error(error, self.place) from error
         # After a failed statement, the server answers COMMIT with ROLLBACK, without an error.
         if status != "COMMIT":
-            raise aborted(self.place)
+            raise transaction_aborted(self.place)
 
     def conclude(self, sql: str, params: Sequence[Any]) -> bool:
         """Run an UPDATE, INSERT or DELETE and commit, in one round trip, if it changes a row.
@@ -203,7 +203,7 @@ class Connections(peewee.PostgresqlDatabase):
         except errors.DivisionByZero:
             return False
         except psycopg2.Error as error:
-            raise raised(error, self.place) from error
+            raise translate_error(error, self.place) from error
         return True
 
     def rollback(self) -> None:

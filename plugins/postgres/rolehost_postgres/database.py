@@ -14,7 +14,7 @@ from rolehost.api import Cursor, Database, PeeweeTransaction, StorageBusy, Trans
 from rolehost_postgres import abilities
 from rolehost_postgres.bulk import run_many
 from rolehost_postgres.connections import Connections
-from rolehost_postgres.failures import raised
+from rolehost_postgres.failures import translate_error
 from rolehost_postgres.placeholders import translate
 from rolehost_postgres.pool import Pool
 from rolehost_postgres.server import Server
@@ -24,10 +24,10 @@ from rolehost_postgres.wire import Connection
 #: Seconds that a process waits for the migrations of another one.
 _MIGRATION_WAIT = 600.0
 #: Seconds between two attempts.
-_MIGRATION_LOOK = 0.1
+_MIGRATION_POLL = 0.1
 #: Milliseconds that a statement of a migration waits for a lock. Other statements on the table
 #: queue up behind it, so the time is short, and the migration is tried again.
-_MIGRATION_PATIENCE = 1000
+_MIGRATION_LOCK_MS = 1000
 #: Number of the advisory lock for migrations: "rolehost" in ASCII.
 _MIGRATION_LOCK = int.from_bytes(b"rolehost", "big")
 #: The server's limit without its reserved connections; -1 is no limit.
@@ -79,7 +79,7 @@ class PostgresDatabase(Database):
                 _execute(cursor, sql, params)
                 return cursor.fetchall()
         except psycopg2.Error as error:
-            raise raised(error, connections.place) from error
+            raise translate_error(error, connections.place) from error
 
     @contextmanager
     def migration_lock(self) -> Iterator[None]:
@@ -87,14 +87,14 @@ class PostgresDatabase(Database):
         holder = self._server.connect()
         try:
             try:
-                self._await_migrations(holder)
+                self._wait_for_lock(holder)
             except psycopg2.Error as error:
-                raise raised(error, self._server.place) from error
+                raise translate_error(error, self._server.place) from error
             yield
         finally:
             holder.close()
 
-    def _await_migrations(self, holder: Connection) -> None:
+    def _wait_for_lock(self, holder: Connection) -> None:
         # Polled: a statement that waits is a transaction, and CREATE INDEX CONCURRENTLY, which
         # runs under this lock, would wait for that transaction.
         until = time.monotonic() + _MIGRATION_WAIT
@@ -108,14 +108,14 @@ class PostgresDatabase(Database):
                         f"{self._server.place}: another process has been migrating for"
                         f" {_MIGRATION_WAIT:g} seconds"
                     )
-                time.sleep(_MIGRATION_LOOK)
+                time.sleep(_MIGRATION_POLL)
 
     @contextmanager
     def migration_transaction(self) -> Iterator[Transaction]:
         """See :meth:`rolehost.api.Database.migration_transaction`."""
         with self.transaction() as transaction:
             transaction.execute(
-                f"SET LOCAL lock_timeout = {_MIGRATION_PATIENCE}; SET LOCAL statement_timeout = 0"
+                f"SET LOCAL lock_timeout = {_MIGRATION_LOCK_MS}; SET LOCAL statement_timeout = 0"
             )
             yield transaction
 
@@ -131,7 +131,7 @@ class PostgresDatabase(Database):
                 cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
                 cursor.execute(sql)
         except psycopg2.Error as error:
-            raise raised(error, self._server.place) from error
+            raise translate_error(error, self._server.place) from error
         finally:
             connection.close()
 
@@ -185,7 +185,7 @@ class _Transaction(PeeweeTransaction):
             cursor = self.driver.cursor()
             _execute(cursor, sql, params)
         except psycopg2.Error as error:
-            raise raised(error, self.connections.place) from error
+            raise translate_error(error, self.connections.place) from error
         result: Cursor = cursor
         return result
 
@@ -199,7 +199,7 @@ class _Transaction(PeeweeTransaction):
             with self.driver.cursor() as cursor:
                 run_many(cursor, translate(sql), rows)
         except psycopg2.Error as error:
-            raise raised(error, self.connections.place) from error
+            raise translate_error(error, self.connections.place) from error
 
 
 def _execute(cursor: Any, sql: str, params: Sequence[Any]) -> None:

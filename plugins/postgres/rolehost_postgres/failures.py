@@ -81,11 +81,11 @@ def storage_error(error: BaseException, place: str) -> StorageError | None:
         cause, (psycopg2.OperationalError, psycopg2.InterfaceError)
     )
     if broken or (code or "").startswith("08"):
-        return lost(place, cause)
+        return connection_lost(place, cause)
     return None
 
 
-def refused(error: ValueError, params: Any) -> ValueError | ValueRefused:
+def value_error(error: ValueError, params: Any) -> ValueError | ValueRefused:
     """Return the error if the driver could not put parameters into a statement."""
     try:
         check_values(params if isinstance(params, (list, tuple)) else ())
@@ -94,14 +94,14 @@ def refused(error: ValueError, params: Any) -> ValueError | ValueRefused:
     return error
 
 
-def lost(place: str, error: psycopg2.Error) -> StorageUnavailable:
+def connection_lost(place: str, error: psycopg2.Error) -> StorageUnavailable:
     """Return the host's error for a connection that broke."""
     return StorageUnavailable(
         f"{place}: the connection was lost ({first_line(error)})", backend=_BACKEND
     )
 
 
-class _Sign(NamedTuple):
+class _Known(NamedTuple):
     """A reason for a failed connection. Such errors have no code, so words are compared.
 
     Attributes:
@@ -121,79 +121,79 @@ _URL, _PASSWORD = "[postgres] url", "[postgres] password"
 _MODE, _CA = "[postgres] sslmode", "[postgres] sslrootcert"
 
 #: Waiting may help.
-_PASSING = (
-    _Sign("could not translate host name", "there is no such host, or not yet", _URL,
-          "correct the name if it is wrong"),
-    _Sign("connection refused", "nothing answers there (connection refused)", _URL,
-          "start the server, or correct host and port"),
-    _Sign("no such file or directory", "no server has a socket there", _URL,
-          "start the server, or name another host"),
-    _Sign("no route to host", "there is no way to that host", _URL,
-          "correct the host, or look at network and firewall"),
-    _Sign("network is unreachable", "there is no way to that host", _URL,
-          "correct the host, or look at network and firewall"),
-    _Sign("timeout expired", "no answer in time", _URL,
-          "correct host and port, or raise [postgres] connect_timeout"),
-    _Sign("starting up", "the server is starting", _URL, "it needs a moment"),
-    _Sign("not yet accepting", "the server is starting", _URL, "it needs a moment"),
-    _Sign("recovery mode", "the server is recovering from a crash", _URL, "it needs a moment"),
-    _Sign("shutting down", "the server is stopping", _URL, "start it again"),
-    _Sign("not currently accepting", "the database takes no connections", _URL,
-          "ALTER DATABASE … ALLOW_CONNECTIONS true"),
-    _Sign("too many", "the server has no connection left", "[postgres] pool_size",
-          "lower it, or raise max_connections of the server"),
-    _Sign("remaining connection slots", "the server has no connection left",
-          "[postgres] pool_size", "lower it, or raise max_connections of the server"),
-    _Sign("session is not read-write", "none of these servers takes writes now", _URL,
-          "name the primary, or wait for one of them to become it"),
-    _Sign("session is read-only", "none of these servers takes writes now", _URL,
-          "name the primary, or wait for one of them to become it"),
+_TEMPORARY = (
+    _Known("could not translate host name", "there is no such host, or not yet", _URL,
+           "correct the name if it is wrong"),
+    _Known("connection refused", "nothing answers there (connection refused)", _URL,
+           "start the server, or correct host and port"),
+    _Known("no such file or directory", "no server has a socket there", _URL,
+           "start the server, or name another host"),
+    _Known("no route to host", "there is no way to that host", _URL,
+           "correct the host, or look at network and firewall"),
+    _Known("network is unreachable", "there is no way to that host", _URL,
+           "correct the host, or look at network and firewall"),
+    _Known("timeout expired", "no answer in time", _URL,
+           "correct host and port, or raise [postgres] connect_timeout"),
+    _Known("starting up", "the server is starting", _URL, "it needs a moment"),
+    _Known("not yet accepting", "the server is starting", _URL, "it needs a moment"),
+    _Known("recovery mode", "the server is recovering from a crash", _URL, "it needs a moment"),
+    _Known("shutting down", "the server is stopping", _URL, "start it again"),
+    _Known("not currently accepting", "the database takes no connections", _URL,
+           "ALTER DATABASE … ALLOW_CONNECTIONS true"),
+    _Known("too many", "the server has no connection left", "[postgres] pool_size",
+           "lower it, or raise max_connections of the server"),
+    _Known("remaining connection slots", "the server has no connection left",
+           "[postgres] pool_size", "lower it, or raise max_connections of the server"),
+    _Known("session is not read-write", "none of these servers takes writes now", _URL,
+           "name the primary, or wait for one of them to become it"),
+    _Known("session is read-only", "none of these servers takes writes now", _URL,
+           "name the primary, or wait for one of them to become it"),
 )  # fmt: skip
 
 #: Waiting cannot help. The first match counts, so special ones come first.
-_LASTING = (
-    _Sign("password authentication failed", "wrong user or password", _PASSWORD,
-          "give those of a role of this server, there or in the url"),
-    _Sign("no password supplied", "the server wants a password and was given none", _PASSWORD,
-          "give it"),
-    _Sign("no encryption", "the server refuses this user without TLS, or altogether", _MODE,
-          'set it to "verify-full", or let the user in (pg_hba.conf)'),
-    _Sign("no pg_hba.conf entry", "the server refuses this user from here", _URL,
-          "correct user and database, or let the user in (pg_hba.conf)"),
-    _Sign("authentication failed", "the server refuses this login", _URL,
-          "correct user and password, or let the user in (pg_hba.conf)"),
-    _Sign("valid client certificate", "the server wants a certificate of the client", _URL,
-          "name it there: ?sslcert=/path&sslkey=/path"),
-    _Sign("alert unknown ca", "the server does not trust the client's certificate", _URL,
-          "name one as sslcert that an authority of its own signed"),
-    _Sign("private key file", "the key of the client's certificate cannot be used", _URL,
-          "name it there as sslkey; only its owner may read the file"),
-    _Sign("root certificate file", "the file of trusted certificates is missing", _CA,
-          "name the file"),
-    _Sign("could not read root certificate", "the trusted certificates cannot be read", _CA,
-          "name a file of PEM certificates"),
-    _Sign("certificate verify failed", "the server's certificate is not trusted", _CA,
-          "name a file with the authority that signed it"),
-    _Sign("does not match host name", "the server's certificate is for another host", _URL,
-          "use the host that the certificate names"),
-    _Sign("does not support ssl", "TLS is asked for and the server has none", _MODE,
-          'turn TLS on in the server, or set it to "prefer"'),
-    _Sign("response to ssl negotiation", "the server at this address is not PostgreSQL", _URL,
-          "correct the port"),
-    _Sign("expected authentication request", "the server at this address is not PostgreSQL", _URL,
-          "correct the port"),
-    _Sign("unsupported frontend protocol", "the server is too old", _URL,
-          "PostgreSQL 12 or newer is needed"),
-    _Sign('database "', "there is no such database", _URL,
-          "name one that is there, or make it (createdb)"),
-    _Sign('role "', "there is no such user, or it may not log in", _URL,
-          "name a role that is there, or make it (createuser)"),
-    _Sign("permission denied for database", "the user may not use this database", _URL,
-          "GRANT CONNECT ON DATABASE … TO …"),
-    _Sign("ssl error", "TLS could not be agreed on", _MODE,
-          "look at the server's log; both need a common version of TLS"),
-    _Sign("invalid", "libpq refuses a parameter", _URL,
-          "see https://www.postgresql.org/docs/current/libpq-connect.html"),
+_PERMANENT = (
+    _Known("password authentication failed", "wrong user or password", _PASSWORD,
+           "give those of a role of this server, there or in the url"),
+    _Known("no password supplied", "the server wants a password and was given none", _PASSWORD,
+           "give it"),
+    _Known("no encryption", "the server refuses this user without TLS, or altogether", _MODE,
+           'set it to "verify-full", or let the user in (pg_hba.conf)'),
+    _Known("no pg_hba.conf entry", "the server refuses this user from here", _URL,
+           "correct user and database, or let the user in (pg_hba.conf)"),
+    _Known("authentication failed", "the server refuses this login", _URL,
+           "correct user and password, or let the user in (pg_hba.conf)"),
+    _Known("valid client certificate", "the server wants a certificate of the client", _URL,
+           "name it there: ?sslcert=/path&sslkey=/path"),
+    _Known("alert unknown ca", "the server does not trust the client's certificate", _URL,
+           "name one as sslcert that an authority of its own signed"),
+    _Known("private key file", "the key of the client's certificate cannot be used", _URL,
+           "name it there as sslkey; only its owner may read the file"),
+    _Known("root certificate file", "the file of trusted certificates is missing", _CA,
+           "name the file"),
+    _Known("could not read root certificate", "the trusted certificates cannot be read", _CA,
+           "name a file of PEM certificates"),
+    _Known("certificate verify failed", "the server's certificate is not trusted", _CA,
+           "name a file with the authority that signed it"),
+    _Known("does not match host name", "the server's certificate is for another host", _URL,
+           "use the host that the certificate names"),
+    _Known("does not support ssl", "TLS is asked for and the server has none", _MODE,
+           'turn TLS on in the server, or set it to "prefer"'),
+    _Known("response to ssl negotiation", "the server at this address is not PostgreSQL", _URL,
+           "correct the port"),
+    _Known("expected authentication request", "the server at this address is not PostgreSQL", _URL,
+           "correct the port"),
+    _Known("unsupported frontend protocol", "the server is too old", _URL,
+           "PostgreSQL 12 or newer is needed"),
+    _Known('database "', "there is no such database", _URL,
+           "name one that is there, or make it (createdb)"),
+    _Known('role "', "there is no such user, or it may not log in", _URL,
+           "name a role that is there, or make it (createuser)"),
+    _Known("permission denied for database", "the user may not use this database", _URL,
+           "GRANT CONNECT ON DATABASE … TO …"),
+    _Known("ssl error", "TLS could not be agreed on", _MODE,
+           "look at the server's log; both need a common version of TLS"),
+    _Known("invalid", "libpq refuses a parameter", _URL,
+           "see https://www.postgresql.org/docs/current/libpq-connect.html"),
 )  # fmt: skip
 
 
@@ -207,15 +207,15 @@ def not_connected(error: psycopg2.Error, place: str) -> StorageUnavailable:
         place: backend, host and database, for the message.
     """
     text = str(error).lower()
-    for signs, kind in ((_PASSING, StorageUnavailable), (_LASTING, StorageRefused)):
-        for sign in signs:
-            if sign.words in text:
-                return _told(kind, place, sign.meaning, sign.setting, sign.fix)
+    for known_errors, kind in ((_TEMPORARY, StorageUnavailable), (_PERMANENT, StorageRefused)):
+        for known in known_errors:
+            if known.words in text:
+                return _make_error(kind, place, known.meaning, known.setting, known.fix)
     meaning = f"no connection ({first_line(error)})"
-    return _told(StorageUnavailable, place, meaning, _URL, "look at the server's log")
+    return _make_error(StorageUnavailable, place, meaning, _URL, "look at the server's log")
 
 
-def no_uri() -> StorageRefused:
+def invalid_url() -> StorageRefused:
     """Return the host's error for an invalid ``url``, without showing it."""
     return StorageRefused(
         "postgres: [postgres] url is no connection URI;"
@@ -225,37 +225,37 @@ def no_uri() -> StorageRefused:
     )
 
 
-def replica(place: str) -> StorageUnavailable:
+def read_only_replica(place: str) -> StorageUnavailable:
     """Return the host's error for a read-only server; it may be promoted later."""
     meaning = "expected a server that takes writes, got a read-only replica"
     fix = "name the primary, or several hosts and target_session_attrs=read-write"
-    return _told(StorageUnavailable, place, meaning, _URL, fix)
+    return _make_error(StorageUnavailable, place, meaning, _URL, fix)
 
 
 def too_old(place: str, version: int) -> StorageRefused:
     """Return the host's error for a server that is older than supported."""
     meaning = f"expected PostgreSQL 12 or newer, got {version // 10000}"
-    return _told(StorageRefused, place, meaning, _URL, "name a newer server")
+    return _make_error(StorageRefused, place, meaning, _URL, "name a newer server")
 
 
 _T = TypeVar("_T", bound=StorageUnavailable)
 
 
-def _told(kind: type[_T], place: str, meaning: str, setting: str, fix: str) -> _T:
+def _make_error(kind: type[_T], place: str, meaning: str, setting: str, fix: str) -> _T:
     return kind(f"{place}: {meaning}; see {setting}: {fix}", backend=_BACKEND, setting=setting)
 
 
-def aborted(place: str) -> TransactionAborted:
+def transaction_aborted(place: str) -> TransactionAborted:
     """Return the host's error for a statement in a transaction that has failed."""
     return TransactionAborted(
         f"{place}: a statement of this transaction had failed, so nothing of it was committed"
     )
 
 
-def raised(error: psycopg2.Error, place: str) -> Exception:
+def translate_error(error: psycopg2.Error, place: str) -> Exception:
     """Return the error to raise for a driver's error: the host's, or peewee's of the same name."""
     if isinstance(error, errors.InFailedSqlTransaction):
-        return aborted(place)
+        return transaction_aborted(place)
     known = storage_error(error, place)
     if known is not None:
         return known
@@ -266,7 +266,7 @@ def raised(error: psycopg2.Error, place: str) -> Exception:
     return peewee.DatabaseError(error, *error.args)
 
 
-def conceal(error: BaseException | None) -> None:
+def remove_values(error: BaseException | None) -> None:
     """Remove values from the text of a driver's error, and of the errors that it came from.
 
     The server repeats values of rows and parameters in its details (``Key (name)=(…) already

@@ -15,7 +15,7 @@ from rolehost_postgres.server import Server
 from rolehost_postgres.wire import Connection
 
 #: Seconds between attempts to connect again: the first, and the longest.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.1, 2.0
 
 
 class WakeListener(Listener):
@@ -48,12 +48,12 @@ class WakeListener(Listener):
         self._listeners.forget(self)
         self.interrupt()
 
-    def received(self, tokens: frozenset[str] | None) -> None:
+    def wake(self, tokens: frozenset[str] | None) -> None:
         """Note names that were woken; None is all, because some may have been missed."""
-        here = self._names.keys() if tokens is None else self._names.keys() & tokens
-        if here:
+        tokens_woken = self._names.keys() if tokens is None else self._names.keys() & tokens
+        if tokens_woken:
             with self._changed:
-                self._woken.update(self._names[each] for each in here)
+                self._woken.update(self._names[each] for each in tokens_woken)
                 self._changed.notify_all()
 
 
@@ -122,11 +122,11 @@ class Listeners:
 
     def _run(self, connection: Connection | None) -> None:
         pause = _FIRST_PAUSE
-        while connection is not None or not self._stops_within(pause):
+        while connection is not None or not self._wait_for_close(pause):
             try:
                 if connection is None:
                     connection = self._connect()
-                    self._tell(None)
+                    self._wake(None)
                     pause = _FIRST_PAUSE
                 self._receive(connection)
                 connection.close()
@@ -135,7 +135,7 @@ class Listeners:
                 if connection is not None:
                     connection.close()
                     connection = None
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, _MAX_PAUSE)
 
     def _receive(self, connection: Connection) -> None:
         """Pass notifications on until this is closed.
@@ -154,13 +154,13 @@ class Listeners:
             received = connection.notifies[:]
             del connection.notifies[: len(received)]
             if received:
-                self._tell(frozenset().union(*(tokens_of(each.payload) for each in received)))
+                self._wake(frozenset().union(*(tokens_of(each.payload) for each in received)))
 
-    def _tell(self, tokens: frozenset[str] | None) -> None:
+    def _wake(self, tokens: frozenset[str] | None) -> None:
         for listener in self._all:
-            listener.received(tokens)
+            listener.wake(tokens)
 
-    def _stops_within(self, seconds: float) -> bool:
+    def _wait_for_close(self, seconds: float) -> bool:
         """Wait; return whether this was closed."""
         poll = select.poll()
         poll.register(self._stopped.fileno(), select.POLLIN)

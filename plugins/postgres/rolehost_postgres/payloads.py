@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator
 CHANNEL = "rolehost"
 #: Most bytes of a payload; the server takes less than 8000
 #: (https://www.postgresql.org/docs/current/sql-notify.html).
-_LONGEST = 7000
+_MAX_PAYLOAD = 7000
 #: A longer name is sent as its digest.
-_LONGEST_NAME = 200
+_MAX_NAME = 200
 _SEPARATOR = "\n"
 
 
 def token(name: str) -> str:
     """Return the token of a name in a payload; the same in every process."""
-    if _SEPARATOR in name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
+    if _SEPARATOR in name or "\0" in name or len(name.encode()) > _MAX_NAME:
         return "#" + hashlib.blake2b(name.encode(), digest_size=20).hexdigest()
     return name
 
@@ -28,7 +28,7 @@ def payloads(names: Iterable[str]) -> Iterator[str]:
     size = 0
     for each in sorted(token(name) for name in names):
         length = len(each.encode()) + 1
-        if tokens and size + length > _LONGEST:
+        if tokens and size + length > _MAX_PAYLOAD:
             yield _SEPARATOR.join(tokens)
             tokens, size = [], 0
         tokens.append(each)

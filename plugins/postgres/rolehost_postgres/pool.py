@@ -60,7 +60,7 @@ class Pool:
         try:
             while (found := self._pop()) is not None:
                 connection, since = found
-                if self._works(connection, since):
+                if self._is_usable(connection, since):
                     return connection
                 connection.close()
             return self._server.connect()
@@ -72,9 +72,9 @@ class Pool:
         """Give a connection back; close it if it is broken or in a transaction."""
         try:
             connection.begins = False
-            fit = not connection.closed and connection.idle
+            usable = not connection.closed and connection.idle
             with self._guard:
-                keep = fit and not self._closed
+                keep = usable and not self._closed
                 if keep:
                     self._idle.append((connection, time.monotonic()))
             if not keep:
@@ -94,7 +94,7 @@ class Pool:
         with self._guard:
             return self._idle.pop() if self._idle else None
 
-    def _works(self, connection: Connection, since: float) -> bool:
+    def _is_usable(self, connection: Connection, since: float) -> bool:
         # PERF: if the server closed the connection, the socket is readable, which takes
         # microseconds to find out. Only a silent loss needs a round trip.
         if connection.closed or _readable(connection.fileno()):

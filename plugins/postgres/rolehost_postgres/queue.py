@@ -9,7 +9,7 @@ import psycopg2
 from rolehost.api import CapabilityMissing, Listener, Queue
 
 from rolehost_postgres import abilities
-from rolehost_postgres.failures import raised
+from rolehost_postgres.failures import translate_error
 from rolehost_postgres.listeners import Listeners
 from rolehost_postgres.pool import Pool
 from rolehost_postgres.sender import Sender
@@ -65,7 +65,7 @@ class PostgresQueue(Queue):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
         except psycopg2.Error as error:
-            raise raised(error, self._server.place) from error
+            raise translate_error(error, self._server.place) from error
         finally:
             self._pool.give(connection)
 

@@ -9,12 +9,18 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import make_dsn, new_type, parse_dsn, register_type
 
-from rolehost_postgres.failures import lost, no_uri, not_connected, replica, too_old
+from rolehost_postgres.failures import (
+    connection_lost,
+    invalid_url,
+    not_connected,
+    read_only_replica,
+    too_old,
+)
 from rolehost_postgres.settings import PostgresSettings
 from rolehost_postgres.wire import Connection, Cursor
 
 #: The oldest supported server, as the driver numbers versions.
-OLDEST = 120_000
+MIN_VERSION = 120_000
 
 #: Type oid of bytea.
 _BYTEA = 17
@@ -26,9 +32,9 @@ def _as_bytes(value: Any, cursor: Any) -> bytes | None:
 
 _BYTES = new_type((_BYTEA,), "BYTES", _as_bytes)
 
-#: A host that no longer answers is given up after about half a minute. The defaults of the system
+#: A connection to a host that no longer answers ends after about half a minute. The defaults of the system
 #: are hours (https://www.postgresql.org/docs/current/libpq-connect.html).
-_SILENCE = {
+_KEEPALIVE = {
     "keepalives_idle": "15",
     "keepalives_interval": "5",
     "keepalives_count": "3",
@@ -52,16 +58,16 @@ class Server:
             parts = {} if settings.url is None else parse_dsn(settings.url.reveal())
         except psycopg2.Error:
             # Without the driver's text, which shows the URI with the password.
-            raise no_uri() from None
-        given = {
+            raise invalid_url() from None
+        options = {
             "password": None if settings.password is None else settings.password.reveal(),
             "sslmode": settings.sslmode,
             "sslrootcert": None if settings.sslrootcert is None else str(settings.sslrootcert),
         }
-        parts.update({name: value for name, value in given.items() if value is not None})
+        parts.update({name: value for name, value in options.items() if value is not None})
         parts.setdefault("application_name", f"rolehost {purpose}")
         parts.setdefault("connect_timeout", str(settings.connect_timeout))
-        for name, value in _SILENCE.items():
+        for name, value in _KEEPALIVE.items():
             parts.setdefault(name, value)
         #: Its name in errors: backend, host, port, database, user.
         self.place = _place(parts)
@@ -84,16 +90,16 @@ class Server:
         try:
             opened.autocommit = True
             register_type(_BYTES, opened)
-            follows = self._prepare(opened)
+            read_only = self._prepare(opened)
         except psycopg2.Error as error:
             opened.close()
-            raise lost(self.place, error) from error
-        if opened.server_version < OLDEST:
+            raise connection_lost(self.place, error) from error
+        if opened.server_version < MIN_VERSION:
             opened.close()
             raise too_old(self.place, opened.server_version)
-        if follows:
+        if read_only:
             opened.close()
-            raise replica(self.place)
+            raise read_only_replica(self.place)
         return opened
 
     def _prepare(self, opened: Connection) -> bool:

@@ -15,7 +15,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as DriverConnection
 from psycopg2.extensions import cursor as DriverCursor
 
-from rolehost_postgres.failures import conceal, refused
+from rolehost_postgres.failures import remove_values, value_error
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +28,7 @@ def _without_values(method: F) -> F:
         try:
             return method(*args, **kwargs)
         except psycopg2.Error as error:
-            conceal(error)
+            remove_values(error)
             raise
 
     return run  # type: ignore[return-value]
@@ -64,7 +64,7 @@ class Cursor(DriverCursor):
         try:
             self._execute(query, vars)
         except ValueError as error:
-            raise refused(error, vars) from error
+            raise value_error(error, vars) from error
 
     def mogrify(self, query: Any, vars: Any = None) -> Any:  # noqa: A002 - the driver's name
         """Return a statement with its parameters.
@@ -75,7 +75,7 @@ class Cursor(DriverCursor):
         try:
             return super().mogrify(query, vars)
         except ValueError as error:
-            raise refused(error, vars) from error
+            raise value_error(error, vars) from error
 
     def _execute(self, query: Any, vars: Any) -> None:  # noqa: A002 - as above
         if not self.connection.begins:

@@ -71,7 +71,7 @@ def test_an_idle_consumer_asks_nothing(
     def asked(*_: object) -> None:
         raise AssertionError("it polls")
 
-    monkeypatch.setattr(queue.broker().holding(QUEUE), "exchange", asked)
+    monkeypatch.setattr(queue.broker().held(QUEUE), "exchange", asked)
     for _ in range(20):
         assert next(consumer) is None
     consumer.close()

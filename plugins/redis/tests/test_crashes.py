@@ -112,11 +112,11 @@ def test_what_was_given_up_or_dropped_leaves_no_count(
                 done = [suspect.number]
                 store.exchange(QUEUE, OTHER, time.monotonic_ns(), 0, done=done)
             elif end == "buried":
-                store.bury(QUEUE, suspect.number, "no")
+                store.move_to_dead(QUEUE, suspect.number, "no")
                 (letter,) = store.dead(10)
                 assert store.replay_message(letter, letter.data)
                 assert _take(store, OTHER).crashes is None
-                store.bury(QUEUE, suspect.number, "no")
+                store.move_to_dead(QUEUE, suspect.number, "no")
             else:
                 store.empty(QUEUE)
             assert not raw.exists(crashes), end

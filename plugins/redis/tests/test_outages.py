@@ -132,7 +132,7 @@ def test_messages_survive_a_killed_redis_and_are_not_taken_from_those_who_run_th
     held = _next(mine)
     actor.send_with_options(args=("delayed",), delay=1)
     server.stop(immediate=True)
-    queue.broker().holding(QUEUE).finish(held.number)  # done while Redis is away
+    queue.broker().held(QUEUE).finish(held.number)  # done while Redis is away
     server.run()
     _actor(other)
     theirs = other.broker().consume(QUEUE, timeout=int(PATIENCE * 1000))
