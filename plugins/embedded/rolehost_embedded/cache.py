@@ -42,8 +42,8 @@ class EmbeddedCache(Cache):
     def __init__(
         self, settings: EmbeddedSettings, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._most = settings.cache_entries
-        self._most_bytes = settings.cache_bytes
+        self._max_entries = settings.cache_entries
+        self._max_bytes = settings.cache_bytes
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._tagged: dict[str, set[str]] = {}
@@ -54,22 +54,22 @@ class EmbeddedCache(Cache):
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`rolehost.api.Cache.get`."""
-        _check(key)
+        _check_key(key)
         with self._guard:
             entry = self._live(key)
             return None if entry is None else entry.value
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """See :meth:`rolehost.api.Cache.set`."""
-        ends = self._ends(ttl)
-        _check(key)
+        ends = self._expiry(ttl)
+        _check_key(key)
         with self._guard:
             self._put(key, bytes(value), ends)
 
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """See :meth:`rolehost.api.Cache.add`."""
-        ends = self._ends(ttl)
-        _check(key)
+        ends = self._expiry(ttl)
+        _check_key(key)
         with self._guard:
             if self._live(key) is not None:
                 return False
@@ -78,7 +78,7 @@ class EmbeddedCache(Cache):
 
     def delete(self, key: str) -> bool:
         """See :meth:`rolehost.api.Cache.delete`."""
-        _check(key)
+        _check_key(key)
         with self._guard:
             there = self._live(key) is not None
             self._drop(key)
@@ -96,8 +96,8 @@ class EmbeddedCache(Cache):
 
     def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
         """See :meth:`rolehost.api.Cache.incr`."""
-        ends = self._ends(ttl)
-        _check(key)
+        ends = self._expiry(ttl)
+        _check_key(key)
         with self._guard:
             entry = self._live(key)
             if entry is None:
@@ -111,8 +111,8 @@ class EmbeddedCache(Cache):
 
     def touch(self, key: str, ttl: float | None) -> bool:
         """See :meth:`rolehost.api.Cache.touch`."""
-        ends = self._ends(ttl)
-        _check(key)
+        ends = self._expiry(ttl)
+        _check_key(key)
         with self._guard:
             entry = self._live(key)
             if entry is None:
@@ -131,16 +131,16 @@ class EmbeddedCache(Cache):
         self, key: str, value: bytes, tags: Collection[str], ttl: float | None = None
     ) -> None:
         """See :meth:`rolehost.api.Cache.set_tagged`."""
-        ends = self._ends(ttl)
+        ends = self._expiry(ttl)
         for text in (key, *tags):
-            _check(text)
+            _check_key(text)
         with self._guard:
             self._put(key, bytes(value), ends, frozenset(tags))
 
     def drop_tagged(self, tags: Collection[str]) -> int:
         """See :meth:`rolehost.api.Cache.drop_tagged`."""
         for tag in tags:
-            _check(tag)
+            _check_key(tag)
         with self._guard:
             keys = set().union(*(self._tagged.get(tag, ()) for tag in tags))
             there = sum(self._live(key) is not None for key in keys)
@@ -150,18 +150,18 @@ class EmbeddedCache(Cache):
 
     def hit(self, name: str, limit: int, period: float, cost: int = 1) -> Quota:
         """See :meth:`rolehost.api.Cache.hit`; each process counts for itself."""
-        _check(name)
+        _check_key(name)
         return self._limits.hit(name, limit, period, cost)
 
     def lock(self, name: str, ttl: float) -> Lease | None:
         """See :meth:`rolehost.api.Cache.lock`; holds among the threads of this process."""
-        _check(name)
-        self._ends(ttl)
+        _check_key(name)
+        self._expiry(ttl)
         return self._locks.lock(name, ttl)
 
     def renew(self, lease: Lease, ttl: float) -> bool:
         """See :meth:`rolehost.api.Cache.renew`."""
-        self._ends(ttl)
+        self._expiry(ttl)
         return self._locks.renew(lease, ttl)
 
     def release(self, lease: Lease) -> bool:
@@ -175,7 +175,7 @@ class EmbeddedCache(Cache):
         """See :meth:`rolehost.api.Cache.close`."""
         self.clear()
 
-    def _ends(self, ttl: float | None) -> float | None:
+    def _expiry(self, ttl: float | None) -> float | None:
         if ttl is None:
             return None
         if not ttl > 0:  # also refuses NaN
@@ -198,13 +198,13 @@ class EmbeddedCache(Cache):
     ) -> None:
         self._drop(key)
         size = len(key) + len(value) + _OVERHEAD * (1 + len(tags))
-        if size > self._most_bytes:
+        if size > self._max_bytes:
             return  # larger than the whole cache: as if it were removed at once
         self._entries[key] = _Entry(value, ends, size, tags)
         for tag in tags:
             self._tagged.setdefault(tag, set()).add(key)
         self._bytes += size
-        while len(self._entries) > self._most or self._bytes > self._most_bytes:
+        while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))
 
     def _drop(self, key: str) -> None:
@@ -219,7 +219,7 @@ class EmbeddedCache(Cache):
                 del self._tagged[tag]
 
 
-def _check(key: str) -> None:
+def _check_key(key: str) -> None:
     if not key or len(key) > 200 or _CONTROL.search(key):
         raise ValueError(
             f"a cache key has 1 to 200 characters and no control characters, not {key!r}"

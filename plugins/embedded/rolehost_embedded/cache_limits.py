@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rolehost.api import Quota
 
 #: With more names than this, those with all their hits available are forgotten.
-_TIDY = 10_000
+_MAX_NAMES = 10_000
 
 
 class Limits:
@@ -23,7 +23,7 @@ class Limits:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._full_again: dict[str, float] = {}
-        self._tidy_at = _TIDY
+        self._remove_above = _MAX_NAMES
         self._guard = threading.Lock()
 
     def hit(self, name: str, limit: int, period: float, cost: int) -> Quota:
@@ -38,16 +38,16 @@ class Limits:
             # A billionth of a period: a hit after ``retry_after`` must not fail by rounding.
             over = wanted - now - period * (1 + 1e-9)
             if over > 0:
-                return Quota(False, _whole((now + period - full_again) / each), over)
+                return Quota(False, _whole_hits((now + period - full_again) / each), over)
             self._full_again[name] = wanted
-            if len(self._full_again) > self._tidy_at:
-                self._tidy(now)
-        return Quota(True, _whole((now + period - wanted) / each), 0.0)
+            if len(self._full_again) > self._remove_above:
+                self._remove_full(now)
+        return Quota(True, _whole_hits((now + period - wanted) / each), 0.0)
 
-    def _tidy(self, now: float) -> None:
+    def _remove_full(self, now: float) -> None:
         self._full_again = {name: at for name, at in self._full_again.items() if at > now}
-        self._tidy_at = max(_TIDY, 2 * len(self._full_again))
+        self._remove_above = max(_MAX_NAMES, 2 * len(self._full_again))
 
 
-def _whole(hits: float) -> int:
+def _whole_hits(hits: float) -> int:
     return max(0, int(hits + 1e-6))

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import peewee
 from rolehost.api import StorageError, check_values
 
-from rolehost_embedded.failures import raised, storage_error
-from rolehost_embedded.location import close_to_others, create, prepare
+from rolehost_embedded.failures import storage_error, translate_error
+from rolehost_embedded.location import create, make_private, prepare
 from rolehost_embedded.locks import FileLock, lock_of
 
 #: After so many cursors, references to those that are gone are removed.
@@ -172,17 +172,17 @@ class Connections(peewee.SqliteDatabase):
         try:
             connection: Connection = super()._connect()
         except sqlite3.Error as error:
-            raise raised(error, self.path) from error
+            raise translate_error(error, self.path) from error
         try:
             self._use_write_ahead_log(connection)
         except sqlite3.Error as error:
             connection.close()
-            raise raised(error, self.path) from error
+            raise translate_error(error, self.path) from error
         except BaseException:
             connection.close()
             raise
         if not self._checked:
-            close_to_others(self.path)
+            make_private(self.path)
             self._checked = True
         self.state.keep(connection, self.lock)
         return connection
@@ -226,9 +226,9 @@ class Connections(peewee.SqliteDatabase):
             self.lock.acquire(self._wait, state)
             connection.execute("BEGIN IMMEDIATE")
         except BaseException as error:
-            self._stop_writing(state)
+            self._release_lock(state)
             if isinstance(error, sqlite3.Error):
-                raise raised(error, self.path) from error
+                raise translate_error(error, self.path) from error
             raise
 
     def commit(self) -> None:
@@ -236,8 +236,8 @@ class Connections(peewee.SqliteDatabase):
         try:
             self.driver().execute("COMMIT")
         except sqlite3.Error as error:
-            raise raised(error, self.path) from error
-        self._stop_writing(self.state)
+            raise translate_error(error, self.path) from error
+        self._release_lock(self.state)
 
     def rollback(self) -> None:
         """Roll back, unless it is rolled back or committed already; release the write lock."""
@@ -246,15 +246,15 @@ class Connections(peewee.SqliteDatabase):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise raised(error, self.path) from error
+            raise translate_error(error, self.path) from error
         finally:
-            self._stop_writing(self.state)
+            self._release_lock(self.state)
 
-    def _stop_writing(self, state: ThreadState) -> None:
+    def _release_lock(self, state: ThreadState) -> None:
         if self.lock.held_by(state):
             self.lock.release()
 
-    def abandon(self, state: ThreadState) -> None:
+    def end_session(self, state: ThreadState) -> None:
         """At the end of a session, end its reads and a transaction that was left open."""
         if state.connection is not None:
             state.connection.end_reads()

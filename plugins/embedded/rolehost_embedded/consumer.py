@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from rolehost_embedded.wakes import WakeListener
 
 #: Seconds after which messages that were taken ahead and not handed out are given back.
-_STALE = 0.2
+_MAX_READY_AGE = 0.2
 #: Seconds that an acknowledgement may wait for others, to be written together.
-_GATHER = 0.02
+_ACK_DELAY = 0.02
 
 
 class Finished:
@@ -86,11 +86,11 @@ class EmbeddedConsumer(Consumer):
                 message = self._ready.popleft()
                 self._running.add(message.row)
                 return message
-            if not self._ready and len(self._running) < self._prefetch and self._fill():
+            if not self._ready and len(self._running) < self._prefetch and self._take():
                 continue
             left = deadline - time.monotonic()
             if left <= 0:
-                self._flush()
+                self._send_acks()
                 return None
             self._wait(left)
 
@@ -99,14 +99,14 @@ class EmbeddedConsumer(Consumer):
             ready, self._ready = list(self._ready), deque()
             self._broker.store.give_back([each.row for each in ready], self._broker.owner)
 
-    def _fill(self) -> bool:
+    def _take(self) -> bool:
         """Take a batch if messages are due; return whether there is something to hand out."""
         store = self._broker.store
         due = store.next_due(self._queue)
         self._due = due
         if due is None or due > store.clock():
             if not self._running:
-                self._flush()
+                self._send_acks()
             return False
         finished = self._broker.finished.take()
         try:
@@ -116,7 +116,7 @@ class EmbeddedConsumer(Consumer):
         except BaseException:
             self._broker.finished.add(finished)
             raise
-        self._stale_at = time.monotonic() + _STALE
+        self._stale_at = time.monotonic() + _MAX_READY_AGE
         undecodable = []
         for row in taken:
             try:
@@ -125,7 +125,7 @@ class EmbeddedConsumer(Consumer):
             except dramatiq.DecodeError:
                 undecodable.append(row.id)
         if undecodable:
-            store.bury(undecodable, self._broker.owner, "undecodable")
+            store.move_to_dead(undecodable, self._broker.owner, "undecodable")
         return bool(taken)
 
     def _wait(self, left: float) -> None:
@@ -137,16 +137,16 @@ class EmbeddedConsumer(Consumer):
             if not full and self._due is not None and not self._ready:
                 left = min(left, (self._due - self._broker.store.clock()) / 1000)
             if self._broker.finished:
-                left = min(left, _GATHER)
+                left = min(left, _ACK_DELAY)
             if len(self._running) < self._prefetch and (full or self._ready):
                 return
             woken = self._listener.wait(max(left, 0.001))
         finally:
             self._waiting = False
         if not woken and self._broker.finished:
-            self._flush()
+            self._send_acks()
 
-    def _flush(self) -> None:
+    def _send_acks(self) -> None:
         finished = self._broker.finished.take()
         if finished:
             try:
@@ -164,7 +164,7 @@ class EmbeddedConsumer(Consumer):
         first = self._broker.finished.add((message.row,))
         if message.crashes is not None:
             with contextlib.suppress(StorageError):
-                self._flush()
+                self._send_acks()
         self._running.discard(message.row)
         self._pace.finished()
         if self._waiting and (first or self._ready or self._due is not None):
@@ -173,7 +173,7 @@ class EmbeddedConsumer(Consumer):
     def nack(self, message: MessageProxy) -> None:
         """Make a rejected message a dead message."""
         try:
-            self._broker.store.bury((message.row,), self._broker.owner, rejection(message))
+            self._broker.store.move_to_dead((message.row,), self._broker.owner, rejection(message))
         except StorageUnavailable as error:
             raise ConnectionClosed(error) from error
         self._running.discard(message.row)
@@ -198,7 +198,7 @@ class EmbeddedConsumer(Consumer):
         ready, self._ready = list(self._ready), deque()
         self.requeue(ready)
         with contextlib.suppress(StorageError):
-            self._flush()
+            self._send_acks()
 
 
 class _Proxy(MessageProxy):

@@ -12,7 +12,7 @@ from rolehost.api import Cursor, Database, PeeweeTransaction, Transaction, check
 
 from rolehost_embedded import abilities
 from rolehost_embedded.connections import Connections, ThreadState
-from rolehost_embedded.failures import raised
+from rolehost_embedded.failures import translate_error
 from rolehost_embedded.location import absolute
 from rolehost_embedded.locks import lock_of
 from rolehost_embedded.settings import EmbeddedSettings
@@ -54,7 +54,7 @@ class EmbeddedDatabase(Database):
         try:
             return self.peewee.driver().execute(sql, params).fetchall()
         except sqlite3.Error as error:
-            raise raised(error, self.path) from error
+            raise translate_error(error, self.path) from error
 
     @contextmanager
     def migration_lock(self) -> Iterator[None]:
@@ -109,7 +109,7 @@ class _Session:
     def _end(self, state: ThreadState) -> None:
         try:
             if state.connection is not None:
-                self._connections.abandon(state)
+                self._connections.end_session(state)
                 if self._connections.closed:
                     state.close()
         finally:
@@ -129,7 +129,7 @@ class _Transaction(PeeweeTransaction):
         try:
             return self.driver.execute(sql, params)
         except sqlite3.Error as error:
-            raise raised(error, self.connections.path) from error
+            raise translate_error(error, self.connections.path) from error
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
@@ -138,4 +138,4 @@ class _Transaction(PeeweeTransaction):
         try:
             self.driver.executemany(sql, rows)
         except sqlite3.Error as error:
-            raise raised(error, self.connections.path) from error
+            raise translate_error(error, self.connections.path) from error

@@ -20,7 +20,7 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_READONLY: "the database or its folder is read-only",
     sqlite3.SQLITE_PERM: "access to the database is denied",
 }
-_LASTING = {
+_PERMANENT = {
     sqlite3.SQLITE_NOTADB: "this file is no SQLite database",
     sqlite3.SQLITE_CORRUPT: "the database is damaged",
 }
@@ -43,16 +43,16 @@ def storage_error(error: BaseException, path: Path) -> StorageError | None:
     for meanings, kind in ((_BUSY, StorageBusy), (_UNAVAILABLE, StorageUnavailable)):
         if primary in meanings:
             return kind(f"{path}: {meanings[primary]} ({detail})")
-    if primary in _LASTING:
+    if primary in _PERMANENT:
         return StorageRefused(
-            f"embedded: [embedded] path: {path}: {_LASTING[primary]} ({detail})",
+            f"embedded: [embedded] path: {path}: {_PERMANENT[primary]} ({detail})",
             backend="embedded",
             setting="[embedded] path",
         )
     return None
 
 
-def raised(error: sqlite3.Error, path: Path) -> Exception:
+def translate_error(error: sqlite3.Error, path: Path) -> Exception:
     """Return the error to raise for a driver's error: the host's, or peewee's of the same name."""
     known = storage_error(error, path)
     if known is not None:

@@ -15,7 +15,7 @@ from rolehost.api import Transaction
 from rolehost_embedded.topics import Topic, Topics
 
 #: A partition by topic id and number.
-Place = tuple[int, int]
+PartitionId = tuple[int, int]
 
 
 class Rebalance(NamedTuple):
@@ -25,13 +25,13 @@ class Rebalance(NamedTuple):
         lost: the lease had ended, and all claims with it.
         changed: other members must rebalance too, because members left or partitions are free.
         surplus: own partitions above the fair share, to be given up.
-        missing: whether it may take free partitions.
+        may_claim: whether it may take free partitions.
     """
 
     lost: bool
     changed: bool
-    surplus: tuple[Place, ...]
-    missing: bool
+    surplus: tuple[PartitionId, ...]
+    may_claim: bool
 
 
 class TopicsGone(Exception):
@@ -74,7 +74,7 @@ class Member:
             first: the member joins, so a missing lease is not a loss.
 
         Raises:
-            TopicsGone: call :meth:`read` with the present topics, then report again.
+            TopicsGone: call :meth:`set_topics` with the present topics, then report again.
         """
         now = self._clock()
         with self._database.transaction() as transaction:
@@ -85,27 +85,27 @@ class Member:
             ).rowcount
             if not renewed:
                 for topic in self._topics:
-                    if not self._exists(transaction, topic):
+                    if not self._topic_exists(transaction, topic):
                         raise TopicsGone
                 self._join(transaction, now)
-            surplus: list[Place] = []
-            missing = False
+            surplus: list[PartitionId] = []
+            may_claim = False
             for topic in self._topics:
-                share, mine, free = self._weigh(transaction, topic)
+                share, mine, free = self._share_of(transaction, topic)
                 surplus.extend((topic.id, number) for number in mine[share:])
-                missing = missing or (len(mine) < share and free > 0)
+                may_claim = may_claim or (len(mine) < share and free > 0)
         return Rebalance(
             lost=not renewed and not first,
             changed=bool(expired) or not renewed,
             surplus=tuple(surplus),
-            missing=missing,
+            may_claim=may_claim,
         )
 
-    def read(self, topics: Sequence[Topic]) -> None:
+    def set_topics(self, topics: Sequence[Topic]) -> None:
         """Read these topics from now on; they have other ids."""
         self._topics = topics
 
-    def _exists(self, transaction: Transaction, topic: Topic) -> bool:
+    def _topic_exists(self, transaction: Transaction, topic: Topic) -> bool:
         found = transaction.execute(
             "SELECT 1 FROM embedded_topics WHERE id = ? AND name = ?", (topic.id, topic.name)
         ).fetchone()
@@ -118,7 +118,7 @@ class Member:
             (self._group, now),
         ).fetchall()
         for (member,) in expired:
-            self._forget(transaction, member)
+            self._delete_member(transaction, member)
         return expired
 
     def _join(self, transaction: Transaction, now: int) -> None:
@@ -131,13 +131,13 @@ class Member:
             [(self._group, topic.id, self._name) for topic in self._topics],
         )
 
-    def _forget(self, transaction: Transaction, member: str) -> None:
+    def _delete_member(self, transaction: Transaction, member: str) -> None:
         for table in ("embedded_subscriptions", "embedded_claims", "embedded_members"):
             transaction.execute(
                 f"DELETE FROM {table} WHERE group_name = ? AND member = ?", (self._group, member)
             )
 
-    def _weigh(self, transaction: Transaction, topic: Topic) -> tuple[int, list[int], int]:
+    def _share_of(self, transaction: Transaction, topic: Topic) -> tuple[int, list[int], int]:
         """Return the fair share of a topic, this member's partitions, and how many are free."""
         members = [
             member
@@ -159,7 +159,7 @@ class Member:
         mine = [number for number, member in claims if member == self._name]
         return share, mine, topic.partitions - len(claims)
 
-    def give_up(self, places: Collection[Place]) -> None:
+    def release(self, places: Collection[PartitionId]) -> None:
         """Release these partitions."""
         with self._database.transaction() as transaction:
             transaction.executemany(
@@ -168,14 +168,14 @@ class Member:
                 [(self._group, topic_id, number, self._name) for topic_id, number in places],
             )
 
-    def take(self) -> dict[Place, int]:
+    def claim(self) -> dict[PartitionId, int]:
         """Claim free partitions up to the fair share; return where to read each from."""
-        taken: dict[Place, int] = {}
+        taken: dict[PartitionId, int] = {}
         with self._database.transaction() as transaction:
-            if not self._alive(transaction):
+            if not self._is_member(transaction):
                 return {}
             for topic in self._topics:
-                share, mine, _ = self._weigh(transaction, topic)
+                share, mine, _ = self._share_of(transaction, topic)
                 free = transaction.execute(
                     "SELECT p.number, coalesce(o.position, 0) FROM embedded_partitions p"
                     " LEFT JOIN embedded_offsets o ON o.group_name = ?"
@@ -194,14 +194,14 @@ class Member:
                     taken[topic.id, number] = position
         return taken
 
-    def _alive(self, transaction: Transaction) -> bool:
+    def _is_member(self, transaction: Transaction) -> bool:
         row = transaction.execute(
             "SELECT 1 FROM embedded_members WHERE group_name = ? AND member = ?",
             (self._group, self._name),
         ).fetchone()
         return row is not None
 
-    def commit(self, positions: Mapping[Place, int]) -> None:
+    def commit(self, positions: Mapping[PartitionId, int]) -> None:
         """Store the next position to read of partitions that this member owns."""
         with self._database.transaction() as transaction:
             for (topic_id, number), position in positions.items():
@@ -217,4 +217,4 @@ class Member:
     def leave(self) -> None:
         """Remove all rows of this member."""
         with self._database.transaction() as transaction:
-            self._forget(transaction, self._name)
+            self._delete_member(transaction, self._name)

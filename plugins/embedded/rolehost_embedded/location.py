@@ -22,7 +22,7 @@ log = logging.getLogger("rolehost.embedded")
 _BESIDE = ("-wal", "-shm", "-journal")
 
 #: Held while a database file is created, so that no other thread has it open when it is closed.
-_making = threading.Lock()
+_creating = threading.Lock()
 
 #: File systems on which SQLite's shared memory and locks do not work between machines.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -45,7 +45,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-def refused(text: object) -> StorageRefused:
+def path_refused(text: object) -> StorageRefused:
     """Return the error for a path that cannot hold a database."""
     setting = "[embedded] path"
     return StorageRefused(f"embedded: {setting}: {text}", backend="embedded", setting=setting)
@@ -59,13 +59,13 @@ def absolute(path: Path) -> Path:
             symbolic link of another user.
     """
     if path.name in ("", ":memory:") or path.name.startswith("file:"):
-        raise refused(
+        raise path_refused(
             f"{str(path)!r} is no path of a database file: processes share the database through"
             " a file; give a path"
         )
     named = path.expanduser()
     if named.is_symlink() and named.lstat().st_uid not in (os.geteuid(), 0):
-        raise refused(f"{named}: a symbolic link of another user is in its place; remove it")
+        raise path_refused(f"{named}: a symbolic link of another user is in its place; remove it")
     return Path(os.path.realpath(named))
 
 
@@ -79,18 +79,18 @@ def prepare(path: Path) -> None:
     try:
         safe_folder(path.parent)
     except NotPrivate as error:
-        raise refused(error) from error
+        raise path_refused(error) from error
     except OSError as error:
-        raise refused(f"{path}: the folder cannot be made: {error.strerror}") from error
+        raise path_refused(f"{path}: the folder cannot be made: {error.strerror}") from error
     if path.is_dir():
-        raise refused(f"{path}: this is a folder, not a database file")
+        raise path_refused(f"{path}: this is a folder, not a database file")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        raise refused(f"{path}: no permission to read and write the database")
+        raise path_refused(f"{path}: no permission to read and write the database")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise refused(f"{path}: no permission to write in its folder")
+        raise path_refused(f"{path}: no permission to write in its folder")
     kind = file_system(path.parent)
     if kind in NETWORK_FILE_SYSTEMS:
-        raise refused(
+        raise path_refused(
             f"{path}: this is a network file system ({kind}), on which SQLite loses writes;"
             " use a local disk, or a database server"
         )
@@ -109,16 +109,16 @@ def create(path: Path) -> None:
     try:
         for suffix in _BESIDE:
             check_file(path.with_name(path.name + suffix))
-        with _making:
+        with _creating:
             if not check_file(path):
                 os.close(private_file(path))
     except NotPrivate as error:
-        raise refused(error) from error
+        raise path_refused(error) from error
     except OSError as error:
-        raise refused(f"{path}: cannot be made: {error.strerror}") from error
+        raise path_refused(f"{path}: cannot be made: {error.strerror}") from error
 
 
-def close_to_others(path: Path) -> None:
+def make_private(path: Path) -> None:
     """Remove the rights of other users from a database of an earlier version.
 
     Call it after SQLite has read the file, so that a wrong path changes no other file's mode.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rolehost.api import NotPrivate, StorageBusy, StorageError, StorageUnavailable, private_file
 
-from rolehost_embedded.location import refused
+from rolehost_embedded.location import path_refused
 
 
 class FileLock:
@@ -64,12 +64,12 @@ class FileLock:
             turn = self._queue_up() if self._taken else None
             self._taken = True
         if turn is not None:
-            self._await_turn(turn, timeout)
+            self._wait_for_turn(turn, timeout)
         try:
             self._holder = None if holder is None else weakref.ref(holder)
             self._thread = threading.get_ident()
-            if not self._take_at_once():
-                self._await_file(max(deadline - time.monotonic(), 0.0))
+            if not self._try_lock():
+                self._wait_for_file(max(deadline - time.monotonic(), 0.0))
         except BaseException:
             self.release()
             raise
@@ -91,7 +91,7 @@ class FileLock:
             if self._descriptor is not None:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
-            self._pass_on()
+            self._release_next()
 
     def discard(self) -> None:
         """Close the lock file if nothing in this process needs it; a later use opens it again."""
@@ -109,18 +109,18 @@ class FileLock:
         self._turns.append(turn)
         return turn
 
-    def _await_turn(self, turn: threading.Lock, timeout: float) -> None:
+    def _wait_for_turn(self, turn: threading.Lock, timeout: float) -> None:
         try:
-            if not turn.acquire(timeout=timeout) and self._left(turn):
-                raise StorageBusy(self._late(timeout))
+            if not turn.acquire(timeout=timeout) and self._leave_queue(turn):
+                raise StorageBusy(self._timeout_message(timeout))
         except StorageBusy:
             raise
         except BaseException:  # the queue moves on without this thread
-            if not self._left(turn):
-                self._pass_on()
+            if not self._leave_queue(turn):
+                self._release_next()
             raise
 
-    def _left(self, turn: threading.Lock) -> bool:
+    def _leave_queue(self, turn: threading.Lock) -> bool:
         """Leave the queue; False if this thread is the next one already."""
         with self._mutex:
             if turn in self._turns:
@@ -128,14 +128,14 @@ class FileLock:
                 return True
             return False
 
-    def _pass_on(self) -> None:
+    def _release_next(self) -> None:
         with self._mutex:
             if self._turns:
                 self._turns.popleft().release()
             else:
                 self._taken = False
 
-    def _take_at_once(self) -> bool:
+    def _try_lock(self) -> bool:
         if self._descriptor is None:
             self._descriptor = self._open()
         if self._waiter is not None and self._waiter.pending():
@@ -146,24 +146,24 @@ class FileLock:
             return False
         return True
 
-    def _await_file(self, timeout: float) -> None:
+    def _wait_for_file(self, timeout: float) -> None:
         if self._waiter is None:
             assert self._descriptor is not None
             self._waiter = _Waiter(self._descriptor)
         if not self._waiter.wait(timeout):
-            raise StorageBusy(self._late(timeout))
+            raise StorageBusy(self._timeout_message(timeout))
 
     def _open(self) -> int:
         try:
             return private_file(self.path)
         except NotPrivate as error:
-            raise refused(error) from error
+            raise path_refused(error) from error
         except OSError as error:
             raise StorageUnavailable(
                 f"{self.path}: cannot open the lock file: {error.strerror}"
             ) from error
 
-    def _late(self, timeout: float) -> str:
+    def _timeout_message(self, timeout: float) -> str:
         return f"{self.path}: another writer held the lock for {timeout:g} s"
 
     def forget_after_fork(self) -> None:
@@ -186,7 +186,7 @@ class _Waiter:
         self._pending = False
         self._wanted = False
         self._stopped = False
-        self._ask = threading.Semaphore(0)
+        self._requested = threading.Semaphore(0)
         self._granted = threading.Semaphore(0)
         threading.Thread(target=self._run, name="rolehost-file-lock", daemon=True).start()
 
@@ -201,7 +201,7 @@ class _Waiter:
             if self._pending:
                 return False
             self._stopped = True
-        self._ask.release()
+        self._requested.release()
         return True
 
     def wait(self, timeout: float) -> bool:
@@ -210,7 +210,7 @@ class _Waiter:
             self._wanted = True
             if not self._pending:
                 self._pending = True
-                self._ask.release()
+                self._requested.release()
         try:
             if self._granted.acquire(timeout=timeout):
                 return True
@@ -227,7 +227,7 @@ class _Waiter:
 
     def _run(self) -> None:
         while True:
-            self._ask.acquire()
+            self._requested.acquire()
             if self._stopped:
                 return
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)

@@ -150,7 +150,7 @@ class MessageStore:
                 [(id_, owner) for id_ in ids],
             )
 
-    def bury(self, ids: Sequence[int], owner: str, reason: str) -> None:
+    def move_to_dead(self, ids: Sequence[int], owner: str, reason: str) -> None:
         """Make messages of this owner dead messages."""
         with self._database.transaction() as transaction:
             for id_ in ids:

@@ -15,10 +15,10 @@ from pathlib import Path
 from rolehost.api import NotPrivate, StorageRefused, StorageUnavailable, private_folder
 
 #: Longest directory in bytes that leaves room for the rest of a socket's path.
-_LONGEST_BASE = 40
+_MAX_BASE = 40
 
 
-def folder_of(folder: Path, name: str) -> Path:
+def links_folder(folder: Path, name: str) -> Path:
     """Return the folder with the links of all listeners of a name."""
     return folder / hashlib.blake2s(name.encode(), digest_size=6).hexdigest()
 
@@ -33,9 +33,7 @@ def socket_folder(path: Path) -> Path:
     """
     digest = hashlib.blake2s(os.fsencode(os.path.realpath(path)), digest_size=8).hexdigest()
     bases = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")
-    base = next(
-        (base for base in bases if base and len(os.fsencode(base)) <= _LONGEST_BASE), "/tmp"
-    )
+    base = next((base for base in bases if base and len(os.fsencode(base)) <= _MAX_BASE), "/tmp")
     folder = Path(base) / f"rolehost-{os.getuid()}-{digest}"
     try:
         return private_folder(folder)
@@ -52,7 +50,7 @@ def datagram_socket() -> socket.socket:
     return made
 
 
-def unread(sender: socket.socket) -> int:
+def unread_bytes(sender: socket.socket) -> int:
     """Return how many bytes of a socket's buffer wait to be read (tty_ioctl(4))."""
     (held,) = struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))
     return int(held)
@@ -72,7 +70,7 @@ def remove(path: str) -> None:
         os.unlink(path)  # noqa: PTH108 - a text already, on the way of every commit
 
 
-def vacate(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
     """Remove a folder if it is empty; a later use creates it again."""
     with contextlib.suppress(OSError):
         folder.rmdir()

@@ -72,7 +72,7 @@ class EmbeddedStream(Stream):
             member,
             listener=self._wakes.listen(names),
             heartbeat=self._settings.member_lease / 3,
-            tell_group=lambda: self._wakes.wake((group_name(group),)),
+            wake_group=lambda: self._wakes.wake((group_name(group),)),
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rolehost.api import Listener, Partition, Record, StorageError, Subscription
 
-from rolehost_embedded.groups import Member, Place, TopicsGone
+from rolehost_embedded.groups import Member, PartitionId, TopicsGone
 from rolehost_embedded.topics import Topic, Topics
 
 
@@ -31,7 +31,7 @@ class EmbeddedSubscription(Subscription):
         member: its rows in the tables of the group.
         listener: wakes it.
         heartbeat: seconds between reports; a third of the lease.
-        tell_group: wakes the other members.
+        wake_group: wakes the other members.
         on_assigned: called with new partitions.
         on_revoked: called with partitions before it gives them up, or after it lost them.
     """
@@ -44,7 +44,7 @@ class EmbeddedSubscription(Subscription):
         *,
         listener: Listener,
         heartbeat: float,
-        tell_group: Callable[[], None],
+        wake_group: Callable[[], None],
         on_assigned: Callable[[Collection[Partition]], None],
         on_revoked: Callable[[Collection[Partition]], None],
     ) -> None:
@@ -54,11 +54,11 @@ class EmbeddedSubscription(Subscription):
         self._member = member
         self._listener = listener
         self._heartbeat = heartbeat
-        self._tell_group = tell_group
+        self._wake_group = wake_group
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
-        self._positions: dict[Place, int] = {}
-        self._paused: set[Place] = set()
+        self._positions: dict[PartitionId, int] = {}
+        self._paused: set[PartitionId] = set()
         self._joined = False
         self._report_at = float("-inf")
         self._turn = 0
@@ -70,7 +70,7 @@ class EmbeddedSubscription(Subscription):
         deadline = time.monotonic() + timeout
         while True:
             if time.monotonic() >= self._report_at:
-                self._share_out()
+                self._rebalance()
             records = self._fetch(limit)
             left = deadline - time.monotonic()
             if records or left <= 0 or self._interrupted or self._closed:
@@ -80,37 +80,37 @@ class EmbeddedSubscription(Subscription):
             if any(name.startswith("group:") for name in names):
                 self._report_at = float("-inf")
 
-    def _share_out(self) -> None:
+    def _rebalance(self) -> None:
         """Report to the group and move towards this member's share."""
         try:
             rebalance = self._member.report(first=not self._joined)
         except TopicsGone:
             self._revoke(tuple(self._positions))
-            self._read([self._topics.again(name) for name in self._by_name])
+            self._set_topics([self._topics.reload(name) for name in self._by_name])
             rebalance = self._member.report(first=True)
         self._joined = True
-        tell = rebalance.changed
+        wake = rebalance.changed
         if rebalance.lost:
             self._revoke(tuple(self._positions))
         elif rebalance.surplus:
             self._revoke(rebalance.surplus)
-            self._member.give_up(rebalance.surplus)
-            tell = True
-        if rebalance.missing:
-            taken = self._member.take()
+            self._member.release(rebalance.surplus)
+            wake = True
+        if rebalance.may_claim:
+            taken = self._member.claim()
             if taken:
                 self._positions.update(taken)
                 self._on_assigned([self._partition(place) for place in taken])
         self._report_at = time.monotonic() + self._heartbeat
-        if tell:
-            self._tell_group()
+        if wake:
+            self._wake_group()
 
-    def _read(self, topics: Sequence[Topic]) -> None:
+    def _set_topics(self, topics: Sequence[Topic]) -> None:
         self._by_id = {topic.id: topic for topic in topics}
         self._by_name = {topic.name: topic for topic in topics}
-        self._member.read(topics)
+        self._member.set_topics(topics)
 
-    def _revoke(self, places: Collection[Place]) -> None:
+    def _revoke(self, places: Collection[PartitionId]) -> None:
         """Stop reading. The callback may still commit, so the claims end after it."""
         owned = [place for place in places if place in self._positions]
         if owned:
@@ -142,9 +142,9 @@ class EmbeddedSubscription(Subscription):
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """See :meth:`rolehost.api.Subscription.commit`."""
         positions = {
-            place: offset
+            id_: offset
             for partition, offset in offsets.items()
-            if (place := self._place(partition)) in self._positions
+            if (id_ := self._partition_id(partition)) in self._positions
         }
         if positions:
             self._member.commit(positions)
@@ -152,12 +152,12 @@ class EmbeddedSubscription(Subscription):
     def pause(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.pause`."""
         self._paused.update(
-            place for partition in partitions if (place := self._place(partition)) is not None
+            id_ for partition in partitions if (id_ := self._partition_id(partition)) is not None
         )
 
     def resume(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.resume`."""
-        self._paused.difference_update(self._place(partition) for partition in partitions)
+        self._paused.difference_update(self._partition_id(partition) for partition in partitions)
 
     def interrupt(self) -> None:
         """See :meth:`rolehost.api.Subscription.interrupt`."""
@@ -173,12 +173,12 @@ class EmbeddedSubscription(Subscription):
             self._revoke(tuple(self._positions))
         with contextlib.suppress(StorageError):
             self._member.leave()
-        self._tell_group()
+        self._wake_group()
         self._listener.close()
 
-    def _partition(self, place: Place) -> Partition:
+    def _partition(self, place: PartitionId) -> Partition:
         return Partition(self._by_id[place[0]].name, place[1])
 
-    def _place(self, partition: Partition) -> Place | None:
+    def _partition_id(self, partition: Partition) -> PartitionId | None:
         topic = self._by_name.get(partition.topic)
         return None if topic is None else (topic.id, partition.number)

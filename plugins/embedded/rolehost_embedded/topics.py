@@ -32,7 +32,7 @@ class Topic(NamedTuple):
     partitions: int
 
 
-class _Gone(Exception):
+class _TopicGone(Exception):
     """A topic no longer exists."""
 
 
@@ -79,18 +79,18 @@ class Topics:
         """
         topic = self._known.get(name)
         if topic is None:
-            with self._tables(), self.database.transaction() as transaction:
-                topic = self._make(transaction, name)
+            with self._check_tables(), self.database.transaction() as transaction:
+                topic = self._create(transaction, name)
             self._known[name] = topic
         return topic
 
-    def again(self, name: str) -> Topic:
+    def reload(self, name: str) -> Topic:
         """Return a topic as it is in the tables now; create it if it is missing."""
         self._known.pop(name, None)
         return self.get(name)
 
     @contextmanager
-    def _tables(self) -> Iterator[None]:
+    def _check_tables(self) -> Iterator[None]:
         """Raise an error with a fix if the tables are missing; no record is lost by waiting."""
         try:
             yield
@@ -102,7 +102,7 @@ class Topics:
                 setting="[embedded] path",
             ) from error
 
-    def _make(self, transaction: Transaction, name: str) -> Topic:
+    def _create(self, transaction: Transaction, name: str) -> Topic:
         transaction.execute(
             "INSERT INTO embedded_topics (name, partitions) VALUES (?, ?)"
             " ON CONFLICT (name) DO NOTHING",
@@ -126,10 +126,10 @@ class Topics:
         Raises:
             StorageRefused: the tables are missing.
         """
-        with self._tables():
+        with self._check_tables():
             try:
                 self._append(records)
-            except _Gone:
+            except _TopicGone:
                 # The tables were emptied after the topics were read.
                 self._known.clear()
                 self._append(records)
@@ -138,7 +138,7 @@ class Topics:
         shares: dict[tuple[int, int], list[Record]] = defaultdict(list)
         for record in records:
             topic = self.get(record.topic)
-            shares[topic.id, self._number(record.key, topic.partitions)].append(record)
+            shares[topic.id, self._choose_partition(record.key, topic.partitions)].append(record)
         with self.database.transaction() as transaction:
             now = self._clock()
             for (topic_id, number), share in shares.items():
@@ -148,7 +148,7 @@ class Topics:
                     (len(share), topic_id, number),
                 ).fetchone()
                 if row is None:
-                    raise _Gone
+                    raise _TopicGone
                 (end,) = row
                 transaction.executemany(
                     "INSERT INTO embedded_records"
@@ -168,7 +168,7 @@ class Topics:
                     ],
                 )
 
-    def _number(self, key: bytes | None, partitions: int) -> int:
+    def _choose_partition(self, key: bytes | None, partitions: int) -> int:
         """Return the partition of a key; the same in every process and version."""
         if key is None:
             return next(self._spread) % partitions
@@ -196,7 +196,7 @@ class Topics:
 
     def lag(self, names: Sequence[str], group: str) -> int:
         """Return how many kept records of these topics a group has not committed."""
-        places = ", ".join("?" * len(names))
+        marks = ", ".join("?" * len(names))
         with self.database.session():
             rows = self.database.read(
                 "SELECT p.next_offset, max(coalesce(o.position, 0), coalesce(("
@@ -205,7 +205,7 @@ class Topics:
                 " FROM embedded_partitions p JOIN embedded_topics t ON t.id = p.topic_id"
                 " LEFT JOIN embedded_offsets o ON o.group_name = ?"
                 " AND o.topic_id = p.topic_id AND o.number = p.number"
-                f" WHERE t.name IN ({places})",
+                f" WHERE t.name IN ({marks})",
                 (group, *names),
             )
         return sum(max(end - start, 0) for end, start in rows)

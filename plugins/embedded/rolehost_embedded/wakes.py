@@ -23,12 +23,12 @@ from rolehost.api import Listener, StorageUnavailable, bind_private, private_fol
 
 from rolehost_embedded.sockets import (
     datagram_socket,
-    folder_of,
+    links_folder,
     queue_length,
     remove,
+    remove_if_empty,
     socket_folder,
-    unread,
-    vacate,
+    unread_bytes,
 )
 
 #: The time of change of a folder has the granularity of the kernel's tick, up to 10 ms. So a
@@ -37,7 +37,7 @@ _TICK = 50_000_000
 #: How often making a listener is tried if its folder is removed at the same time.
 _TRIES = 100
 #: Largest name in bytes; the receiver truncates longer ones.
-_LONGEST = 4096
+_MAX_NAME = 4096
 _numbers = itertools.count(1)
 
 
@@ -105,7 +105,7 @@ class Wakes:
         if sender is not None:
             sender.close()
         if self._folder is not None:
-            vacate(self._folder)
+            remove_if_empty(self._folder)
 
     def _ensure_folder(self) -> Path:
         if self._folder is None:
@@ -126,7 +126,7 @@ class Wakes:
         # PERF: strings, not paths, because every commit comes here.
         folder = self._folders.get(name)
         if folder is None:
-            folder = self._folders[name] = str(folder_of(self._ensure_folder(), name))
+            folder = self._folders[name] = str(links_folder(self._ensure_folder(), name))
         try:
             changed = os.stat(folder).st_mtime_ns  # noqa: PTH116
         except FileNotFoundError:
@@ -149,7 +149,7 @@ class Wakes:
         except BlockingIOError:
             # This listener is full, so it is awake already. Or listeners that do not read use
             # all of the buffer of our socket; then another socket can send.
-            if unread(sender) > self._buffer // 2:
+            if unread_bytes(sender) > self._buffer // 2:
                 with contextlib.suppress(OSError), datagram_socket() as another:
                     another.sendto(payload, target)
         except (ConnectionRefusedError, FileNotFoundError):
@@ -179,7 +179,7 @@ class WakeListener(Listener):
             remove(self._path)  # of a dead process with our process id
             bind_private(self._socket, Path(self._path))
             for name in names:
-                self._links.append(self._link(folder_of(folder, name)))
+                self._links.append(self._link(links_folder(folder, name)))
         except FileNotFoundError:
             self.close()
             raise
@@ -208,7 +208,7 @@ class WakeListener(Listener):
         received = []
         with contextlib.suppress(OSError):  # empty, or closed by another thread
             while True:
-                received.append(self._socket.recv(_LONGEST))
+                received.append(self._socket.recv(_MAX_NAME))
         return received
 
     def interrupt(self) -> None:
@@ -225,6 +225,6 @@ class WakeListener(Listener):
         for path in (*self._links, self._path):
             remove(path)
         for path in (*self._links, self._path):
-            vacate(Path(path).parent)
+            remove_if_empty(Path(path).parent)
         self._socket.close()
         self._wakes.forget(self)

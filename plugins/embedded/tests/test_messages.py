@@ -100,7 +100,7 @@ def test_a_suspect_is_charged_when_it_ran_and_not_when_it_was_only_fetched(
     assert store.start(third.id, "fifth")
     assert take("sixth").crashes == 1
     assert not store.start(third.id, "fifth"), "another one has it"
-    store.bury([third.id], "sixth", "no")
+    store.move_to_dead([third.id], "sixth", "no")
     (letter,) = store.dead(10)
     assert store.replay_message(letter, letter.data)
     assert take("seventh").crashes is None
@@ -133,7 +133,7 @@ def test_dead_messages_are_kept_for_their_time(
 ) -> None:
     store.put("q", b"x", 0)
     (row,) = store.exchange("q", "me", 10, ())
-    store.bury([row.id], "me", "ValueError")
+    store.move_to_dead([row.id], "me", "ValueError")
     assert [(each.queue, each.reason, each.data) for each in store.dead(10)] == [
         ("q", "ValueError", b"x")
     ]

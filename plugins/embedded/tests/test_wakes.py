@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from rolehost.api import StorageUnavailable
-from rolehost_embedded.sockets import folder_of
+from rolehost_embedded.sockets import links_folder
 from rolehost_embedded.wakes import Wakes
 from rolehost_testing.conformance.clients import PATIENCE
 
@@ -106,10 +106,10 @@ def test_a_folder_that_was_taken_away_is_made_again(base: Path, wakes: Wakes, ti
 def test_the_last_listener_leaves_nothing(base: Path, wakes: Wakes) -> None:
     first, last = wakes.listen({"a", "b"}), wakes.listen({"a"})
     first.close()
-    assert [path.name for path in folder_of(_folder(base), "a").iterdir()] == [
+    assert [path.name for path in links_folder(_folder(base), "a").iterdir()] == [
         Path(last._path).name
     ]
-    assert not folder_of(_folder(base), "b").exists()
+    assert not links_folder(_folder(base), "b").exists()
     last.close()
     assert list(base.iterdir()) == []
 
@@ -140,7 +140,7 @@ def test_listeners_that_come_while_others_go_are_woken(base: Path, wakes: Wakes)
 def test_what_a_dead_process_left_is_removed_by_the_next_wake_up(base: Path, wakes: Wakes) -> None:
     listener = wakes.listen({"a"})
     listener._socket.close()  # as the kernel does for a killed process
-    names = folder_of(_folder(base), "a")
+    names = links_folder(_folder(base), "a")
     assert len(list(names.iterdir())) == 1
     wakes.wake(["a"])
     assert list(_folder(base).iterdir()) == [names]
@@ -161,7 +161,7 @@ def test_a_listing_is_remembered_only_when_no_change_can_hide(
     base: Path, wakes: Wakes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wakes.listen({"a"})
-    folder = folder_of(_folder(base), "a")
+    folder = links_folder(_folder(base), "a")
     os.utime(folder, (1, 1))
     wakes.wake(["a"])
     monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("listed again"))

@@ -39,8 +39,8 @@ class MemcachedCache(Cache):
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`rolehost.api.Cache.get`."""
-        place = self._place(key)
-        found = self._servers.of(place).run(lambda client: client.fetch(place), again=True)
+        name = self._name(key)
+        found = self._servers.server_of(name).run(lambda client: client.fetch(name), retry=True)
         entry = self._clock.live(found)
         return None if entry is None else entry.value
 
@@ -51,43 +51,43 @@ class MemcachedCache(Cache):
             StorageError: the value is larger than ``max_value``, or than the server takes.
         """
         entry = self._entry(key, value, self._clock.ends(ttl))
-        place = self._place(key)
-        self._servers.of(place).run(lambda client: client.keep(place, entry), again=True)
+        name = self._name(key)
+        self._servers.server_of(name).run(lambda client: client.store(name, entry), retry=True)
 
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """See :meth:`rolehost.api.Cache.add`."""
         entry = self._entry(key, value, self._clock.ends(ttl))
-        return self._change(key, lambda there: None if there else entry)
+        return self._change(key, lambda present: None if present else entry)
 
     def delete(self, key: str) -> bool:
         """See :meth:`rolehost.api.Cache.delete`; what has ended was not there."""
-        place = self._place(key)
-        server = self._servers.of(place)
-        if self._clock.live(server.run(lambda client: client.get(place), again=True)) is None:
+        name = self._name(key)
+        server = self._servers.server_of(name)
+        if self._clock.live(server.run(lambda client: client.get(name), retry=True)) is None:
             return False
-        return bool(server.run(lambda client: client.delete(place), again=False))
+        return bool(server.run(lambda client: client.delete(name), retry=False))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """See :meth:`rolehost.api.Cache.get_many`; one round trip to each server."""
-        places = {self._place(key): key for key in keys}
+        names = {self._name(key): key for key in keys}
         found: dict[str, bytes] = {}
-        for server, share in self._servers.share(places).items():
-            entries = server.run(lambda client, share=share: client.get_many(share), again=True)
-            for place, entry in entries.items():
+        for server, share in self._servers.group_by_server(names).items():
+            entries = server.run(lambda client, share=share: client.get_many(share), retry=True)
+            for name, entry in entries.items():
                 live = self._clock.live(entry)
                 if live is not None:
-                    found[places[place]] = live.value
+                    found[names[name]] = live.value
         return found
 
     def set_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
         """See :meth:`rolehost.api.Cache.set_many`; one round trip to each server."""
         ends = self._clock.ends(ttl)
-        entries = {self._place(key): self._entry(key, values[key], ends) for key in values}
-        for server, share in self._servers.share(entries).items():
-            part = {place: entries[place] for place in share}
+        entries = {self._name(key): self._entry(key, values[key], ends) for key in values}
+        for server, share in self._servers.group_by_server(entries).items():
+            part = {name: entries[name] for name in share}
             expiry = part[share[0]].server_expiry()
             failed = server.run(
-                lambda client, part=part, expiry=expiry: client.set_many(part, expiry), again=True
+                lambda client, part=part, expiry=expiry: client.set_many(part, expiry), retry=True
             )
             if failed:
                 raise StorageError(f"memcached {server.name} stored {len(failed)} values not")
@@ -100,20 +100,20 @@ class MemcachedCache(Cache):
         ends = self._clock.ends(ttl)
         number = 0
 
-        def counted(there: Entry | None) -> Entry:
+        def add(present: Entry | None) -> Entry:
             nonlocal number
-            if there is not None and not _NUMBER.fullmatch(there.value):
+            if present is not None and not _NUMBER.fullmatch(present.value):
                 raise ValueError(f"the entry {key!r} holds no decimal number")
-            number = by if there is None else int(there.value) + by
-            return Entry(b"%d" % number, ends if there is None else there.ends)
+            number = by if present is None else int(present.value) + by
+            return Entry(b"%d" % number, ends if present is None else present.ends)
 
-        self._change(key, counted)
+        self._change(key, add)
         return number
 
     def touch(self, key: str, ttl: float | None) -> bool:
         """See :meth:`rolehost.api.Cache.touch`."""
         ends = self._clock.ends(ttl)
-        return self._change(key, lambda there: there and there._replace(ends=ends))
+        return self._change(key, lambda present: present and present._replace(ends=ends))
 
     def clear(self) -> None:
         """See :meth:`rolehost.api.Cache.clear`; others' keys on these servers stay.
@@ -134,7 +134,7 @@ class MemcachedCache(Cache):
         """See :meth:`rolehost.api.Cache.close`."""
         self._servers.close()
 
-    def _place(self, key: str) -> str:
+    def _name(self, key: str) -> str:
         """Return the key in memcached."""
         if not key or len(key) > 200 or not key.isprintable():
             check(key)  # before a server is asked
@@ -154,21 +154,23 @@ class MemcachedCache(Cache):
         Raises:
             StorageBusy: others kept changing it.
         """
-        place = self._place(key)
-        server = self._servers.of(place)
+        name = self._name(key)
+        server = self._servers.server_of(name)
         deadline = time.monotonic() + self._settings.connection_wait
         while time.monotonic() < deadline:
-            there, mark = server.run(lambda client: client.gets(place), again=True)
-            entry = change(self._clock.live(there))
+            present, cas_token = server.run(lambda client: client.gets(name), retry=True)
+            entry = change(self._clock.live(present))
             if entry is None:
                 return False
-            if self._swap(place, entry, mark):
+            if self._compare_and_set(name, entry, cas_token):
                 return True
         raise StorageBusy(f"memcached {server.name}: others changed {key!r} all the time")
 
-    def _swap(self, place: str, entry: Entry, mark: bytes | None) -> bool:
-        """Store an entry if none was stored since ``mark`` was read; None: there was none then."""
-        server, expiry = self._servers.of(place), entry.server_expiry()
-        if mark is None:
-            return bool(server.run(lambda client: client.add(place, entry, expiry), again=False))
-        return bool(server.run(lambda client: client.cas(place, entry, mark, expiry), again=False))
+    def _compare_and_set(self, name: str, entry: Entry, cas_token: bytes | None) -> bool:
+        """Store an entry if none was stored since ``cas_token`` was read; None if there was none."""
+        server, expiry = self._servers.server_of(name), entry.server_expiry()
+        if cas_token is None:
+            return bool(server.run(lambda client: client.add(name, entry, expiry), retry=False))
+        return bool(
+            server.run(lambda client: client.cas(name, entry, cas_token, expiry), retry=False)
+        )

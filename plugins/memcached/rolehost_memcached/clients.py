@@ -21,61 +21,61 @@ _TAIL = b"\r\nEND\r\n"
 class EntryClient(Client):  # type: ignore[misc]
     """One connection; not thread-safe. Close it after an exception."""
 
-    def fetch(self, place: str) -> Entry | None:
+    def fetch(self, name: str) -> Entry | None:
         """Return the entry of a key; None if there is none, or if it is not ours.
 
         Raises:
             OSError, MemcacheError: as the other commands.
         """
-        received = self._exchange(b"get %b\r\n" % place.encode("ascii"))
+        received = self._exchange(b"get %b\r\n" % name.encode("ascii"))
         if received == b"END\r\n":
             return None
         line, _, rest = received.partition(b"\r\n")
         words = line.split()
         if len(words) != 4 or words[0] != b"VALUE":
-            raise self._strange(line, b"get")
+            raise self._unexpected_answer(line, b"get")
         size = int(words[3])
         while len(rest) < size + len(_TAIL):
-            rest += self._more()
+            rest += self._receive()
         if rest[size:] != _TAIL:
             raise MemcacheUnknownError(rest[size:][:32])
         return EntrySerde().deserialize(None, rest[:size], int(words[2]))
 
-    def keep(self, place: str, entry: Entry) -> None:
+    def store(self, name: str, entry: Entry) -> None:
         """Store an entry.
 
         Raises:
             OSError, MemcacheError: as the other commands.
         """
         data, _ = EntrySerde().serialize(None, entry)
-        head = (place.encode("ascii"), LAYOUT, entry.server_expiry(), len(data), data)
+        head = (name.encode("ascii"), LAYOUT, entry.server_expiry(), len(data), data)
         received = self._exchange(b"set %b %d %d %d\r\n%b\r\n" % head)
         if received != b"STORED\r\n":
-            raise self._strange(received.rstrip(), b"set")
+            raise self._unexpected_answer(received.rstrip(), b"set")
 
     def _exchange(self, command: bytes) -> bytes:
         """Send a command; return at least the first line of the answer."""
         if self.sock is None:
             self._connect()
         self.sock.sendall(command)
-        received: bytes = self._more()
+        received: bytes = self._receive()
         while b"\r\n" not in received:
-            received += self._more()
+            received += self._receive()
         return received
 
-    def _more(self) -> bytes:
+    def _receive(self) -> bytes:
         part: bytes = self.sock.recv(_PART)
         if not part:
             raise MemcacheUnexpectedCloseError
         return part
 
-    def _strange(self, line: bytes, command: bytes) -> Exception:
+    def _unexpected_answer(self, line: bytes, command: bytes) -> Exception:
         """Return the error for an unexpected answer; an error that it names is raised."""
         self._raise_errors(line, command)
         return MemcacheUnknownError(line[:32])
 
 
-def connect(address: Any, *, connect_timeout: float, timeout: float) -> EntryClient:
+def make_client(address: Any, *, connect_timeout: float, timeout: float) -> EntryClient:
     """Make a client that waits for answers; it connects with its first command."""
     return EntryClient(
         address,

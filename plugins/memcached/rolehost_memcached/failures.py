@@ -29,7 +29,7 @@ def unreachable(error: Exception, server: str) -> StorageUnavailable:
     )
 
 
-def refusal(error: StorageUnavailable, server: str) -> StorageRefused | None:
+def not_memcached(error: StorageUnavailable, server: str) -> StorageRefused | None:
     """Return the error for a server that answers a ping but is not memcached, or None."""
     if not isinstance(error.__cause__, MemcacheUnknownError):
         return None

@@ -36,7 +36,7 @@ class Generation:
         if time.monotonic() >= self._until:
             with self._guard:
                 if time.monotonic() >= self._until:
-                    self._remember(self._ask())
+                    self._remember(self._read())
         return self._prefix
 
     def begin(self) -> None:
@@ -46,22 +46,22 @@ class Generation:
             StorageUnavailable: no server answers.
         """
         with self._guard:
-            fresh = self._fresh(self._ask())
-            for server in self._servers.present():
+            new = self._newer_than(self._read())
+            for server in self._servers.alive():
                 with suppress(StorageUnavailable):  # the next process that reads it writes it there
-                    self._tell(server, fresh)
-            self._remember(fresh)
+                    self._write(server, new)
+            self._remember(new)
 
-    def _ask(self) -> str:
+    def _read(self) -> str:
         """Return the newest generation of all servers; begin one if all have lost it.
 
         A new one never repeats an old one, because old entries would be found again.
         """
         known: dict[Server, str] = {}
         failure: StorageUnavailable | None = None
-        for server in self._servers.present():
+        for server in self._servers.alive():
             try:
-                entry = server.run(lambda client: client.get(self._key), again=True)
+                entry = server.run(lambda client: client.get(self._key), retry=True)
             except StorageUnavailable as error:
                 failure = error
                 continue
@@ -72,24 +72,24 @@ class Generation:
         for server, generation in known.items():
             if generation != newest:
                 with suppress(StorageUnavailable):
-                    self._tell(server, newest)
+                    self._write(server, newest)
         return newest
 
     def _first(self, known: dict[Server, str]) -> str:
         """Begin the first generation; if several processes do, one of them wins."""
-        fresh = self._fresh("")
+        new = self._newer_than("")
         server = next(iter(known))
-        server.run(lambda client: client.add(self._key, Entry(fresh.encode(), 0)), again=True)
-        entry = server.run(lambda client: client.get(self._key), again=True)
-        known[server] = fresh if entry is None else entry.value.decode()
+        server.run(lambda client: client.add(self._key, Entry(new.encode(), 0)), retry=True)
+        entry = server.run(lambda client: client.get(self._key), retry=True)
+        known[server] = new if entry is None else entry.value.decode()
         return known[server]
 
-    def _tell(self, server: Server, generation: str) -> None:
+    def _write(self, server: Server, generation: str) -> None:
         entry = Entry(generation.encode(), 0)
-        server.run(lambda client: client.set(self._key, entry), again=True)
+        server.run(lambda client: client.set(self._key, entry), retry=True)
 
     @staticmethod
-    def _fresh(last: str) -> str:
+    def _newer_than(last: str) -> str:
         """Return a generation newer than another: microseconds and a random number."""
         now = time.time_ns() // 1000
         if last:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from urllib.parse import quote
 
 #: Most bytes of a key in memcached.
-LONGEST = 250
+MAX_KEY = 250
 #: Characters that are not percent-encoded, besides letters and digits; and keys of only these.
 _SAFE = "/:;,.?&=@+!$*()~-_|<>{}[]"
 _PLAIN = re.compile(f"[A-Za-z0-9{re.escape(_SAFE)}]+")
@@ -36,10 +36,10 @@ def encode(prefix: str, key: str) -> str:
         ValueError: it is not a key; see :func:`check`.
     """
     readable = f"{prefix}={key}"
-    if len(readable) <= LONGEST and len(key) <= 200 and _PLAIN.fullmatch(key):
+    if len(readable) <= MAX_KEY and len(key) <= 200 and _PLAIN.fullmatch(key):
         return readable
     check(key)
     readable = f"{prefix}={quote(key, safe=_SAFE, errors='surrogatepass')}"
-    if len(readable) <= LONGEST:
+    if len(readable) <= MAX_KEY:
         return readable
     return f"{prefix}#{sha256(key.encode(errors='surrogatepass')).hexdigest()}"

@@ -17,14 +17,14 @@ from pymemcache.exceptions import (
 )
 from rolehost.api import StorageBusy, StorageError, StorageRefused, StorageUnavailable
 
-from rolehost_memcached.clients import EntryClient, connect
-from rolehost_memcached.failures import BACKEND, SETTING, reason, refusal, unreachable
+from rolehost_memcached.clients import EntryClient, make_client
+from rolehost_memcached.failures import BACKEND, SETTING, not_memcached, reason, unreachable
 from rolehost_memcached.settings import MemcachedSettings
 
 T = TypeVar("T")
 
 #: Errors of a broken connection.
-_BROKEN = (OSError, MemcacheUnexpectedCloseError, MemcacheUnknownError)
+_CONNECTION_ERRORS = (OSError, MemcacheUnexpectedCloseError, MemcacheUnknownError)
 
 
 class Server:
@@ -40,19 +40,19 @@ class Server:
         self.dead_until = 0.0
         self._settings = settings
         # PERF: a tenth of the cost of a semaphore, which is not written in C.
-        self._turns: SimpleQueue[None] = SimpleQueue()
+        self._slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(settings.connections):
-            self._turns.put(None)
+            self._slots.put(None)
         self._wait = settings.connection_wait
         self._address = _address(name)
         self._idle: deque[EntryClient] = deque()
 
-    def run(self, command: Callable[[EntryClient], T], *, again: bool) -> T:
+    def run(self, command: Callable[[EntryClient], T], *, retry: bool) -> T:
         """Run one command.
 
         Args:
             command: called with the client.
-            again: the command may run twice. So if an idle connection broke, it is replaced and
+            retry: the command may run twice. So if an idle connection broke, it is replaced and
                 the command is repeated.
 
         Raises:
@@ -62,22 +62,22 @@ class Server:
         """
         # PERF: without a context manager, because every get() comes here.
         try:
-            self._turns.get(True, self._wait)
+            self._slots.get(True, self._wait)
         except Empty:
             raise StorageBusy(
                 f"memcached {self.name}: all {self._settings.connections} connections are in use"
                 f" ([memcached] connections) for {self._settings.connection_wait:g} s"
             ) from None
         try:
-            return self._try(command, again)
+            return self._try(command, retry)
         finally:
-            self._turns.put(None)
+            self._slots.put(None)
 
-    def _try(self, command: Callable[[EntryClient], T], again: bool) -> T:
+    def _try(self, command: Callable[[EntryClient], T], retry: bool) -> T:
         try:
             client, used = self._idle.pop(), True
         except IndexError:
-            client = connect(
+            client = make_client(
                 self._address,
                 connect_timeout=self._settings.connect_timeout,
                 timeout=self._settings.timeout,
@@ -85,11 +85,11 @@ class Server:
             used = False
         try:
             answer = command(client)
-        except _BROKEN as error:
+        except _CONNECTION_ERRORS as error:
             # After a restart of the server all connections are broken, and each would fail once.
             client.close()
             self.close()
-            if used and again and not isinstance(error, TimeoutError):
+            if used and retry and not isinstance(error, TimeoutError):
                 return self._try(command, False)
             self.dead_until = time.monotonic() + self._settings.retry_after
             raise unreachable(error, self.name) from error
@@ -128,24 +128,24 @@ class Servers:
         self._servers = {name: Server(name, settings) for name in settings.servers}
         self._only = self._servers[settings.servers[0]] if len(settings.servers) == 1 else None
 
-    def of(self, key: str) -> Server:
+    def server_of(self, key: str) -> Server:
         """Return the server of a key: another one if its own has failed lately."""
         if self._only is not None:
             return self._only
-        node = RendezvousHash([each.name for each in self.present()]).get_node(key)
+        node = RendezvousHash([each.name for each in self.alive()]).get_node(key)
         return self._servers[node]
 
-    def present(self) -> list[Server]:
+    def alive(self) -> list[Server]:
         """Return the servers that have not failed lately; all if all have."""
         now = time.monotonic()
-        alive = [each for each in self._servers.values() if each.dead_until <= now]
-        return alive or list(self._servers.values())
+        working = [each for each in self._servers.values() if each.dead_until <= now]
+        return working or list(self._servers.values())
 
-    def share(self, keys: Iterable[str]) -> dict[Server, list[str]]:
+    def group_by_server(self, keys: Iterable[str]) -> dict[Server, list[str]]:
         """Return the keys of each server."""
         shares: dict[Server, list[str]] = {}
         for key in keys:
-            shares.setdefault(self.of(key), []).append(key)
+            shares.setdefault(self.server_of(key), []).append(key)
         return shares
 
     def ping(self) -> None:
@@ -167,11 +167,11 @@ class Servers:
         failures = []
         for server in self._servers.values():
             try:
-                told = server.run(lambda client: client.version(), again=True)
+                answer = server.run(lambda client: client.version(), retry=True)
             except StorageUnavailable as error:
-                failures.append(refusal(error, server.name) or error)
+                failures.append(not_memcached(error, server.name) or error)
             else:
-                return told.decode() if isinstance(told, bytes) else str(told)
+                return answer.decode() if isinstance(answer, bytes) else str(answer)
         refused = all(isinstance(each, StorageRefused) for each in failures)
         kind = StorageRefused if refused else StorageUnavailable
         raise kind("; ".join(map(str, failures)), backend=BACKEND, setting=SETTING) from failures[

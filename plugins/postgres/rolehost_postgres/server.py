@@ -32,8 +32,8 @@ def _as_bytes(value: Any, cursor: Any) -> bytes | None:
 
 _BYTES = new_type((_BYTEA,), "BYTES", _as_bytes)
 
-#: A connection to a host that no longer answers ends after about half a minute. The defaults of the system
-#: are hours (https://www.postgresql.org/docs/current/libpq-connect.html).
+#: Ends a connection to a silent host after about half a minute. The defaults of the system are
+#: hours (https://www.postgresql.org/docs/current/libpq-connect.html).
 _KEEPALIVE = {
     "keepalives_idle": "15",
     "keepalives_interval": "5",

@@ -43,14 +43,12 @@ class RedisCache(Cache):
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`rolehost.api.Cache.get`."""
-        value: bytes | None = self._connections.run("GET", self._name(key), repeatable=True)
+        value: bytes | None = self._connections.run("GET", self._name(key), retry=True)
         return value
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """See :meth:`rolehost.api.Cache.set`."""
-        self._connections.run(
-            *_set_command(self._name(key), value, _milliseconds(ttl)), repeatable=True
-        )
+        self._connections.run(*_set_command(self._name(key), value, _milliseconds(ttl)), retry=True)
 
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """See :meth:`rolehost.api.Cache.add`."""
@@ -66,7 +64,7 @@ class RedisCache(Cache):
         names = {key: self._name(key) for key in keys}
         if not names:
             return {}
-        values = self._connections.run("MGET", *names.values(), repeatable=True)
+        values = self._connections.run("MGET", *names.values(), retry=True)
         return {key: value for key, value in zip(names, values, strict=True) if value is not None}
 
     def set_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
@@ -74,7 +72,7 @@ class RedisCache(Cache):
         expiry = _milliseconds(ttl)
         commands = [_set_command(self._name(key), value, expiry) for key, value in values.items()]
         if commands:
-            self._run_all(commands, repeatable=True)
+            self._run_all(commands, retry=True)
 
     def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
         """See :meth:`rolehost.api.Cache.incr`; counts to 64 bits.
@@ -142,29 +140,29 @@ class RedisCache(Cache):
         cursor = b"0"
         while True:
             words = ("SCAN", cursor, "MATCH", f"{self._prefix}*", "COUNT", _SCAN)
-            cursor, found = self._connections.run(*words, repeatable=True)
+            cursor, found = self._connections.run(*words, retry=True)
             names = [name for name in found if name.startswith(own)]
             if names:
-                self._connections.run("UNLINK", *names, repeatable=True)
+                self._connections.run("UNLINK", *names, retry=True)
             if cursor == b"0":
                 return
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Cache.ping`."""
-        self._connections.run("PING", repeatable=True)
+        self._connections.run("PING", retry=True)
 
     def server_info(self) -> ServerInfo:
         """See :meth:`rolehost.api.Cache.about`."""
-        told = self._connections.run("INFO", "server", repeatable=True)
-        return about(told, self._connections.run("TIME", repeatable=True))
+        told = self._connections.run("INFO", "server", retry=True)
+        return about(told, self._connections.run("TIME", retry=True))
 
     def close(self) -> None:
         """See :meth:`rolehost.api.Cache.close`."""
         self._connections.close()
 
-    def _run_all(self, commands: list[tuple[Any, ...]], *, repeatable: bool) -> None:
+    def _run_all(self, commands: list[tuple[Any, ...]], *, retry: bool) -> None:
         """Run commands whose answers matter only if they are errors."""
-        for answer in self._connections.run_all(commands, repeatable=repeatable):
+        for answer in self._connections.run_all(commands, retry=retry):
             if isinstance(answer, redis.RedisError):
                 raise self._connections.refusal(answer)
 

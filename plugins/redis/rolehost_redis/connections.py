@@ -54,12 +54,12 @@ class Connections:
         self._pool = server.client().connection_pool
         self._idle: deque[Any] = deque()
 
-    def run(self, *command: Any, repeatable: bool = False) -> Any:
+    def run(self, *command: Any, retry: bool = False) -> Any:
         """Run a command and return its answer.
 
         Args:
             command: name and arguments.
-            repeatable: whether the command may run twice. If so, it is repeated once if an
+            retry: whether the command may run twice. If so, it is repeated once if an
                 idle connection broke, as all of them do after a restart of the server.
 
         Raises:
@@ -73,9 +73,9 @@ class Connections:
             connection.send_command(*command)
             return connection.read_response()
 
-        return self._with_connection(exchange, repeatable)
+        return self._with_connection(exchange, retry)
 
-    def run_all(self, commands: Iterable[Command], *, repeatable: bool = False) -> list[Any]:
+    def run_all(self, commands: Iterable[Command], *, retry: bool = False) -> list[Any]:
         """Run several commands in one round trip; return their answers, which may be errors.
 
         Raises:
@@ -87,7 +87,7 @@ class Connections:
             connection.send_packed_command(connection.pack_commands(listed))
             return [_read_answer(connection) for _ in listed]
 
-        return self._with_connection(exchange, repeatable)
+        return self._with_connection(exchange, retry)
 
     def run_script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """Run a script; load it if the server does not know it."""
@@ -110,7 +110,7 @@ class Connections:
                 return
             connection.disconnect()
 
-    def _with_connection(self, exchange: Callable[[Any], T], repeatable: bool) -> T:
+    def _with_connection(self, exchange: Callable[[Any], T], retry: bool) -> T:
         # PERF: without a context manager, because every get() comes here.
         try:
             self._slots.get(True, self._wait)
@@ -120,18 +120,18 @@ class Connections:
                 f" for {self._wait:g} s"
             ) from None
         try:
-            return self._exchange(exchange, repeatable)
+            return self._exchange(exchange, retry)
         finally:
             self._slots.put(None)
 
-    def _exchange(self, exchange: Callable[[Any], T], repeatable: bool) -> T:
+    def _exchange(self, exchange: Callable[[Any], T], retry: bool) -> T:
         try:
             connection = self._idle.pop()
             used = True
         except IndexError:
             connection, used = self._pool.make_connection(), False
         try:
-            if used and not repeatable:
+            if used and not retry:
                 self._check_idle(connection)
             if connection._sock is None:
                 connection.connect()  # sending would connect too, but without the Sentinels
@@ -144,7 +144,7 @@ class Connections:
         except redis.RedisError as error:
             connection.disconnect()
             self.close()
-            if used and repeatable and not isinstance(error, redis.TimeoutError):
+            if used and retry and not isinstance(error, redis.TimeoutError):
                 return self._exchange(exchange, False)
             raise translate(self._server, error) from None
         except BaseException:
