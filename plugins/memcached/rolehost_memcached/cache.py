@@ -167,7 +167,7 @@ class MemcachedCache(Cache):
         raise StorageBusy(f"memcached {server.name}: others changed {key!r} all the time")
 
     def _compare_and_set(self, name: str, entry: Entry, cas_token: bytes | None) -> bool:
-        """Store an entry if none was stored since ``cas_token`` was read; None if there was none."""
+        """Store an entry unless it changed since ``cas_token`` was read (None: there was none)."""
         server, expiry = self._servers.server_of(name), entry.server_expiry()
         if cas_token is None:
             return bool(server.run(lambda client: client.add(name, entry, expiry), retry=False))

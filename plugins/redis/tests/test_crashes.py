@@ -87,8 +87,8 @@ def test_what_others_have_is_not_started_and_not_finished_by_who_was_taken_for_d
     message: Any = next(consumer)
     assert message.crashes == 0
     holder = f"{OTHER}#1#"
-    with redis.Redis.from_url(frozen._place.settings.url.reveal()) as raw:  # type: ignore[union-attr]
-        taken = f"{frozen._place.settings.namespace}:queue:{QUEUE}:taken"
+    with redis.Redis.from_url(frozen._server.settings.url.reveal()) as raw:  # type: ignore[union-attr]
+        taken = f"{frozen._server.settings.namespace}:queue:{QUEUE}:taken"
         raw.hset(taken, message.number, holder)
         assert not message.start()
         consumer.ack(message)
