@@ -89,13 +89,13 @@ class Context:
         if id(part) in self._passed:
             return
         authentication = part.authentication
-        if authentication is not None and not self._admitted(authentication):
+        if authentication is not None and not self._admits(authentication):
             raise Refused(authentication.refusal, UNAUTHENTICATED)
         if part.guard is not None:
             part.guard(self)
         self._passed.add(id(part))
 
-    def _admitted(self, authentication: Authentication) -> bool:
+    def _admits(self, authentication: Authentication) -> bool:
         import falcon  # plugins also import this module in processes without HTTP
 
         try:

@@ -32,7 +32,7 @@ from structlog.contextvars import get_contextvars
 from rolehost_graphql import errors, metrics
 from rolehost_graphql.context import Context
 from rolehost_graphql.errors import Refused
-from rolehost_graphql.measuring import Limits, Measure, aliases, measure
+from rolehost_graphql.measuring import Limits, Measure, count_aliases, measure
 from rolehost_graphql.merging import Merged
 from rolehost_graphql.settings import GraphqlSettings
 
@@ -42,7 +42,7 @@ Translate = Callable[[BaseException], Refused | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class GraphqlRequest:
     """A request of a client.
 
     Attributes:
@@ -117,7 +117,7 @@ class Executor:
         self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def run(self, asked: Asked, context: Context, *, only_queries: bool) -> Answer:
+    async def run(self, request: GraphqlRequest, context: Context, *, only_queries: bool) -> Answer:
         """Execute one request if it is valid and within the limits.
 
         Args:
@@ -126,12 +126,12 @@ class Executor:
         started = time.perf_counter()
         kind = metrics.UNKNOWN
         try:
-            document = self._document(asked.query)
-            operation = _operation(document, asked.operation)
+            document = self._document(request.query)
+            operation = _operation(document, request.operation)
             kind = operation.operation.value
             if only_queries and operation.operation is not OperationType.QUERY:
                 raise refuse("GET is for queries; use POST.", errors.BAD_REQUEST, 405)
-            answer = await self._run(document, operation, asked, context, started)
+            answer = await self._run(document, operation, request, context, started)
         except Refusal as refusal:
             answer = refusal.answer
         except RecursionError:
@@ -149,18 +149,18 @@ class Executor:
         self,
         document: DocumentNode,
         operation: OperationDefinitionNode,
-        asked: Asked,
+        request: GraphqlRequest,
         context: Context,
         started: float,
     ) -> Answer:
         try:
-            measured = measure(self._schema, document, operation, asked.variables, self._limits)
+            measured = measure(self._schema, document, operation, request.variables, self._limits)
         except Refused as error:
             raise refuse(str(error), error.code, **error.extensions) from None
-        result = await self._execute(document, asked, context)
+        result = await self._execute(document, request, context)
         answer = self._answer(result)
         if self._settings.log:
-            _tell(operation, measured, answer, time.perf_counter() - started)
+            _log_operation(operation, measured, answer, time.perf_counter() - started)
         return answer
 
     def _document(self, text: str) -> DocumentNode:
@@ -177,19 +177,19 @@ class Executor:
         try:
             document = parse(text, max_tokens=self._settings.max_tokens)
         except GraphQLError as error:
-            raise _refused([error], errors.PARSE_FAILED) from None
-        count = aliases(document)
+            raise _refuse_document([error], errors.PARSE_FAILED) from None
+        count = count_aliases(document)
         if count > self._settings.max_aliases:
             raise refuse(
                 f"The document has {count} aliases; {self._settings.max_aliases} are allowed.",
                 errors.TOO_MANY_ALIASES,
                 maxAliases=self._settings.max_aliases,
             )
-        mistakes = validate(
+        problems = validate(
             self._schema, document, self._rules, max_errors=20, hide_suggestions=self._hide_names
         )
-        if mistakes:
-            raise _refused(mistakes, errors.VALIDATION_FAILED)
+        if problems:
+            raise _refuse_document(problems, errors.VALIDATION_FAILED)
         with self._lock:
             self._documents[text] = document
             while len(self._documents) > self._settings.cached_documents:
@@ -197,14 +197,14 @@ class Executor:
         return document
 
     async def _execute(
-        self, document: DocumentNode, asked: Asked, context: Context
+        self, document: DocumentNode, request: GraphqlRequest, context: Context
     ) -> ExecutionResult:
         result = execute(
             self._schema,
             document,
             context_value=context,
-            variable_values=dict(asked.variables),
-            operation_name=asked.operation,
+            variable_values=dict(request.variables),
+            operation_name=request.operation,
             executor_class=StrawberryGraphQLCoreExecutionContext,
             hide_suggestions=self._hide_names,
         )
@@ -214,27 +214,27 @@ class Executor:
                 async with asyncio.timeout(self._settings.time_limit):
                     result = await result
             except TimeoutError:
-                await _settle()
+                await _cancel_tasks()
                 seconds = self._settings.time_limit
                 message = f"The operation took longer than {seconds:g} s."
                 body = _error(message, errors.TIME_LIMIT)
                 raise Refusal(Answer(body=body, status=504, failed=True)) from None
         if result.errors:
-            await _settle()
+            await _cancel_tasks()
         return result
 
     def _answer(self, result: ExecutionResult) -> Answer:
         failed = result.errors or []
         body: dict[str, Any] = {}
         if failed:
-            body["errors"] = [self._shown(error) for error in failed]
+            body["errors"] = [self._format_error(error) for error in failed]
         if result.data is None and failed and all(error.path is None for error in failed):
             # Nothing was executed, because variables are invalid.
             return Answer(body=body, status=400, failed=True, refused=errors.BAD_USER_INPUT)
         body["data"] = result.data
         return Answer(body=body, failed=bool(failed))
 
-    def _shown(self, error: GraphQLError) -> dict[str, Any]:
+    def _format_error(self, error: GraphQLError) -> dict[str, Any]:
         """Return an error for the client; unexpected errors are masked and logged."""
         shown: dict[str, Any] = {"message": error.message}
         if error.locations:
@@ -248,10 +248,10 @@ class Executor:
             # An error in the document or its variables, not in a resolver.
             shown["extensions"] = {"code": errors.BAD_USER_INPUT, **(error.extensions or {})}
             return shown
-        told = cause if isinstance(cause, Refused) else self._translated(cause)
-        if told is not None:
-            shown["message"] = str(told)
-            shown["extensions"] = {"code": told.code, **told.extensions}
+        refusal = cause if isinstance(cause, Refused) else self._translate(cause)
+        if refusal is not None:
+            shown["message"] = str(refusal)
+            shown["extensions"] = {"code": refusal.code, **refusal.extensions}
             return shown
         path = ".".join(map(str, error.path or ()))
         if isinstance(cause, ValueRefused):
@@ -268,20 +268,20 @@ class Executor:
             shown["message"] = "Internal error"
             code = errors.INTERNAL
         shown["extensions"] = {"code": code}
-        request = get_contextvars().get("request_id")
-        if request:
-            shown["extensions"]["requestId"] = request
+        request_id = get_contextvars().get("request_id")
+        if request_id:
+            shown["extensions"]["requestId"] = request_id
         return shown
 
-    def _translated(self, error: BaseException) -> Refused | None:
+    def _translate(self, error: BaseException) -> Refused | None:
         for translate in self._translations:
-            told = translate(error)
-            if told is not None:
-                return told
+            refusal = translate(error)
+            if refusal is not None:
+                return refusal
         return None
 
 
-async def _settle() -> None:
+async def _cancel_tasks() -> None:
     """Cancel the tasks that a failed operation left running: the fields beside the failed one.
 
     Otherwise they would continue in the next request on this loop, on another thread.
@@ -295,8 +295,8 @@ async def _settle() -> None:
         await asyncio.gather(*left, return_exceptions=True)
 
 
-def _refused(mistakes: Sequence[GraphQLError], code: str) -> Refusal:
-    shown = [{**each.formatted, "extensions": {"code": code}} for each in mistakes]
+def _refuse_document(problems: Sequence[GraphQLError], code: str) -> Refusal:
+    shown = [{**each.formatted, "extensions": {"code": code}} for each in problems]
     return Refusal(Answer(body={"errors": shown}, status=400, failed=True, refused=code))
 
 
@@ -308,7 +308,7 @@ def _operation(document: DocumentNode, name: str | None) -> OperationDefinitionN
     return operation
 
 
-def _tell(
+def _log_operation(
     operation: OperationDefinitionNode, measured: Measure, answer: Answer, seconds: float
 ) -> None:
     log.info(

@@ -63,7 +63,7 @@ class Measure:
     cost: int = 0
 
 
-def aliases(document: DocumentNode) -> int:
+def count_aliases(document: DocumentNode) -> int:
     """Count the aliases of a document."""
     count = 0
     waiting: list[Any] = [
@@ -185,7 +185,7 @@ class _Walk:
                 count = self._limits.list_size if composite else 1
             # A list with zero items still costs a database query.
             times *= max(1, count)
-        self._spend(times * _price(definition, composite=composite))
+        self._add_cost(times * _cost_of(definition, composite=composite))
         if composite:
             below = [(named, field.selection_set) for _, field in fields if field.selection_set]
             self.level(below, depth + 1, times, inner)
@@ -200,15 +200,15 @@ class _Walk:
                     yield parent, node
                 elif isinstance(node, InlineFragmentNode):
                     yield from self._fields(
-                        [(self._narrowed(parent, node), node.selection_set)], seen
+                        [(self._resolve_type(parent, node), node.selection_set)], seen
                     )
                 elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
                     seen.add(node.name.value)
                     fragment = self._fragments[node.name.value]
-                    inside = (self._narrowed(parent, fragment), fragment.selection_set)
+                    inside = (self._resolve_type(parent, fragment), fragment.selection_set)
                     yield from self._fields([inside], seen)
 
-    def _narrowed(self, parent: Any, node: Any) -> Any:
+    def _resolve_type(self, parent: Any, node: Any) -> Any:
         condition = node.type_condition
         return self._schema.get_type(condition.name.value) if condition else parent
 
@@ -217,15 +217,15 @@ class _Walk:
         known = [name for name in SLICING if name in definition.args]
         if not known:
             return None
-        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
         sizes = []
         for name in known:
             default = definition.args[name].default
             value: Any = definition.args[name].default_value
             if default is not None:
                 value = self._value(default.literal) if default.literal else default.value
-            if name in given:
-                value = self._value(given[name])
+            if name in arguments:
+                value = self._value(arguments[name])
             if isinstance(value, float) and value.is_integer():
                 value = int(value)  # GraphQL also coerces it this way
             if isinstance(value, int) and not isinstance(value, bool):
@@ -239,7 +239,7 @@ class _Walk:
             return self._variables.get(node.name.value)
         return None
 
-    def _spend(self, cost: int) -> None:
+    def _add_cost(self, cost: int) -> None:
         self.found.cost += cost
         if self.found.cost > self._limits.cost:
             raise Refused(
@@ -262,7 +262,7 @@ def _is_list(definition: GraphQLField) -> bool:
     return is_list_type(kind.of_type if is_non_null_type(kind) else kind)
 
 
-def _price(definition: GraphQLField, *, composite: bool) -> int:
+def _cost_of(definition: GraphQLField, *, composite: bool) -> int:
     declared = definition.extensions.get("strawberry-definition")
     metadata = getattr(declared, "metadata", None) or {}
     return int(metadata.get("cost", 1 if composite else 0))

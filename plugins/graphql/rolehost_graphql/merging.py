@@ -39,7 +39,7 @@ class Merged:
         self.core: GraphQLSchema = schema._schema
         for root in (self.core.query_type, self.core.mutation_type):
             if root is not None:
-                _close(root, owners, changing=root is self.core.mutation_type)
+                _guard_fields(root, owners, mutation=root is self.core.mutation_type)
 
     def sdl(self) -> str:
         """Return the sorted schema in the schema definition language (SDL)."""
@@ -57,7 +57,7 @@ def merge(parts: Sequence[Part]) -> Merged:
     problems: list[Problem] = []
     owners: dict[tuple[str, str], Part] = {}
     for part in parts:
-        problems += _wrong(part)
+        problems += _check_types(part)
     if problems:
         raise ConfigurationError(problems)
     for root, part, field, python_name in _root_fields(parts):
@@ -65,16 +65,16 @@ def merge(parts: Sequence[Part]) -> Merged:
         named = owners.setdefault((root, f".{python_name}"), part)
         if other is not part or named is not part:
             problems.append(
-                _twice(f"the field {root}.{field}", other if other is not part else named, part)
+                _conflict(f"the field {root}.{field}", other if other is not part else named, part)
             )
     if problems:
         raise ConfigurationError(problems)
     if not any(part.value.query for part in parts):
-        raise ConfigurationError([_nothing()])
+        raise ConfigurationError([_no_query()])
     try:
         return Merged(_schema(parts), owners)
     except Exception as error:
-        raise ConfigurationError(list(_why(parts, error))) from error
+        raise ConfigurationError(list(_explain(parts, error))) from error
 
 
 def _schema(parts: Sequence[Part]) -> strawberry.Schema:
@@ -102,7 +102,7 @@ def _root_fields(parts: Sequence[Part]) -> Iterator[tuple[str, Part, str, str]]:
                 yield root, part, names.get_graphql_name(field), field.python_name
 
 
-def _wrong(part: Part) -> Iterator[Problem]:
+def _check_types(part: Part) -> Iterator[Problem]:
     for attribute in ROOTS.values():
         kind = getattr(part.value, attribute)
         if kind is not None and get_object_definition(kind) is None:
@@ -110,38 +110,38 @@ def _wrong(part: Part) -> Iterator[Problem]:
                 code="graphql-type",
                 who=part.who,
                 where=part.location,
-                what=f"{attribute} of the plugin's Schema is no strawberry type",
+                what=f"{attribute} of the plugin's Schema is not a strawberry type",
                 expected="a class under @strawberry.type, or None",
                 got=repr(kind),
                 fix="write @strawberry.type above the class",
             )
 
 
-def _twice(subject: str, one: Part, other: Part) -> Problem:
+def _conflict(subject: str, one: Part, other: Part) -> Problem:
     return Problem(
         code="graphql-conflict",
         who=", ".join(sorted({one.who, other.who})),
         where=f"{one.location}; {other.location}",
-        what=f"{subject} is claimed twice",
+        what=f"{subject} is defined twice",
         expected="one owner",
         got=f"{one.plugin} at {one.location}, {other.plugin} at {other.location}",
         fix=f"rename it in one of them, or enable only one of {one.plugin}, {other.plugin}",
     )
 
 
-def _nothing() -> Problem:
+def _no_query() -> Problem:
     return Problem(
         code="graphql-empty",
         who="plugin graphql",
         where="extension point graphql_schema",
-        what="no enabled plugin gives a field to query, so the API could answer nothing",
+        what="no enabled plugin contributes a query field, so the API would be empty",
         expected="at least one plugin whose graphql_schema returns a Schema with a query",
         got="none",
-        fix="enable a plugin that gives one, or take graphql out of plugins",
+        fix="enable a plugin that contributes one, or remove graphql from plugins",
     )
 
 
-def _why(parts: Sequence[Part], error: Exception) -> Iterator[Problem]:
+def _explain(parts: Sequence[Part], error: Exception) -> Iterator[Problem]:
     """Yield why there is no valid schema: parts invalid on their own, and duplicate types."""
     claimed: dict[str, tuple[Part, Any]] = {}
     found = False
@@ -156,7 +156,7 @@ def _why(parts: Sequence[Part], error: Exception) -> Iterator[Problem]:
             other, theirs = claimed.setdefault(name, (part, definition))
             if other is not part and theirs is not definition:
                 found = True
-                yield _twice(f"the type {name}", other, part)
+                yield _conflict(f"the type {name}", other, part)
     if not found:
         sites = "; ".join(part.location for part in parts)
         yield _invalid(", ".join(part.who for part in parts), sites, error)
@@ -184,26 +184,28 @@ def _invalid(who: str, where: str, error: Exception) -> Problem:
         code="graphql-schema",
         who=who,
         where=where,
-        what="no schema can be made of the plugin's types",
+        what="the plugin's types make no valid schema",
         expected="types that strawberry accepts",
         got=" ".join(f"{type(error).__name__}: {error}".split()),
-        fix="mend the types",
+        fix="correct the types",
     )
 
 
-def _close(root: GraphQLObjectType, owners: dict[tuple[str, str], Part], *, changing: bool) -> None:
+def _guard_fields(
+    root: GraphQLObjectType, owners: dict[tuple[str, str], Part], *, mutation: bool
+) -> None:
     """Wrap the resolvers of all fields of a root type with the check of the client."""
     for name, field in root.fields.items():
-        field.resolve = _guarded(field, owners[root.name, name].value, changing=changing)
+        field.resolve = _guard_resolver(field, owners[root.name, name].value, mutation=mutation)
 
 
-def _guarded(field: GraphQLField, owner: Schema, *, changing: bool) -> Callable[..., Any]:
+def _guard_resolver(field: GraphQLField, owner: Schema, *, mutation: bool) -> Callable[..., Any]:
     resolve = field.resolve or default_field_resolver
 
     def resolve_guarded(source: Any, info: Any, **arguments: Any) -> Any:
         context: Context = info.context
         context.enter(owner)
-        if changing:
+        if mutation:
             context.forget()
         return resolve(source, info, **arguments)
 

@@ -17,7 +17,7 @@ OPERATIONS = Metric(
 DURATION = Metric(
     name="graphql_operation_duration_seconds",
     kind="histogram",
-    summary="Time from an operation's reading to its answer, of those that were executed.",
+    summary="Time from reading an executed operation to its answer.",
     labels=("operation",),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
@@ -25,7 +25,7 @@ DURATION = Metric(
 REFUSALS = Metric(
     name="graphql_refusals",
     kind="counter",
-    summary="Operations that were not executed, by the code that the client was told.",
+    summary="Operations that were not executed, by error code.",
     labels=("code",),
 )
 

@@ -69,20 +69,20 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | A
     resource = GraphqlResource(executor, settings, assets)
     # Idempotency keys need a database, which a read-only deployment may not have.
     changes = any(part.value.mutation is not None for part in parts or ())
-    given: list[Route | ErrorFormat | Authentication] = [
+    routes: list[Route | ErrorFormat | Authentication] = [
         Route(settings.path, resource, idempotent=changes, max_body=settings.max_body),
         error_format(settings.path),
     ]
     authentication = authentication_of(part.value for part in parts or ())
     if authentication is not None:
-        given.append(authentication)
+        routes.append(authentication)
     if assets is not None:
         no_data = "the page holds no data, and a browser sends no token with it"
-        given += [
+        routes += [
             Route(f"{settings.path}/graphiql", PageResource(assets), open=no_data),
             Route(f"{assets.path}/{{version}}/{{name}}", AssetResource(assets), open=no_data),
         ]
-    return given
+    return routes
 
 
 @hookimpl

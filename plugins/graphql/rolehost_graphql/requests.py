@@ -12,7 +12,7 @@ import falcon
 from rolehost.api import load_json
 
 from rolehost_graphql import errors
-from rolehost_graphql.execution import Asked, refuse
+from rolehost_graphql.execution import GraphqlRequest, refuse
 
 #: Distinguishes answers of a GraphQL server from answers of a proxy in front of it.
 RESPONSE = "application/graphql-response+json"
@@ -41,7 +41,7 @@ def media_type(req: falcon.Request) -> str:
     return chosen
 
 
-def from_body(req: falcon.Request, body: bytes) -> Asked:
+def from_body(req: falcon.Request, body: bytes) -> GraphqlRequest:
     """Parse the body of a POST request.
 
     Raises:
@@ -55,33 +55,33 @@ def from_body(req: falcon.Request, body: bytes) -> Asked:
             description="The body of a request is application/json, in UTF-8."
         )
     try:
-        given = load_json(body)
+        fields = load_json(body)
     except ValueError as error:
         raise refuse(f"The body is no JSON: {error}", errors.BAD_REQUEST) from None
-    if isinstance(given, list):
+    if isinstance(fields, list):
         raise refuse("One operation a request: batches are not taken.", errors.BAD_REQUEST)
-    if not isinstance(given, dict):
+    if not isinstance(fields, dict):
         raise refuse("The body is no JSON object.", errors.BAD_REQUEST)
-    return _asked(given)
+    return _make_request(fields)
 
 
-def from_query(req: falcon.Request) -> Asked:
+def from_query(req: falcon.Request) -> GraphqlRequest:
     """Parse the query parameters of a GET request.
 
     Raises:
         Refusal: the parameters are not a GraphQL request.
     """
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         name: req.get_param(name) for name in ("query", "operationName") if req.get_param(name)
     }
     for name in ("variables", "extensions"):
         text = req.get_param(name)
         if text:
             try:
-                given[name] = load_json(text)
+                fields[name] = load_json(text)
             except ValueError as error:
                 raise refuse(f"{name} is no JSON: {error}", errors.BAD_REQUEST) from None
-    return _asked(given)
+    return _make_request(fields)
 
 
 def check_origin(req: falcon.Request) -> None:
@@ -105,17 +105,17 @@ def check_origin(req: falcon.Request) -> None:
     )
 
 
-def _asked(given: Mapping[str, Any]) -> Asked:
-    query = given.get("query")
+def _make_request(fields: Mapping[str, Any]) -> GraphqlRequest:
+    query = fields.get("query")
     if not isinstance(query, str):
         raise refuse("query is missing, or no text.", errors.BAD_REQUEST)
-    variables = given.get("variables")
+    variables = fields.get("variables")
     if variables is not None and not isinstance(variables, dict):
         raise refuse("variables is no object.", errors.BAD_REQUEST)
-    operation = given.get("operationName")
+    operation = fields.get("operationName")
     if operation is not None and not isinstance(operation, str):
         raise refuse("operationName is no text.", errors.BAD_REQUEST)
-    extensions = given.get("extensions")
+    extensions = fields.get("extensions")
     if extensions is not None and not isinstance(extensions, dict):
         raise refuse("extensions is no object.", errors.BAD_REQUEST)
-    return Asked(query=query, variables=variables or {}, operation=operation or None)
+    return GraphqlRequest(query=query, variables=variables or {}, operation=operation or None)

@@ -14,7 +14,7 @@ from rolehost_graphql import errors, metrics, requests
 from rolehost_graphql.assets import Assets, page
 from rolehost_graphql.context import Context
 from rolehost_graphql.declarations import Schema
-from rolehost_graphql.execution import Answer, Asked, Executor, Refusal
+from rolehost_graphql.execution import Answer, Executor, GraphqlRequest, Refusal
 from rolehost_graphql.loops import Loops
 from rolehost_graphql.settings import GraphqlSettings
 
@@ -54,11 +54,11 @@ class GraphqlResource:
         try:
             if self._settings.require_header:
                 requests.check_origin(req)
-            asked = requests.from_query(req)
+            request = requests.from_query(req)
         except Refusal as refusal:
             _refuse(req, resp, refusal.answer, media_type)
             return
-        _send(resp, self._run(req, asked, only_queries=True), media_type)
+        _send(resp, self._run(req, request, only_queries=True), media_type)
 
     @operation(hidden=True)
     def on_post(self, req: Any, resp: Any) -> None:
@@ -69,20 +69,20 @@ class GraphqlResource:
         """
         media_type = requests.media_type(req)
         try:
-            asked = requests.from_body(req, req.context.body)
+            request = requests.from_body(req, req.context.body)
         except Refusal as refusal:
             _refuse(req, resp, refusal.answer, media_type)
             return
-        answer = self._run(req, asked, only_queries=False)
+        answer = self._run(req, request, only_queries=False)
         if answer.failed and req.get_header("Idempotency-Key") is not None:
             _roll_back(answer, media_type)
         _send(resp, answer, media_type)
 
-    def _run(self, req: Any, asked: Asked, *, only_queries: bool) -> Answer:
+    def _run(self, req: Any, request: GraphqlRequest, *, only_queries: bool) -> Answer:
         assert self._executor is not None
         services = req.context.services
         context = Context(services, req, self._settings.time_limit)
-        work = self._executor.run(asked, context, only_queries=only_queries)
+        work = self._executor.run(request, context, only_queries=only_queries)
         return services.get(Loops).run(work)  # type: ignore[no-any-return]
 
 
@@ -123,13 +123,13 @@ class AssetResource:
 
 def authentication_of(parts: Iterable[Schema]) -> Authentication | None:
     """Return an authentication that admits the clients of any part, or None if no part has one."""
-    given = [part.authentication for part in parts if part.authentication is not None]
-    if not given:
+    authentications = [part.authentication for part in parts if part.authentication is not None]
+    if not authentications:
         return None
 
     def admits(req: Any) -> bool:
         failure: Exception | None = None
-        for each in given:
+        for each in authentications:
             try:
                 if each.admits(req) is True:
                     return True
@@ -140,7 +140,8 @@ def authentication_of(parts: Iterable[Schema]) -> Authentication | None:
             raise failure
         return False
 
-    return Authentication(admits=admits, challenge=given[0].challenge, refusal=given[0].refusal)
+    first = authentications[0]
+    return Authentication(admits=admits, challenge=first.challenge, refusal=first.refusal)
 
 
 def error_format(path: str) -> ErrorFormat:

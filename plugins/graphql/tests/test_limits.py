@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphql import build_schema, parse
 from rolehost_graphql import Schema
-from rolehost_graphql.measuring import Limits, Measure, aliases, measure
+from rolehost_graphql.measuring import Limits, Measure, count_aliases, measure
 
 from .conftest import Api, Serve
 from .shop import BATCHES, LATE, Unfinished, plugin
@@ -82,7 +82,7 @@ def test_fragments_that_multiply_are_given_up_soon():
 
 def test_aliases_are_counted_wherever_they_stand():
     query = "{ a: one { b: name ... { c: name } ...F } } fragment F on Shop { d: name name }"
-    assert aliases(parse(query)) == 4
+    assert count_aliases(parse(query)) == 4
 
 
 def nested(levels: int) -> str:

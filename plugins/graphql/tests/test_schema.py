@@ -69,14 +69,14 @@ def test_fields_of_several_plugins_are_one_schema(serve: Serve):
 def test_a_field_that_two_plugins_claim_is_told_with_both(serve: Serve):
     (problem,) = problems(serve, shop=plugin(SHOP), rival=plugin(Schema(query=Clash)))
     assert problem.code == "graphql-conflict"
-    assert problem.what == "the field Query.items is claimed twice"
+    assert problem.what == "the field Query.items is defined twice"
     assert "plugin rival" in problem.who
     assert "plugin shop" in problem.who
 
 
 def test_a_type_that_two_plugins_define_is_told_with_both(serve: Serve):
     (problem,) = problems(serve, shop=plugin(SHOP), rival=plugin(Schema(query=ClashingType)))
-    assert problem.what == "the type Item is claimed twice"
+    assert problem.what == "the type Item is defined twice"
     assert "plugin rival" in problem.who
     assert "plugin shop" in problem.who
 

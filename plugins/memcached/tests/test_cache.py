@@ -96,7 +96,7 @@ def test_an_entry_of_another_layout_is_absent(settings: MemcachedSettings) -> No
     with _open(settings) as cache:
         cache.set("key", b"value")
         raw = Client((host, int(port)), default_noreply=False)
-        raw.set(cache._place("key"), b"not ours")
+        raw.set(cache._name("key"), b"not ours")
         raw.close()
         assert cache.get("key") is None
 

@@ -100,8 +100,8 @@ def test_when_one_of_several_stops_the_others_keep_their_entries_and_take_over_i
     cache.set_many(values)
     assert fellow.get_many(values) == values
     held = {_of(server): 0 for server in servers}
-    for place in map(cache._place, values):
-        held[cache._servers.of(place).name] += 1
+    for name in map(cache._name, values):
+        held[cache._servers.server_of(name).name] += 1
     assert all(held.values()), "every server has some of them"
     servers[0].stop(immediate=True)
     with contextlib.suppress(StorageUnavailable):
@@ -129,7 +129,7 @@ def test_a_server_that_comes_back_with_its_memory_does_not_bring_back_what_was_c
     values = {f"key {number}": b"old" for number in range(40)}
     cache.set_many(values)
     servers[0].freeze()
-    while cache._servers.present() == list(cache._servers._servers.values()):
+    while cache._servers.alive() == list(cache._servers._servers.values()):
         with contextlib.suppress(StorageUnavailable):
             cache.get_many(values)
     cache.clear()
@@ -137,7 +137,7 @@ def test_a_server_that_comes_back_with_its_memory_does_not_bring_back_what_was_c
     while True:
         try:
             assert cache.get_many(values) == {}
-            if len(cache._servers.present()) == 2:
+            if len(cache._servers.alive()) == 2:
                 break
         except StorageUnavailable:
             continue

@@ -90,7 +90,7 @@ def test_a_call_waits_for_a_connection_no_longer_than_set(settings: RedisSetting
         lent.set()
         done.wait(20)
 
-    holder = threading.Thread(target=cache._connections._lend, args=(hold, False))
+    holder = threading.Thread(target=cache._connections._with_connection, args=(hold, False))
     holder.start()
     assert lent.wait(20)
     with pytest.raises(StorageBusy, match=r"\[redis\] connections"):

@@ -63,7 +63,7 @@ def test_what_was_taken_by_a_call_without_an_answer_is_handed_out(
     queue.broker().store.depth(QUEUE)  # so that it is connected
     server.freeze()
     assert consumer._may_take()
-    consumer._fill()  # Redis takes the message when it goes on, and nobody hears of it
+    consumer._take()  # Redis takes the message when it goes on, and nobody hears of it
     server.thaw()
     message = _next(consumer)
     assert message.args == ("once",)
