@@ -18,7 +18,7 @@ from rolehost.api import Backend, Route, hookimpl
 from rolehost.api.http import decode, read
 from rolehost.errors import StartError, StorageRefused, StorageUnavailable
 from rolehost.observe import logs
-from rolehost.roles.http import run
+from rolehost.roles.http.server import run
 from rolehost.roles.process import Process
 
 

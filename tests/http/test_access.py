@@ -54,7 +54,7 @@ def app() -> Iterator[Apps]:
     def make(*routes: Route, **more: Any) -> Any:
         composition = compose(routes, **{**QUIET, "authentication": "required", **more})
         services: Any = FakeServices()
-        built.append(build(composition, services, Recorders(), composition.deployment.host))
+        built.append(build(composition, services, Recorders()))
         return built[-1].asgi
 
     yield make

@@ -40,7 +40,6 @@ class Host:
             composition,
             self.services,  # type: ignore[arg-type]
             self.recorders,
-            composition.deployment.host,
         )
         self._built.append(application)
         return application.asgi
@@ -218,7 +217,7 @@ def test_middleware_runs_around_routes_in_order(host: Host) -> None:
         **QUIET,
     )
     services: Any = host.services
-    application = build(composition, services, host.recorders, composition.deployment.host)
+    application = build(composition, services, host.recorders)
     assert ask(application.asgi, "GET", "/items/1").headers["x-seen"] == "inner, outer"
     application.close()
 
@@ -409,7 +408,7 @@ def test_errors_below_a_prefix_look_as_its_longest_format_says(host: Host) -> No
         **QUIET,
     )
     services: Any = host.services
-    application = build(composition, services, host.recorders, composition.deployment.host)
+    application = build(composition, services, host.recorders)
     app = application.asgi
     assert ask(app, "GET", "/api/v1/invalid").json == {
         "by": "v1",

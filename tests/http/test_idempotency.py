@@ -68,12 +68,7 @@ class Shop:
         self.process = process
         self.orders = orders
         composition = process.composition
-        self.application = build(
-            composition,
-            process.services,
-            process.services.recorders,
-            composition.deployment.host,
-        )
+        self.application = build(composition, process.services, process.services.recorders)
 
     def order(self, key: str, body: bytes = b"{}", **more: str) -> Answer:
         headers = {"idempotency-key": key, **more}

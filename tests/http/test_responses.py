@@ -63,7 +63,7 @@ def app() -> Iterator[Any]:
     def make(*routes: Route) -> Any:
         composition = compose(routes, **QUIET)
         services: Any = FakeServices()
-        built = build(composition, services, Recorders(), composition.deployment.host)
+        built = build(composition, services, Recorders())
         closes.append(built.close)
         return built.asgi
 
@@ -122,7 +122,7 @@ def test_a_format_of_errors_that_fails_gives_a_problem_without_details() -> None
         [Route("/things", Things())], formats=[ErrorFormat("/things", render)], **QUIET
     )
     services: Any = FakeServices()
-    built = build(composition, services, Recorders(), composition.deployment.host)
+    built = build(composition, services, Recorders())
     with capture_logs() as logs:
         answer = ask(built.asgi, "GET", "/things")
     built.close()

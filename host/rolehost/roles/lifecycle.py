@@ -84,7 +84,7 @@ def start_when_available(
         except StorageUnavailable as error:
             if raise_refused and isinstance(error, StorageRefused):
                 raise
-            process.announce_waiting()
+            process.announce("waiting")
             outage.failed(error)
             stop.wait(start_delay(attempt))
         else:

@@ -32,9 +32,9 @@ class Process:
     """A process with a role; :meth:`start` is called after the last fork.
 
     ``slot`` is its number among the processes of its role, from 0; ``incarnation`` counts the
-    starts of this slot, from 1. ``announce`` is called with ``waiting``, ``ready`` and
-    ``draining``. If ``migrates``, the start applies pending migrations. ``background`` is False
-    in a test or a simulation that drives the process step by step.
+    starts of this slot, from 1. ``announce`` is called with ``waiting`` (for a backend),
+    ``ready`` and ``draining``. If ``migrates``, the start applies pending migrations.
+    ``background`` is False in a test or a simulation that drives the process step by step.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Process:
         self.role = role
         self.slot = slot
         self.incarnation = incarnation
-        self._announce = announce
+        self.announce = announce
         self._migrates = migrates
         self._clock = clock
         self._random = random
@@ -203,11 +203,7 @@ class Process:
     def announce_ready(self) -> None:
         """Announce that this process takes work."""
         self.mark_ready()
-        self._announce("ready")
-
-    def announce_waiting(self) -> None:
-        """Announce that the start waits for a backend."""
-        self._announce("waiting")
+        self.announce("ready")
 
     def drain(self) -> None:
         """Become unready. The role itself stops taking work."""
@@ -215,7 +211,7 @@ class Process:
             return
         self._services.draining = True
         self._renew_presence()
-        self._announce("draining")
+        self.announce("draining")
 
     def stop(self) -> None:
         """Stop plugins in reverse, give up presence, close services. Idempotent."""

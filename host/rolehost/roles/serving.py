@@ -29,6 +29,14 @@ from rolehost.roles.status import CANNOT_START, MISCONFIGURED, STATUS_VARIABLE, 
 
 log = structlog.get_logger(__name__)
 
+#: Role → the module of :mod:`rolehost.roles` with its function ``run``.
+MODULES = {
+    "http": "http.server",
+    "worker": "worker.role",
+    "consumer": "consumer.role",
+    "scheduler": "scheduler",
+}
+
 #: Characters of a reason that is written to the status pipe, which takes 4096 bytes at once.
 MAX_REASON = 1000
 
@@ -63,7 +71,7 @@ def serve(
         beats=Beats(host.supervisor.hang, int(pipe) if pipe else None),
         board=Board.inherited(),
     )
-    module = importlib.import_module(f"rolehost.roles.{role}")
+    module = importlib.import_module(f"rolehost.roles.{MODULES[role]}")
     # These objects live as long as the process: the garbage collector need not visit them, so a
     # forked child need not copy their pages (copy-on-write).
     gc.freeze()

@@ -382,8 +382,7 @@ class Host(Assertions):
 
             process = self._processes.of("http")
             composition, services = process.composition, process.services
-            host = composition.deployment.host
-            self._application = build(composition, services, services.recorders, host)
+            self._application = build(composition, services, services.recorders)
         return self._application.asgi
 
     def _around(self, send: Callable[[], Response]) -> Response:

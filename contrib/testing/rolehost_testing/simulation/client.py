@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,14 +110,16 @@ class Door:
 
         self._fibers = fibers
         host = composition.deployment.host
-        settings = msgspec.structs.replace(
-            host, http=msgspec.structs.replace(host.http, access_log=False, request_id=False)
-        )
+        http = msgspec.structs.replace(host.http, access_log=False, request_id=False)
+        host = msgspec.structs.replace(host, http=http)
+        deployment = replace(composition.deployment, host=host)
         services: Any = _Current(fibers)
         strand = fibers.strand()
         # The application reads the session factory here; run() below looks it up per request.
         strand[_Current] = SimpleNamespace(database=SimpleNamespace(session=None))
-        self._application = build(composition, services, Recorders(), settings)
+        self._application = build(
+            replace(composition, deployment=deployment), services, Recorders()
+        )
         del strand[_Current]
 
         async def run(work: Any, _session: Any) -> None:

@@ -47,7 +47,7 @@ def commit_offsets_before_the_handler() -> Iterator[None]:
         mock.patch.object(Offsets, "take", take),
         mock.patch.object(Offsets, "finish", lambda self, offset: True),
         mock.patch.object(Assignments, "committable", committable),
-        mock.patch.object(Assignments, "committed", committed),
+        mock.patch.object(Assignments, "note_committed", committed),
     ):
         yield
 

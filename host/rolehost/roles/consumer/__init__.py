@@ -1,5 +1,1 @@
-"""The role ``consumer``: subscriptions of the stream, handled in lanes by key."""
-
-from rolehost.roles.consumer.role import run
-
-__all__ = ["run"]
+"""The consumer role: members of consumer groups, which handle events."""

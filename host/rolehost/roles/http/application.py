@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import falcon.asgi
@@ -16,13 +16,12 @@ from rolehost.api.json import load_json
 from rolehost.api.services import Services
 from rolehost.composition import responders
 from rolehost.composition.model import Composition, Owned
-from rolehost.deployment.model import HostSettings
 from rolehost.errors import StorageUnavailable
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.access import admissions
 from rolehost.roles.http.body import Request
 from rolehost.roles.http.middleware import HostMiddleware
-from rolehost.roles.http.problems import NotStarted, error_for, install
+from rolehost.roles.http.problems import ERROR_RESPONSES, NotStarted, install
 from rolehost.roles.http.responders import adapter
 from rolehost.roles.http.responses import EventStreams, ResponseCheck
 from rolehost.roles.http.routes import Router
@@ -34,24 +33,27 @@ from rolehost.services.threads import Threads
 _DEGRADED_RETRY_AFTER = 30
 
 
+@dataclass
 class Application:
     """The ASGI callable of a process, its threads of synchronous responders and event streams."""
 
-    def __init__(self, asgi: Asgi, threads: Threads, streams: EventStreams) -> None:
-        self.asgi = asgi
-        self.threads = threads
-        self.streams = streams
+    asgi: Asgi
+    threads: Threads
+    streams: EventStreams
+    #: Services that only this application uses; they are closed with it.
+    services: ProcessServices | None = None
 
     def close(self) -> None:
-        """Wait for synchronous responders that still run."""
+        """Wait for synchronous responders that still run, then close its own services."""
         self.threads.close()
+        if self.services is not None:
+            self.services.close()
 
 
 def build(
     composition: Composition,
     services: Services,
     recorders: Recorders,
-    settings: HostSettings,
     not_found: Callable[[], falcon.HTTPError] | None = None,
 ) -> Application:
     """Build the application of a composition.
@@ -60,7 +62,7 @@ def build(
     ``req.context.services``. If ``recorders`` is empty now, recorders added later are not used.
     ``not_found`` makes the error for a request without a route; None: 404.
     """
-    http = settings.http
+    http = composition.deployment.host.http
     threads = Threads(http.threads, "responder")
     session = services.database.session if "database" in composition.backends else nullcontext
     router = Router(
@@ -122,36 +124,29 @@ def _refusing(route: Route, plugin: str) -> Route:
     return replace(route, resource=resource)
 
 
-class StartupApplication(Application):
-    """The application of a process that waits for its backends.
+def startup_application(composition: Composition) -> Application:
+    """Build the application of a process that waits for its backends.
 
     It serves the routes that allow it (:attr:`~rolehost.api.Route.waiting`); all others answer
     503. A liveness probe must succeed meanwhile; otherwise Kubernetes would restart a process
     that only has to wait. Plugins' checks are not used, because no plugin has been started.
     """
-
-    def __init__(self, composition: Composition) -> None:
-        early = replace(
-            composition,
-            routes=tuple(owned for owned in composition.routes if owned.value.waiting),
-            middleware=(),
-            checks=(Owned(Check(name="start", fn=_not_started), "rolehost", __name__),),
-        )
-        self._services = ProcessServices(early, role="http")
-        # Built without a database: responders then open no session, which would wait for it.
-        built = build(
-            replace(early, backends={}, degraded=()),
-            self._services,
-            Recorders(),
-            composition.deployment.host,
-            not_found=lambda: error_for(NotStarted),
-        )
-        super().__init__(built.asgi, built.threads, built.streams)
-
-    def close(self) -> None:
-        """Wait for responders that still run, and close the connections to backends."""
-        super().close()
-        self._services.close()
+    early = replace(
+        composition,
+        routes=tuple(owned for owned in composition.routes if owned.value.waiting),
+        middleware=(),
+        checks=(Owned(Check(name="start", fn=_not_started), "rolehost", __name__),),
+    )
+    services = ProcessServices(early, role="http")
+    # Built without a database: responders then open no session, which would wait for it.
+    application = build(
+        replace(early, backends={}, degraded=()),
+        services,
+        services.recorders,
+        not_found=ERROR_RESPONSES[NotStarted],
+    )
+    application.services = services
+    return application
 
 
 def _not_started(_services: Services) -> str | None:

@@ -11,7 +11,7 @@ import falcon
 import falcon.asgi
 from falcon.asgi.stream import BoundedStream
 
-from rolehost.roles.http.problems import BodyIncomplete, error_for, render
+from rolehost.roles.http.problems import ERROR_RESPONSES, BodyIncomplete, render
 from rolehost.roles.http.scope import RULES, Asgi, Receive, Scope, Send
 
 #: The most seconds and bytes for which a refused body is read and dropped (lingering close). A
@@ -85,7 +85,7 @@ async def call_within_limit(
     await app(scope, receive, send_noted)
     if not answered:
         # Falcon sends no response if the body did not begin to arrive.
-        await _answer(error_for(BodyIncomplete), scope, send)
+        await _answer(ERROR_RESPONSES[BodyIncomplete](), scope, send)
     elif _REFUSED in scope:
         await _linger(receive)
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 import structlog
 
 from rolehost.errors import RolehostError, StorageRefused, StorageUnavailable
-from rolehost.roles.http.application import Application, StartupApplication, build
+from rolehost.roles.http.application import Application, build, startup_application
 from rolehost.roles.http.scope import Asgi
 from rolehost.roles.lifecycle import run_interruptibly, start_when_available
 from rolehost.roles.process import Process
@@ -38,8 +38,10 @@ class Lifecycle:
         self._replaces = replaces
         # Shared by all workers: a mark for each serving worker, and one for the first failure.
         self._marks = mmap.mmap(-1, self.http.processes + 1)
-        self._application: Application | None = None
-        self._startup: StartupApplication | None = None
+        #: The application that the worker serves; set by :meth:`load`.
+        self.application: Application
+        #: Whether that is the startup application.
+        self.waiting = False
 
     def load(self) -> Asgi:
         """Start the process and build its application; called in each worker.
@@ -52,20 +54,23 @@ class Lifecycle:
             if self._replaces and not self._was_ready():
                 # Other processes serve, so this one needs no startup application.
                 start_when_available(process, threading.Event())
-                return self._build()
+                self.application = self._build()
+                return self.application.asgi
             if run_interruptibly(process.ping, threading.Event(), limit=FIRST_WAIT):
                 process.start()
-                return self._build()
+                self.application = self._build()
+                return self.application.asgi
         except StorageUnavailable as error:
             if isinstance(error, StorageRefused) and not self._was_ready():
                 self.fail(error)
         except Exception as error:
             self.fail(error)
-        self._startup = StartupApplication(process.composition)
-        return self._startup.asgi
+        self.application = startup_application(process.composition)
+        self.waiting = True
+        return self.application.asgi
 
-    def begin(self, stop: threading.Event) -> Asgi | None:
-        """Wait for the backends, then start the process and build its application.
+    def begin(self, stop: threading.Event) -> Application | None:
+        """Wait for the backends, then start the process and return its application.
 
         None: ``stop`` was set before the start. If this raises, the process cannot start.
         """
@@ -76,29 +81,20 @@ class Lifecycle:
             return None
         return self._build()
 
-    def _build(self) -> Asgi:
+    def _build(self) -> Application:
         process = self.process
-        self._application = build(
-            process.composition,
-            process.services,
-            process.services.recorders,
-            process.composition.deployment.host,
-        )
+        application = build(process.composition, process.services, process.services.recorders)
         # These objects live as long as the process; a full collection need not visit them.
         gc.freeze()
-        return self._application.asgi
+        return application
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the worker serves the startup application."""
-        return self._startup is not None
-
-    def leave_startup(self) -> StartupApplication | None:
-        """Stop using the startup application and return it; the caller closes it."""
-        startup, self._startup = self._startup, None
+    def replace_startup(self, application: Application) -> Application:
+        """Use an application instead of the startup application; return that, to be closed."""
+        startup, self.application = self.application, application
+        self.waiting = False
         return startup
 
-    def serving(self) -> None:
+    def note_serving(self) -> None:
         """Note that the worker accepts connections; the last worker makes the role ready."""
         self.process.mark_ready()
         mine = self._marks.find(b"\0", 0, self.http.processes)
@@ -110,15 +106,6 @@ class Lifecycle:
     def _was_ready(self) -> bool:
         """Whether the role was ready before; then one failed worker must not end the others."""
         return self._marks.find(b"\0", 0, self.http.processes) < 0
-
-    def stuck(self, seconds: float) -> bool:
-        """Whether requests wait for a thread and no thread became free for ``seconds``."""
-        return self._application is not None and self._application.threads.stuck(seconds)
-
-    def end_streams(self) -> None:
-        """End the event streams, because the process drains."""
-        if self._application is not None:
-            self._application.streams.end()
 
     def fail(self, error: Exception) -> NoReturn:
         """End a worker that cannot start; the first one reports the reason, in one line.
@@ -141,8 +128,7 @@ class Lifecycle:
         if self.waiting:
             # Nothing was started, and to close would wait for a pending connection attempt.
             return
-        if self._application is not None:
-            self._application.close()
+        self.application.close()
         try:
             self.process.drain()
         finally:

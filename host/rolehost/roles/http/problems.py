@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import falcon
@@ -117,75 +117,60 @@ async def _unhandled(
     raise falcon.HTTPInternalServerError(title="Internal Server Error")
 
 
-class _ErrorResponse(NamedTuple):
-    status: int
-    title: str
-    description: str
-    code: Any  # a text; Falcon declares an int
-    headers: dict[str, str] | None = None
-    #: Message of the log line at level ``warning``; empty: no line.
-    logged: str = ""
-
-    def error(self) -> falcon.HTTPError:
-        return falcon.HTTPError(
-            self.status,
-            title=self.title,
-            description=self.description,
-            headers=self.headers,
-            code=self.code,
-        )
+def _response(
+    status: int, title: str, description: str, code: Any, headers: dict[str, str] | None = None
+) -> Callable[[], falcon.HTTPError]:
+    return lambda: falcon.HTTPError(
+        status, title=title, description=description, headers=headers, code=code
+    )
 
 
-def _unavailable(description: str, logged: str = "") -> _ErrorResponse:
-    return _ErrorResponse(503, "Unavailable", description, "unavailable", _RETRY_AFTER, logged)
+def _unavailable(description: str) -> Callable[[], falcon.HTTPError]:
+    return _response(503, "Unavailable", description, "unavailable", _RETRY_AFTER)
 
 
-#: The answer to each error of the host.
-_ERROR_RESPONSES: dict[type[Exception], _ErrorResponse] = {
-    StorageUnavailable: _unavailable(
-        "A storage that this request needs is not available.", "storage is unavailable"
-    ),
+#: Type of an error of the host → function that makes the error for the client.
+ERROR_RESPONSES: dict[type[Exception], Callable[[], falcon.HTTPError]] = {
+    StorageUnavailable: _unavailable("A storage that this request needs is not available."),
     Overloaded: _unavailable("Too many requests are waiting for a thread."),
     NotStarted: _unavailable("The service is waiting for a backend."),
-    ValueRefused: _ErrorResponse(
+    ValueRefused: _response(
         422,
         "Value refused",
         "The request has a value that cannot be stored or searched for, for example a"
         " text with NUL (U+0000) or a number out of range.",
         "value_refused",
-        logged="the database refused a value",
     ),
-    IdempotencyConflict: _ErrorResponse(
+    IdempotencyConflict: _response(
         422,
         "Idempotency key used before",
         "This Idempotency-Key was used before with another request.",
         "idempotency_conflict",
     ),
-    IdempotencyInProgress: _ErrorResponse(
+    IdempotencyInProgress: _response(
         409,
         "Request in progress",
         "A request with this Idempotency-Key is being handled.",
         "idempotency_in_progress",
         _RETRY_AFTER,
     ),
-    BodyIncomplete: _ErrorResponse(
+    BodyIncomplete: _response(
         408, "Request Timeout", "The body did not arrive in time.", None, {"Connection": "close"}
     ),
 }
 
-
-def error_for(kind: type[Exception]) -> falcon.HTTPError:
-    """Return the answer to an error of the host; ``kind`` must be in ``_ERROR_RESPONSES``."""
-    return _ERROR_RESPONSES[kind].error()
+#: Messages of the log lines, at level ``warning``; other errors are not logged.
+_LOGGED: dict[type[Exception], str] = {
+    StorageUnavailable: "storage is unavailable",
+    ValueRefused: "the database refused a value",
+}
 
 
 def _handler(kind: type[Exception]) -> Callable[..., Awaitable[None]]:
-    answer = _ERROR_RESPONSES[kind]
-
     async def handle(req: falcon.asgi.Request, _resp: Any, error: Exception, _params: Any) -> None:
-        if answer.logged:
-            log.warning(answer.logged, method=req.method, path=req.path, error=str(error))
-        raise answer.error()
+        if kind in _LOGGED:
+            log.warning(_LOGGED[kind], method=req.method, path=req.path, error=str(error))
+        raise ERROR_RESPONSES[kind]()
 
     return handle
 
@@ -194,5 +179,5 @@ def install(app: falcon.asgi.App[Any, Any]) -> None:
     """Make an application answer every error with :func:`render`."""
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unhandled)
-    for kind in _ERROR_RESPONSES:
+    for kind in ERROR_RESPONSES:
         app.add_error_handler(kind, _handler(kind))

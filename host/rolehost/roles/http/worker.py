@@ -18,10 +18,10 @@ from gunicorn.workers.gasgi import ASGIWorker  # type: ignore[import-untyped]
 
 from rolehost.delivery import forks
 from rolehost.delivery.guard import role_loop
+from rolehost.roles.http.application import Application
 from rolehost.roles.http.connection import Connection
 from rolehost.roles.http.lifecycle import Lifecycle
 from rolehost.roles.http.listener import BACKLOG
-from rolehost.roles.http.scope import Asgi
 from rolehost.roles.status import RETIRE
 
 #: The most seconds between two heartbeats to the master, and between two checks of connections.
@@ -148,38 +148,37 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         if self.lifecycle.waiting:
             threading.Thread(target=self._begin, name="waits for storage", daemon=True).start()
         else:
-            self.lifecycle.serving()
+            self.lifecycle.note_serving()
         self.served[0] = 1
 
     def _begin(self) -> None:
         """Wait for the backends and start; runs in a thread."""
-        asgi: Asgi | None = None
+        application: Application | None = None
         failure: Exception | None = None
         try:
-            asgi = self.lifecycle.begin(self._stop_waiting)
+            application = self.lifecycle.begin(self._stop_waiting)
         except Exception as error:
             failure = error
         with suppress(RuntimeError):  # the loop has ended meanwhile
-            self.loop.call_soon_threadsafe(self._began, asgi, failure)
+            self.loop.call_soon_threadsafe(self._began, application, failure)
 
-    def _began(self, asgi: Asgi | None, failure: Exception | None) -> None:
-        if asgi is None:
+    def _began(self, application: Application | None, failure: Exception | None) -> None:
+        if application is None:
             self._failure = failure
             self._stop_serving()
             return
-        self.asgi = asgi
+        self.asgi = application.asgi
         for connection in list(self.connections):
-            connection.app = asgi
+            connection.app = application.asgi
             connection.hang_up_when_idle()
-        startup = self.lifecycle.leave_startup()
-        if startup is not None:
-            self.loop.run_in_executor(None, startup.close)
-        self.lifecycle.serving()
+        startup = self.lifecycle.replace_startup(application)
+        self.loop.run_in_executor(None, startup.close)
+        self.lifecycle.note_serving()
 
     async def _drain(self) -> None:
         """Stop accepting; wait for requests that are in flight."""
         await self._close_servers()
-        self.lifecycle.end_streams()
+        self.lifecycle.application.streams.end()
         for connection in list(self.connections):
             connection.close_websocket()
         if self.retires:
@@ -228,7 +227,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
 
     def _tick(self) -> None:
         hang = self._process.composition.deployment.host.supervisor.hang
-        if not hang or not self.lifecycle.stuck(hang):
+        if not hang or not self.lifecycle.application.threads.stuck(hang):
             self.notify()
         now = self.loop.time()
         for connection in list(self.connections):

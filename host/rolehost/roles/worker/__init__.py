@@ -1,5 +1,1 @@
-"""The role ``worker``: Dramatiq's worker threads over the jobs ledger."""
-
-from rolehost.roles.worker.role import run
-
-__all__ = ["run"]
+"""The worker role: threads that run durable jobs and ephemeral messages."""

@@ -77,14 +77,11 @@ class PoisonMessages(Middleware):
             raise ClaimLost("it was given to another process meanwhile")
 
     def after_ack(self, broker: dramatiq.Broker, message: Any) -> None:
-        """Let the next suspect run: this message is done."""
+        """Let the next suspect run: this message is done, or a dead letter."""
         del broker, message
         self._end_quarantine()
 
-    def after_nack(self, broker: dramatiq.Broker, message: Any) -> None:
-        """Let the next suspect run: this message is a dead letter."""
-        del broker, message
-        self._end_quarantine()
+    after_nack = after_ack
 
     def _end_quarantine(self) -> None:
         if self._suspect_thread is not None and self._suspect_thread == threading.get_ident():

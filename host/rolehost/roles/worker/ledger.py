@@ -30,6 +30,7 @@ from rolehost.delivery.runner import give_back
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.roles.beats import Beats
+from rolehost.roles.loops import RETRY_DELAY
 from rolehost.storage import Listener
 
 log = structlog.get_logger(__name__)
@@ -42,9 +43,6 @@ CANCEL_CACHE_SECONDS = 0.01
 
 #: Seconds after which finished jobs are written, even if there is no room for new ones.
 FLUSH_INTERVAL = 0.05
-
-#: Seconds before the next try after a failure of the host or of storage.
-RETRY_DELAY = 1.0
 
 
 def slot_actor(queue: str) -> str:
