@@ -8,6 +8,21 @@ from dataclasses import asdict, dataclass
 from rolehost.redaction import masked
 
 
+class SettingLocation(str):
+    """The source location of one or more settings in messages, with their dotted keys."""
+
+    settings: tuple[str, ...]
+
+    def __new__(cls, text: str, settings: Iterable[str]) -> SettingLocation:
+        """Make an instance from a text and the keys of the settings."""
+        made = super().__new__(cls, text)
+        made.settings = tuple(settings)
+        return made
+
+    def __reduce__(self) -> tuple[type[SettingLocation], tuple[str, tuple[str, ...]]]:
+        return type(self), (str(self), self.settings)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One error in a deployment or a plugin, with everything that is needed to fix it.

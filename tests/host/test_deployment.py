@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from rolehost.api import Secret, Settings
 from rolehost.deployment import Deployment, Origin, decode, load, read
+from rolehost.deployment.decode import location
 from rolehost.deployment.lines import lines
 from rolehost.errors import ConfigurationError
+from rolehost.messages import problem
 
 
 @pytest.fixture
@@ -150,6 +152,34 @@ def test_all_problems_are_raised_at_once(write):
         loaded(path)
     found = sorted(problem.code for problem in raised.value.problems)
     assert found == ["missing-variable", "unknown-key", "wrong-type", "wrong-value"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('plugins = []\n\n[acme]\nnames = [\n  "a",\n\n', 4),
+        ('names = [ # [\n  ["a"],\n  ["]",\n', 3),
+        ('text = """\n"one"\n[two]\n', 1),
+        ("ok = '\"'\ntext = '''\nit's\n", 2),
+        ('[acme]\ninner = { a = "}"', 2),
+        ("[acme]\n\n[beta", 3),
+        ("ok = 1\nkey", 2),
+    ],
+)
+def test_a_document_that_ends_too_early_has_a_line(write, text: str, line: int):
+    (found,) = read(write(text), environ={})[1]
+    assert (found.code, found.where) == ("invalid-toml", f"rolehost.toml:{line}")
+
+
+def test_a_reference_is_hidden_in_problems_of_its_own_setting(write):
+    path = write('[acme]\ntoken = "${TOKEN}"\ntoken-host = "x"\ntokens = "alpha-7"\n')
+    deployment = loaded(path, TOKEN="alpha-7")
+    for setting, shown in {"acme.token": False, "acme": False, "acme.tokens": True}.items():
+        where = location(setting, deployment.origins)
+        found = problem("missing-variable", who="w", where=where, name="alpha-7")
+        (redacted,) = deployment.redact([found])
+        assert ("alpha-7" in redacted.what) is shown
+        assert redacted.where == where
 
 
 def test_a_reference_that_fails_is_one_problem_not_two(write):

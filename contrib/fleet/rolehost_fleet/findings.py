@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rolehost.composition import in_order
-from rolehost.errors import Problem
+from rolehost.errors import Problem, SettingLocation
 
 from rolehost_fleet.model import FleetMember, who
 
@@ -73,11 +73,12 @@ def _problem(
     what: str,
     words: dict[str, str],
 ) -> Problem:
-    concerned = tuple(dict.fromkeys(members))
+    concerned, places = tuple(dict.fromkeys(members)), tuple(dict.fromkeys(where))
+    settings = [key for place in places for key in getattr(place, "settings", ())]
     found = Problem(
         code=code,
         who=who(concerned) if concerned else "the fleet",
-        where="; ".join(dict.fromkeys(where)) or "the fleet",
+        where=SettingLocation("; ".join(places) or "the fleet", settings),
         what=what,
         expected=words["expected"],
         got=words["got"],

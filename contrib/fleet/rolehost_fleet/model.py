@@ -10,6 +10,7 @@ from typing import Any
 from rolehost.api.contributions import Actor, Handler, Role, Schedule
 from rolehost.composition.model import Composition, Owned
 from rolehost.deployment.model import Deployment, FleetSettings
+from rolehost.errors import SettingLocation
 from rolehost.storage import Kind
 
 
@@ -64,11 +65,12 @@ class FleetMember:
         }
         return counts.get(role, 1)
 
-    def at(self, key: str) -> str:
+    def at(self, key: str) -> SettingLocation:
         """Return the location of a setting with its key: ``deploy/api.toml:12, http.bind``."""
         origin = self.deployment.origins.get(key)
         text = origin.text if origin else "default"
-        return f"{text}, {key}" if text != "default" else f"{self.path or self.name}, {key}"
+        place = text if text != "default" else self.path or self.name
+        return SettingLocation(f"{place}, {key}", [key])
 
     def enabled_at(self, plugin: str) -> str:
         """Return where a plugin is enabled: ``file:line``, or the override."""

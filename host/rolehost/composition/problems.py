@@ -9,7 +9,7 @@ from typing import Any
 
 from rolehost.composition.model import Degraded, Owned
 from rolehost.deployment.model import Deployment
-from rolehost.errors import Problem
+from rolehost.errors import Problem, SettingLocation
 from rolehost.messages import problem
 
 _DIGITS = re.compile(r"(\d+)")
@@ -59,10 +59,10 @@ class Problems:
         origin = origins.get(f"plugins.{plugin}") or origins.get("plugins")
         return origin.text if origin else self.deployment_name
 
-    def at(self, key: str) -> str:
+    def at(self, key: str) -> SettingLocation:
         """Return the source location of a setting, with its key."""
         origin = self.deployment.origins.get(key)
-        return f"{origin.text}, {key}" if origin else f"default, {key}"
+        return SettingLocation(f"{origin.text if origin else 'default'}, {key}", [key])
 
     def add(
         self, message: str, where: str, *, who: str = "", failed: Iterable[str] = (), **values: Any

@@ -20,7 +20,7 @@ from rolehost.deployment.describe import describe_type, describe_value
 from rolehost.deployment.files import PREFIX, ProblemList
 from rolehost.deployment.model import Origin
 from rolehost.deployment.references import Unresolved, Untyped, contains, reveal
-from rolehost.errors import Problem
+from rolehost.errors import Problem, SettingLocation
 from rolehost.suggest import did_you_mean, one_of
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -55,14 +55,14 @@ def decode(
     return (None if decoder.problems else settings), decoder.problems
 
 
-def location(path: str, origins: Mapping[str, Origin]) -> str:
+def location(path: str, origins: Mapping[str, Origin]) -> SettingLocation:
     """Return the origin of a key (or of the nearest table that contains it), and the key."""
     parts = path.split(".")
     around = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     for name in (*around, f"plugins.{parts[0]}"):
         if name in origins:
-            return f"{origins[name].text}, {path}"
-    return path
+            return SettingLocation(f"{origins[name].text}, {path}", [path])
+    return SettingLocation(path, [path])
 
 
 class _Decoder:

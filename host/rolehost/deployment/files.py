@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rolehost.deployment.lines import lines
+from rolehost.deployment.lines import lines, unclosed
 from rolehost.errors import Problem
 from rolehost.messages import problem
 
@@ -130,9 +130,10 @@ class Files:
         except tomllib.TOMLDecodeError as error:
             reason, _, position = str(error).partition(" (at ")
             line = position.removeprefix("line ").partition(",")[0]
+            if not line.isdigit():  # "at end of document"
+                line = str(unclosed(text))
             reason = f"{reason[:1].lower()}{reason[1:]}"
-            where = f"{file}:{line}" if line.isdigit() else str(file)
-            self._problems.add("invalid-toml", where, error=error, reason=reason)
+            self._problems.add("invalid-toml", f"{file}:{line}", error=error, reason=reason)
             return {}
 
     def _includes(

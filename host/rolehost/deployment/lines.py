@@ -1,7 +1,7 @@
 """The line of each key in a TOML document.
 
-``tomllib`` gives values without positions. This scanner splits a document that ``tomllib`` has
-accepted into statements, so it does not check the syntax. Source: the TOML 1.0.0 specification.
+``tomllib`` returns values without positions. This scanner splits a document into statements. It
+does not check the syntax, because ``tomllib`` does. Source: the TOML 1.0.0 specification.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ Path = tuple[str | int, ...]
 #: A token and its line.
 Token = tuple[str, int]
 
-#: Strings (the longer quotes first), comments, punctuation, and everything else but white space.
+#: Strings (the longer quotes first), quotes of unclosed strings, comments, punctuation, and
+#: everything else but white space.
 _TOKEN = re.compile(
     r'"""(?:[^\\]|\\.)*?"{3,5}'
     r"|'''.*?'{3,5}"
+    r'|"""'
+    r"|'''"
     r'|"(?:[^"\\\n]|\\.)*"'
     r"|'[^'\n]*'"
-    r"|#[^\n]*|[\[\]{},=.\n]|[^\s\"'#\[\]{},=.]+",
+    r"|#[^\n]*|[\"'\[\]{},=.\n]|[^\s\"'#\[\]{},=.]+",
     re.DOTALL,
 )
 
@@ -50,6 +53,22 @@ def lines(text: str) -> dict[Path, int]:
         for length in range(1, len(path) + 1):
             found.setdefault(path[:length], statement[0][1])
     return found
+
+
+def unclosed(text: str) -> int:
+    """Return the line of the list, string or table that does not end; without one, the last."""
+    opened: list[int] = []
+    line = 1
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token in ('"', "'", '"""', "'''"):
+            return line
+        if token in ("[", "{"):
+            opened.append(line)
+        elif token in ("]", "}"):
+            del opened[-1:]
+        line += token.count("\n")
+    return opened[-1] if opened else text.rstrip().count("\n") + 1
 
 
 def _statements(text: str) -> Iterator[list[Token]]:

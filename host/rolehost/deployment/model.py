@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -302,27 +301,32 @@ class Deployment:
     on_failure: Mapping[str, Failure] = field(default_factory=dict)
 
     def redact(self, problems: Iterable[Problem]) -> list[Problem]:
-        """Return the problems with the texts from references removed.
+        """Return the problems without the texts to which references in their settings resolved.
 
-        Each ``where`` names its settings: ``origin, section.key`` or ``origin, section``.
+        Only a problem whose ``where`` is a :class:`~rolehost.errors.SettingLocation` has settings.
         """
-        references = [(key, origin) for key, origin in self.origins.items() if origin.resolved]
-        return [_discreet(problem, references) for problem in problems]
+        return [self._redacted(problem) for problem in problems]
+
+    def _redacted(self, problem: Problem) -> Problem:
+        settings = getattr(problem.where, "settings", ())
+        hidden = [
+            text
+            for key, origin in self.origins.items()
+            if origin.resolved and any(_overlap(key, setting) for setting in settings)
+            for text in sorted(origin.resolved, key=len, reverse=True)
+        ]
+        if not hidden:
+            return problem
+        texts = ("what", "expected", "got", "fix")
+        changes = {name: mask_only(getattr(problem, name), hidden) for name in texts}
+        return replace(problem, **changes)
 
     def may_degrade(self, plugin: str) -> bool:
         """Return whether the process may run without a plugin if it fails."""
         return self.on_failure.get(plugin) == "degrade"
 
 
-def _discreet(problem: Problem, references: Sequence[tuple[str, Origin]]) -> Problem:
-    hidden = [
-        text
-        for key, origin in references
-        if f"{origin.text}, {key}" in problem.where
-        or re.search(rf"(^|, ){re.escape(key.partition('.')[0])}($|;)", problem.where)
-        for text in sorted(origin.resolved, key=len, reverse=True)
-    ]
-    if not hidden:
-        return problem
-    words = ("what", "expected", "got", "fix")
-    return replace(problem, **{each: mask_only(getattr(problem, each), hidden) for each in words})
+def _overlap(one: str, other: str) -> bool:
+    """Return whether two keys are equal, or one is the key of a table that contains the other."""
+    one, other = f"{one}.", f"{other}."
+    return one.startswith(other) or other.startswith(one)
