@@ -16,8 +16,8 @@ log = logging.getLogger("rolehost.caching")
 #: Seconds without calls after a failure: the first pause and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
-#: Seconds between two warnings about refused calls of one namespace.
-_QUIET = 60.0
+#: Seconds between two warnings about one namespace.
+_WARNING_INTERVAL = 60.0
 
 
 class CacheRecorder(Protocol):
@@ -28,7 +28,7 @@ class CacheRecorder(Protocol):
 
 
 class CircuitBreaker:
-    """A circuit breaker: allows every call while the cache answers, else only probes.
+    """A circuit breaker: allows every call while the cache works, else only probes.
 
     After a failure no calls are made for a pause. The first call after the pause is the probe. If
     it fails, the next pause is twice as long, from 0.1 s up to 5 s. An outage is logged once when
@@ -53,7 +53,7 @@ class CircuitBreaker:
         self._since = 0.0
         self._reason = ""
         self._skipped = 0
-        self._quiet_until: dict[str, float] = {}
+        self._next_warning: dict[str, float] = {}
 
     def admit(self) -> bool:
         """Return whether a call may be made; while the cache fails, only the probe may."""
@@ -64,7 +64,7 @@ class CircuitBreaker:
             if now < self._paused_until:
                 self._skipped += 1
                 return False
-            # No other call is a probe while this one may wait for its time-out.
+            # While this probe waits for its time-out, no other call is made.
             self._probing, self._paused_until = True, now + LONGEST_PAUSE
             return True
 
@@ -80,8 +80,8 @@ class CircuitBreaker:
     def failed(self, namespace: str, error: StorageError) -> None:
         """Record a failure.
 
-        If the cache is unavailable, an outage begins or goes on. If it is busy, a failed probe
-        makes the pause longer. Any other error is an answer, so it ends the outage. These two
+        If the cache is unavailable, an outage begins or continues. If it is busy, a failed probe
+        makes the pause longer. Any other error is a response, so it ends the outage. The last two
         kinds of errors are logged at most once a minute for each namespace.
         """
         if isinstance(error, StorageBusy):
@@ -90,12 +90,12 @@ class CircuitBreaker:
             self._on_outage(error)
             return
         else:
-            self.succeeded()  # it did answer
+            self.succeeded()
         with self._lock:
             now = self._clock()
-            if now < self._quiet_until.get(namespace, now):
+            if now < self._next_warning.get(namespace, now):
                 return
-            self._quiet_until[namespace] = now + _QUIET
+            self._next_warning[namespace] = now + _WARNING_INTERVAL
         log.warning("the cache refuses a call of the namespace %s: %s", namespace, error)
 
     def unavailable(self) -> StorageUnavailable:

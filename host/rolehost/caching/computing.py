@@ -27,8 +27,7 @@ log = logging.getLogger("rolehost.caching")
 
 T = TypeVar("T")
 
-#: Seconds between two checks for the value of another process, at first and in the end, apart
-#: from jitter.
+#: Seconds between two checks for the value of another process, without jitter.
 _FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.1
 
 #: The largest value of -ln(1 - x) for a double below 1: 53 ln 2, rounded up.
@@ -122,7 +121,7 @@ class SingleFlight(Generic[T]):
                 return self._adopt(wanted, found)
         try:
             with self._releasing(lock if taken else None):
-                # Another process may have stored a value since this one looked.
+                # Another process may have stored a value since this one read the cache.
                 found = self._entries.find(wanted.key)
                 if found is not None and self._newer(found, entry):
                     return self._adopt(wanted, found)
@@ -163,8 +162,7 @@ class SingleFlight(Generic[T]):
         return value
 
     def _prefix(self) -> str | None:
-        nothing: str | None = None
-        return self._entries.attempt(self._entries.generation.prefix, nothing)
+        return self._entries.attempt(self._entries.generation.prefix, None)
 
     def _acquire(self, lock: str) -> bool:
         patience = self._options.patience
@@ -182,29 +180,24 @@ class SingleFlight(Generic[T]):
 
     def _wait(self, key: str, lock: str) -> tuple[Entry[T] | None, bool]:
         """Return another process's value if it arrives in time, and whether the lock was taken."""
+
+        def read() -> tuple[bytes | None, bool]:
+            full_key = self._entries.full_key(key)
+            found = self._entries.cache.get_many([full_key, lock])
+            return found.get(full_key), lock not in found
+
         deadline = time.monotonic() + self._options.patience
         pause = _FIRST_WAIT
         while time.monotonic() < deadline:
             time.sleep(pause * (0.5 + self._chance.random()))
             pause = min(2 * pause, _LONGEST_WAIT)
-            data, free = self._read_both(key, lock)
-            entry = None if data is None else self._entries.readable(data)
+            data, free = self._entries.attempt(read, None) or (None, True)
+            entry = None if data is None else self._entries.decode(data)
             if entry is not None and self._unexpired(entry):
                 return entry, False
             if free and self._acquire(lock):
                 return None, True
         return None, False
-
-    def _read_both(self, key: str, lock: str) -> tuple[bytes | None, bool]:
-        """Return the stored bytes, and whether the lock is free."""
-
-        def read() -> tuple[bytes | None, bool]:
-            place = self._entries.full_key(key)
-            found = self._entries.cache.get_many([place, lock])
-            return found.get(place), lock not in found
-
-        away: tuple[bytes | None, bool] = (None, True)
-        return self._entries.attempt(read, away)
 
     def _newer(self, found: Entry[T], entry: Entry[T] | None) -> bool:
         known = None if entry is None else (entry.expires_at, entry.duration)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
 from rolehost.caching.breaker import CircuitBreaker
-from rolehost.caching.keys import MAX_KEY_LENGTH, Generation, digest, within
+from rolehost.caching.keys import MAX_KEY_LENGTH, Generation, digest, join_key
 from rolehost.caching.options import CachingOptions
 from rolehost.caching.serializers import Entry, Serializer, Unreadable
 from rolehost.errors import CapabilityMissing, StorageError, StorageUnavailable
@@ -39,27 +39,27 @@ class Entries(Generic[T]):
         if breaker.failing and not breaker.admit():
             return self._failed(breaker.unavailable(), None)
         try:
-            data = self.cache.get(within(self.generation.prefix(), key))
+            data = self.cache.get(join_key(self.generation.prefix(), key))
         except StorageError as error:
             breaker.failed(self.namespace, error)
             return self._failed(error, None)
         if breaker.failing:
             breaker.succeeded()
-        return None if data is None else self.readable(data)
+        return None if data is None else self.decode(data)
 
     def find_many(self, keys: Sequence[str]) -> dict[str, Entry[T]]:
         """Return the entries of several keys, fresh or not; counts failures only."""
 
         def read() -> dict[str, bytes]:
-            places = {self.full_key(key): key for key in keys}
-            return {places[place]: data for place, data in self.cache.get_many(places).items()}
+            names = {self.full_key(key): key for key in keys}
+            return {names[name]: data for name, data in self.cache.get_many(names).items()}
 
-        nothing: dict[str, bytes] = {}
-        found = {key: self.readable(data) for key, data in self.attempt(read, nothing).items()}
+        stored = self.attempt(read, None) or {}
+        found = {key: self.decode(data) for key, data in stored.items()}
         return {key: entry for key, entry in found.items() if entry is not None}
 
-    def readable(self, data: bytes) -> Entry[T] | None:
-        """Decode an entry; return None if it has another type or format."""
+    def decode(self, data: bytes) -> Entry[T] | None:
+        """Decode an entry; return None, and count it, if it has another type or format."""
         try:
             return self.serializer.load(data)
         except Unreadable:
@@ -79,23 +79,23 @@ class Entries(Generic[T]):
         names = self.tags(tags)
 
         def write() -> None:
-            place = within(self.generation.prefix() if prefix is None else prefix, key)
+            full_key = join_key(self.generation.prefix() if prefix is None else prefix, key)
             try:
                 if names:
-                    self.cache.set_tagged(place, data, names, ttl)
+                    self.cache.set_tagged(full_key, data, names, ttl)
                 else:
-                    self.cache.set(place, data, ttl)
+                    self.cache.set(full_key, data, ttl)
             except StorageUnavailable:
                 raise
             except StorageError:
-                self.cache.delete(place)  # the old value is outdated now
+                self.cache.delete(full_key)  # the old value is outdated now
                 raise
 
         self.attempt(write, None, outcome="dropped", replaces=prefix is None)
 
     def full_key(self, key: str) -> str:
         """Return the key in the cache; raise StorageError if the generation cannot be read."""
-        return within(self.generation.prefix(), key)
+        return join_key(self.generation.prefix(), key)
 
     def attempt(
         self,
@@ -108,7 +108,8 @@ class Entries(Generic[T]):
     ) -> R:
         """Call the cache; if that fails, count it as ``outcome`` and return ``otherwise``.
 
-        ``replaces``: if the call is lost, the cache has outdated values. ``strict``: raise instead.
+        ``replaces``: if the call is not made, values in the cache are outdated, so the namespace is
+        invalidated before its next use. ``strict``: raise instead of returning ``otherwise``.
         """
         breaker = self._breaker
         if breaker.failing and not breaker.admit():

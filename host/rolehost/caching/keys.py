@@ -32,12 +32,13 @@ def check_namespace(namespace: str) -> None:
         )
 
 
-def digest(text: str) -> str:
-    """Return 40 characters that stand for a text."""
-    return blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
+def digest(content: str | bytes) -> str:
+    """Return a hash of 40 hexadecimal characters."""
+    data = content.encode(errors="surrogatepass") if isinstance(content, str) else content
+    return blake2b(data, digest_size=20).hexdigest()
 
 
-def within(prefix: str, key: str) -> str:
+def join_key(prefix: str, key: str) -> str:
     """Return a key that the cache accepts; a key that is too long or not printable is hashed.
 
     A plain and a hashed key are never equal, because the character before them differs.
@@ -57,8 +58,7 @@ def key_of_arguments(arguments: Sequence[Any]) -> str:
     """
     if all(type(each) in _PLAIN for each in arguments):
         return f"({', '.join(map(repr, arguments))})"
-    described = _encoder.encode((_types(arguments), arguments))
-    return blake2b(described, digest_size=20).hexdigest()
+    return digest(_encoder.encode((_types(arguments), arguments)))
 
 
 def namespace_of(function: str) -> str:
@@ -78,15 +78,14 @@ def _types(value: Any) -> Any:
 class Generation:
     """The generation of a namespace, a part of its keys: a new one invalidates all values.
 
-    The cache stores it beside the values. It is read again every ``within`` seconds.
-    Thread-safe.
+    The cache stores it. It is read again every ``invalidate_within`` seconds. Thread-safe.
     """
 
-    def __init__(self, cache: Cache, namespace: str, within: float) -> None:
+    def __init__(self, cache: Cache, namespace: str, invalidate_within: float) -> None:
         self._cache = cache
         self._namespace = namespace
         self._key = f"{namespace}!"
-        self._keep = within
+        self._keep = invalidate_within
         self._lock = threading.Lock()
         self._prefix = ""
         self._until = 0.0

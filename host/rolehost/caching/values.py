@@ -134,14 +134,14 @@ class Caching(Generic[T]):
         lifetime = self._ttl(ttl)
 
         def write() -> None:
-            placed = {self._entries.full_key(key): data for key, data in written.items()}
+            stored = {self._entries.full_key(key): data for key, data in written.items()}
             try:
-                self._cache.set_many(placed, lifetime)
+                self._cache.set_many(stored, lifetime)
             except StorageUnavailable:
                 raise
             except StorageError:
-                for place in placed:
-                    self._cache.delete(place)
+                for full_key in stored:
+                    self._cache.delete(full_key)
                 raise
 
         self._entries.attempt(write, None, outcome="dropped", replaces=True)
