@@ -19,6 +19,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -135,10 +136,7 @@ def _arm_entry(entry: str) -> None:
     action, at, chance = rest.partition("@")
     if not separator:
         raise UnknownFailpoint(f"{entry!r} is not POINT:ACTION or POINT:ACTION@PROBABILITY")
-    probability = _number(chance) if at else 1.0
-    if not 0 < probability <= 1:
-        raise UnknownFailpoint(f"{entry!r}: the probability must be above 0 and at most 1")
-    arm(name, action, probability=probability)
+    arm(name, action, probability=_number("probability", chance) if at else 1.0)
 
 
 def _action(text: str) -> Action:
@@ -148,17 +146,17 @@ def _action(text: str) -> Action:
     if word != "delay":
         known = [*_ACTIONS, "delay=SECONDS"]
         raise UnknownFailpoint(_unknown("failpoint action", text, known))
-    length = _number(seconds)
-    if not length >= 0:  # `not`, so that NaN is refused
-        raise UnknownFailpoint(f"{text!r}: a delay is delay=SECONDS, for example delay=0.5")
+    length = _number("delay=SECONDS, for example delay=0.5", seconds)
     return lambda _name: time.sleep(length)
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return -1.0
+def _number(what: str, text: str) -> float:
+    """Return a number of at least 0; UnknownFailpoint if the text is not one."""
+    with suppress(ValueError):
+        number = float(text)
+        if number >= 0:  # False for NaN
+            return number
+    raise UnknownFailpoint(f"expected a number as {what}, got {text!r}")
 
 
 def _kill(_name: str) -> None:

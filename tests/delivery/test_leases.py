@@ -36,7 +36,7 @@ def test_a_process_that_is_dead_on_this_machine_is_gone_before_its_lease_expires
             " started_at, expires_at FROM rolehost_processes",
             (child.pid,),
         )
-    assert presence.dead_ids() == ["dead"]
+    assert presence.ids(live=False) == ["dead"]
 
 
 def test_a_crash_is_remembered_for_a_while(bench):
@@ -62,14 +62,14 @@ def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(be
     presence.renew(me)
     assert leases.acquire(bench.database, bench.clock, "relay:0", me.id, 60) == 1
     bench.clock.forward(31)
-    dead_ids = leases.Presence.dead_ids
+    ids = leases.Presence.ids
 
-    def late(self):
-        gone = dead_ids(self)
+    def late(self, *, live):
+        gone = ids(self, live=live)
         presence.renew(me)
         return gone
 
-    monkeypatch.setattr(leases.Presence, "dead_ids", late)
+    monkeypatch.setattr(leases.Presence, "ids", late)
     assert sweep.release_dead(runtime) == 0
-    assert presence.live_ids() == [me.id]
+    assert presence.ids(live=True) == [me.id]
     assert leases.acquire(bench.database, bench.clock, "relay:0", "other", 60) is None

@@ -97,7 +97,7 @@ def unreadable_events(database: Database, manifests: Iterable[Manifest]) -> list
             values = []
             for number, headers, value in rows:
                 record = Record(topic, bytes(value), None, decode_headers(bytes(headers)))
-                values.append((f"event {number} of the outbox", envelope.data(record)))
+                values.append((f"event {number} of the outbox", envelope.id_and_data(record)[1]))
             found += _undecodable(f"{topic}/{group}", values, _by_schema(entry.payload))
     return found
 

@@ -121,7 +121,7 @@ def status(context: Context, check: bool, phase: Phase, as_json: bool) -> int:
     with opened(context) as database:
         lines = schema.status(database, _sets(context))
     found = [line for line in lines if phase in ("all", line.phase)]
-    rows = [moments(line.as_dict()) for line in found]
+    rows = [moments(line._asdict()) for line in found]
     listing(rows, as_json=as_json, empty="no migrations")
     wanting = any(line.state in ("pending", "changed") for line in found)
     return exits.FAILED if check and wanting else exits.OK

@@ -131,20 +131,13 @@ def indexable(text: str) -> str:
     return storable(text)
 
 
-def event_id(record: Record) -> str:
-    """Return the id of a record's event; empty if it is missing or cannot be read."""
+def id_and_data(record: Record) -> tuple[str, bytes]:
+    """Return id and data of a record's event; empty and the value if these cannot be read."""
     try:
-        return _attributes(record)[0].get("id", "")
+        attributes, data = _attributes(record)
     except PayloadError:
-        return ""
-
-
-def data(record: Record) -> bytes:
-    """Return the data of a record's event, in either mode; the value if this cannot be read."""
-    try:
-        return _attributes(record)[1]
-    except PayloadError:
-        return record.value
+        return "", record.value
+    return attributes.get("id", ""), data
 
 
 def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:

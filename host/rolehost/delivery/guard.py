@@ -27,7 +27,7 @@ from typing import Any
 
 import structlog
 
-from rolehost.delivery.locations import call_location, caller_location, format_location
+from rolehost.delivery.locations import call_location, format_location
 from rolehost.errors import DatabaseMisused, StorageBusy, StorageUnavailable
 from rolehost.storage import Database
 
@@ -227,7 +227,7 @@ class Guard:
         self.mark_origin(error)
         unit = self.units.get(self.execution_id())
         if unit is not None:
-            unit.statement_failed(error, caller_location())
+            unit.statement_failed(error, call_location(sys._getframe())[1])
 
     def report_lost_writes(self, message: str) -> None:
         """Report writes that were rolled back; the end of the session raises an error for them."""

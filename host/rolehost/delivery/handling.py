@@ -141,7 +141,7 @@ class Handling:
 
     def _with_retries(self, record: Record, identity: str) -> str:
         handler, runtime = self._handler, self._runtime
-        attempt = 1
+        group, attempt = handler.group, 1
         while True:
             try:
                 # Decoded for each attempt, because a handler may have changed the event.
@@ -160,7 +160,7 @@ class Handling:
                     log.warning("database unavailable, events wait", error=str(error))
                     self._sleep(1.0, error)
                     continue
-                if self._is_marked(identity):
+                if self._until_answered(lambda: inbox.is_marked(runtime.database, group, identity)):
                     return "duplicate"
                 policy = handler.retry
                 if is_fatal(error, policy) or attempt >= policy.attempts:
@@ -212,10 +212,6 @@ class Handling:
         now = self._runtime.clock.now
         self._write(lambda tx: deadletters.add(tx, self._handler, record, identity, text, now()))
         return "dead"
-
-    def _is_marked(self, identity: str) -> bool:
-        database, group = self._runtime.database, self._handler.group
-        return self._until_answered(lambda: inbox.is_marked(database, group, identity))
 
     def _write(self, write: Callable[[Transaction], T]) -> T:
 

@@ -88,23 +88,16 @@ class Presence:
         with self._database.session(), self._database.transaction() as tx:
             remove(tx, me.id)
 
-    def dead_ids(self) -> list[str]:
-        """Return ids of dead processes: with an expired row, or not running on this machine."""
-        return [owner for owner, live in self._known() if not live]
-
-    def live_ids(self) -> list[str]:
-        """Return the ids of live processes, as far as this machine knows."""
-        return [owner for owner, live in self._known() if live]
-
-    def _known(self) -> list[tuple[str, bool]]:
+    def ids(self, *, live: bool) -> list[str]:
+        """Return the ids of the live processes, or of the dead ones, see :func:`is_live`."""
         now = self._clock.now()
         with self._database.session():
             rows = self._database.read("SELECT id, host, pid, expires_at FROM rolehost_processes")
-        return [(owner, is_live(host, pid, end, now)) for owner, host, pid, end in rows]
+        return [each for each, host, pid, end in rows if is_live(host, pid, end, now) == live]
 
 
 def is_live(host: str, pid: int, expires_at: int, now: int) -> bool:
-    """Return whether the process of a presence row lives, as far as this machine knows."""
+    """Return whether a presence row is valid; if it is of this machine, its process must exist."""
     return expires_at >= now and (host != machine() or _pid_exists(pid))
 
 
@@ -120,13 +113,9 @@ def _pid_exists(pid: int) -> bool:
 
 def is_live_in(tx: Transaction, owner: str, now: int) -> bool:
     """Return within a transaction whether a process has presence and lives."""
-    row = tx.execute(
-        "SELECT host, pid, expires_at FROM rolehost_processes WHERE id = ?", (owner,)
-    ).fetchone()
-    if row is None:
-        return False
-    host, pid, expires_at = row
-    return is_live(host, pid, expires_at, now)
+    sql = "SELECT host, pid, expires_at FROM rolehost_processes WHERE id = ?"
+    row = tx.execute(sql, (owner,)).fetchone()
+    return row is not None and is_live(*row, now)
 
 
 def remove(tx: Transaction, owner: str) -> None:

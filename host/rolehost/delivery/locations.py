@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import CodeType, FrameType
 from typing import Any
 
@@ -62,11 +61,6 @@ def call_location(frame: FrameType | None) -> tuple[str, str]:
             break
         frame = frame.f_back
     return outer, inner
-
-
-def caller_location() -> str:
-    """Return the innermost function of plugin code in the calling stack; or an empty text."""
-    return call_location(sys._getframe(1))[1]
 
 
 def raise_location(error: BaseException) -> str:

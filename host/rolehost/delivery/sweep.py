@@ -23,7 +23,7 @@ def release_dead(runtime: DeliveryRuntime) -> int:
     """Hand back the work of all dead processes; return the number of these processes."""
     presence = leases.Presence(runtime.database, runtime.clock, runtime.policy.lease)
     with runtime.database.session():
-        gone = {*presence.dead_ids(), *runtime.ledger.orphaned_owners()}
+        gone = {*presence.ids(live=False), *runtime.ledger.orphaned_owners()}
     count = 0
     for owner in sorted(gone):
         try:

@@ -52,4 +52,4 @@ def running_processes(database: Database) -> list[str]:
     """Return the ids of all running processes of the fleet; they may run older code."""
     if not database.peewee.table_exists("rolehost_processes"):
         return []
-    return Presence(database, SystemClock(), 0.0).live_ids()
+    return Presence(database, SystemClock(), 0.0).ids(live=True)

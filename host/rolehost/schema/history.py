@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from rolehost.schema.files import Migration, Set, load
@@ -83,8 +82,7 @@ def remove(transaction: Transaction, migration: Migration) -> None:
     transaction.execute(sql, (migration.owner, migration.number))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigrationStatus:
+class MigrationStatus(NamedTuple):
     """One line of ``rolehost migrate status``.
 
     ``changed``: the file was changed after it was applied. ``gone``: applied, but no enabled plugin
@@ -97,10 +95,6 @@ class MigrationStatus:
     phase: str
     state: Literal["pending", "applied", "changed", "gone"]
     applied_at: int | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as a dict, for ``--json``."""
-        return asdict(self)
 
 
 def status(database: Database, sets: Iterable[Set]) -> tuple[MigrationStatus, ...]:
@@ -123,14 +117,7 @@ def _line(
     state: Literal["pending", "applied", "changed", "gone"],
     applied_at: int | None,
 ) -> MigrationStatus:
-    return MigrationStatus(
-        owner=of.owner,
-        number=of.number,
-        name=of.name,
-        phase=of.phase,
-        state=state,
-        applied_at=applied_at,
-    )
+    return MigrationStatus(of.owner, of.number, of.name, of.phase, state, applied_at)
 
 
 class Drift(NamedTuple):

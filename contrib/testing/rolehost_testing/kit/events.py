@@ -53,7 +53,7 @@ def note(runtime: DeliveryRuntime, published: dict[str, Record]) -> None:
         shards = range(runtime.policy.relay_shards)
         rows = outbox.oldest(runtime.database, shards, len(shards), 1_000_000)
     for row in rows:
-        published[envelope.event_id(row.record)] = row.record
+        published[envelope.id_and_data(row.record)[0]] = row.record
 
 
 class Events:
@@ -149,7 +149,7 @@ class Events:
     def _told(self, handler: Handler, record: Record, outcome: str) -> Ran:
         error = None
         if outcome == "dead":
-            raised = self._raised.get(envelope.event_id(record))
+            raised = self._raised.get(envelope.id_and_data(record)[0])
             error = raised or self._buried(handler, record)
         return Ran(
             kind="event",
@@ -200,7 +200,7 @@ class Events:
 def payload(record: Record) -> dict[str, Any]:
     """Return the payload of a record if it is a JSON object, otherwise an empty dict."""
     try:
-        value = msgspec.json.decode(envelope.data(record))
+        value = msgspec.json.decode(envelope.id_and_data(record)[1])
     except (msgspec.DecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
