@@ -90,6 +90,7 @@ from rolehost.storage import (
     Stream,
     Subscription,
     Transaction,
+    WakeListener,
     check_values,
     message_priority,
 )
@@ -181,6 +182,7 @@ __all__ = [
     "UnitOfWorkFailed",
     "UnknownActor",
     "ValueRefused",
+    "WakeListener",
     "actor",
     "bind_private",
     "cached",

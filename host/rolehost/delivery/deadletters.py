@@ -12,15 +12,8 @@ from typing import Any
 import msgspec
 
 from rolehost.api.contributions import Handler
-from rolehost.delivery import administration, envelope
+from rolehost.delivery import administration, envelope, outbox
 from rolehost.delivery.failures import storable
-from rolehost.delivery.outbox import (
-    OutboxRow,
-    append,
-    decode_headers,
-    encode_headers,
-    stored_record,
-)
 from rolehost.storage import Database, Partition, Queue, Record, Transaction
 
 #: Replaces the consumer group in rows of events that the stream refused.
@@ -66,7 +59,7 @@ def add(
     _insert(tx, handler.group, handler.name, record, event, error, now)
 
 
-def add_unpublished(tx: Transaction, row: OutboxRow, error: str, now: int) -> None:
+def add_unpublished(tx: Transaction, row: outbox.OutboxRow, error: str, now: int) -> None:
     """Store an event that the stream refuses, so that it does not block later events."""
     record = row.record.read_at(Partition(row.record.topic, -1), row.id, row.created_at)
     _insert(tx, UNPUBLISHED, "relay", record, envelope.identity(record), error, now)
@@ -82,7 +75,7 @@ def _insert(
     now: int,
 ) -> None:
     position = record.topic, record.partition.number, record.offset
-    content = record.key, encode_headers(record.headers), record.value
+    content = record.key, outbox.encode_headers(record.headers), record.value
     tx.execute(
         "INSERT INTO rolehost_dead_events (consumer_group, handler, event, topic, part, position,"
         " key, headers, value, error, state, died_at, published_at, deaths)"
@@ -134,7 +127,7 @@ def show(database: Database, letter: str) -> dict[str, Any] | None:
     if not rows:
         return None
     found = dict(zip(_EVENT.split(", "), rows[0], strict=True))
-    found["headers"] = _shown(decode_headers(bytes(found["headers"])))
+    found["headers"] = _shown(outbox.decode_headers(bytes(found["headers"])))
     found["value"] = bytes(found["value"]).decode(errors="backslashreplace")
     key = found["key"]
     found["key"] = None if key is None else bytes(key).decode(errors="backslashreplace")
@@ -165,7 +158,7 @@ def replay(tx: Transaction, letter: str, now: int) -> str | None:
     group, event, *record = row
     if group != UNPUBLISHED:
         return f"replay:{group}"
-    append(tx, [(stored_record(*record), event)], now)
+    outbox.append(tx, [(outbox.stored_record(*record), event)], now)
     discard(tx, letter)
     return "outbox"
 
@@ -193,7 +186,11 @@ def events_to_replay(database: Database, group: str, limit: int) -> list[tuple[i
         (group, limit),
     )
     return [
-        (number, handler, stored_record(topic, *rest).read_at(Partition(topic, part), offset, at))
+        (
+            number,
+            handler,
+            outbox.stored_record(topic, *rest).read_at(Partition(topic, part), offset, at),
+        )
         for number, handler, part, offset, at, topic, *rest in rows
     ]
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from types import TracebackType
 from typing import Any
 
 from rolehost.delivery.guard import Guard
@@ -171,12 +170,7 @@ class _Session:
         self._lost_writes = guard.lost_writes.get(execution_id)
         self._inner.__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         guard = self._guard
         left = guard.units.get(guard.execution_id())
         if left is not None and left is not self._before:
@@ -222,12 +216,7 @@ class _Transaction:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool | None:
         self._inner = None
         try:
             return self._context.__exit__(kind, error, trace)

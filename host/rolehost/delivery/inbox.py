@@ -12,8 +12,7 @@ key gets 422 with another request, and 409 while the first request runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -152,12 +151,7 @@ class RequestScope(Scope):
         self.commit()
         failpoints.reach("requests.after_commit")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         current.reset(self._token)
         self.close()
         if kind is AlreadyHandled:

@@ -115,7 +115,7 @@ def is_live_in(tx: Transaction, owner: str, now: int) -> bool:
     """Return within a transaction whether a process has presence and lives."""
     sql = "SELECT host, pid, expires_at FROM rolehost_processes WHERE id = ?"
     row = tx.execute(sql, (owner,)).fetchone()
-    return row is not None and is_live(*row, now)
+    return row is not None and is_live(row[0], row[1], row[2], now)
 
 
 def remove(tx: Transaction, owner: str) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from types import TracebackType
+from typing import Any
 
 import structlog
 
@@ -267,12 +267,7 @@ class unit_of_work:
             scope.blocks += 1
         return work
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         scope, self._scope = self._scope, None
         assert scope is not None  # as long as the block lasts
         if scope.closed:

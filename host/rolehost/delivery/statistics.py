@@ -7,11 +7,12 @@ from types import MappingProxyType
 
 from rolehost.api.observe import LagStatistics, ProcessStatistics, QueueStatistics, Statistics
 from rolehost.api.services import Clock
+from rolehost.delivery.ledger import ACTIVE
 from rolehost.errors import StorageError
 from rolehost.storage import Database, Queue, Stream
 
 #: States of jobs that are not over, sorted.
-UNFINISHED = ("available", "claimed", "retrying", "running", "scheduled")
+UNFINISHED = tuple(sorted(ACTIVE))
 
 
 def collect(

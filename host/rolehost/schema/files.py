@@ -148,17 +148,10 @@ class _Reader:
         return "; ".join(f"{self._package}: {file.name}" for file in files)
 
     def _problem(self, code: str, where: str, what: str, expected: str, got: str, fix: str) -> None:
-        self._problems.append(
-            Problem(
-                code=code,
-                who=self._owner,
-                where=where,
-                what=what,
-                expected=expected,
-                got=got,
-                fix=fix,
-            )
+        problem = Problem(
+            code=code, who=self._owner, where=where, what=what, expected=expected, got=got, fix=fix
         )
+        self._problems.append(problem)
 
     def migrations(self, dialect: str) -> Iterator[Migration]:
         for file in self._chosen(list(self.files()), dialect):

@@ -10,7 +10,7 @@ from rolehost.storage.capabilities import CAPABILITIES, KINDS, Kind
 from rolehost.storage.client import ServerInfo, StorageClient
 from rolehost.storage.database import Cursor, Database, Transaction
 from rolehost.storage.queue import DeadMessage, Listener, Queue, message_priority
-from rolehost.storage.queues import StoredQueue
+from rolehost.storage.queues import StoredQueue, WakeListener
 from rolehost.storage.stream import Partition, Record, Stream, Subscription
 from rolehost.storage.transactions import PeeweeTransaction
 from rolehost.storage.values import check_values
@@ -36,6 +36,7 @@ __all__ = [
     "Stream",
     "Subscription",
     "Transaction",
+    "WakeListener",
     "check_values",
     "message_priority",
 ]

@@ -1,12 +1,13 @@
-"""A queue that keeps its ephemeral messages in a store, for authors of ``queue`` backends."""
+"""Base classes for authors of ``queue`` backends: a queue with a store, and a listener."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol
 
 from rolehost.errors import CapabilityMissing
-from rolehost.storage.queue import DeadMessage, Queue
+from rolehost.storage.queue import DeadMessage, Listener, Queue
 
 if TYPE_CHECKING:
     import dramatiq
@@ -94,3 +95,46 @@ class StoredQueue(Queue):
     def discard_message(self, number: int) -> bool:
         """See :meth:`Queue.discard_message`."""
         return self._store.discard_message(number)
+
+
+class WakeListener(Listener):
+    """A listener that a thread of this process wakes, for example one that reads a connection.
+
+    Args:
+        names: the names that it listens for.
+        forget: called with this listener when it closes.
+    """
+
+    def __init__(self, names: Collection[str], forget: Callable[[WakeListener], None]) -> None:
+        self.names = frozenset(names)
+        self._forget = forget
+        self._woken: set[str] = set()
+        self._interrupted = False
+        self._changed = threading.Condition()
+
+    def wait(self, timeout: float) -> frozenset[str]:
+        """See :meth:`Listener.wait`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._woken or self._interrupted, timeout)
+            woken = frozenset(self._woken)
+            self._woken.clear()
+            self._interrupted = False
+            return woken
+
+    def interrupt(self) -> None:
+        """See :meth:`Listener.interrupt`."""
+        with self._changed:
+            self._interrupted = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """See :meth:`Listener.close`."""
+        self._forget(self)
+        self.interrupt()
+
+    def wake(self, names: Collection[str] | None) -> None:
+        """Wake it if it listens for one of these names; None wakes all, if some may be lost."""
+        mine = self.names if names is None else self.names.intersection(names)
+        with self._changed:
+            self._woken |= mine
+            self._changed.notify_all()

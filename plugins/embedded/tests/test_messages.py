@@ -101,7 +101,7 @@ def test_a_suspect_is_charged_when_it_ran_and_not_when_it_was_only_fetched(
     assert take("sixth").crashes == 1
     assert not store.start(third.id, "fifth"), "another one has it"
     store.move_to_dead([third.id], "sixth", "no")
-    (letter,) = store.dead(10)
+    (letter,) = store.dead_messages(10)
     assert store.replay_message(letter, letter.data)
     assert take("seventh").crashes is None
 
@@ -134,12 +134,12 @@ def test_dead_messages_are_kept_for_their_time(
     store.put("q", b"x", 0)
     (row,) = store.exchange("q", "me", 10, ())
     store.move_to_dead([row.id], "me", "ValueError")
-    assert [(each.queue, each.reason, each.data) for each in store.dead(10)] == [
+    assert [(each.queue, each.reason, each.data) for each in store.dead_messages(10)] == [
         ("q", "ValueError", b"x")
     ]
     clock.now += int(settings.keep_dead_messages * 1000)
     store.renew("me", 1000)
-    assert store.dead(10) == []
+    assert store.dead_messages(10) == []
 
 
 def test_a_file_of_another_version_is_refused(

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection
 
 import psycopg2
-from rolehost.api import Listener, RolehostError, StorageError
+from rolehost.api import RolehostError, StorageError, WakeListener
 
 from rolehost_postgres.payloads import CHANNEL, token, tokens_of
 from rolehost_postgres.server import Server
@@ -16,45 +16,6 @@ from rolehost_postgres.wire import Connection
 
 #: Seconds between attempts to connect again: the first, and the longest.
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 2.0
-
-
-class WakeListener(Listener):
-    """Waits for names that the connection of the process receives."""
-
-    def __init__(self, listeners: Listeners, names: Collection[str]) -> None:
-        self._listeners = listeners
-        self._names = {token(name): name for name in names}
-        self._changed = threading.Condition()
-        self._woken: set[str] = set()
-        self._interrupted = False
-
-    def wait(self, timeout: float) -> frozenset[str]:
-        """See :meth:`rolehost.api.Listener.wait`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._woken or self._interrupted, timeout)
-            woken = frozenset(self._woken)
-            self._woken.clear()
-            self._interrupted = False
-            return woken
-
-    def interrupt(self) -> None:
-        """See :meth:`rolehost.api.Listener.interrupt`."""
-        with self._changed:
-            self._interrupted = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """See :meth:`rolehost.api.Listener.close`."""
-        self._listeners.forget(self)
-        self.interrupt()
-
-    def wake(self, tokens: frozenset[str] | None) -> None:
-        """Note names that were woken; None is all, because some may have been missed."""
-        tokens_woken = self._names.keys() if tokens is None else self._names.keys() & tokens
-        if tokens_woken:
-            with self._changed:
-                self._woken.update(self._names[each] for each in tokens_woken)
-                self._changed.notify_all()
 
 
 class Listeners:
@@ -79,7 +40,7 @@ class Listeners:
             StorageError: the queue was closed.
             StorageUnavailable: the server cannot be reached.
         """
-        listener = WakeListener(self, names)
+        listener = WakeListener(names, self.forget)
         with self._guard:
             if self._closed:
                 raise StorageError(f"{self._server.place}: it was closed in this process")
@@ -158,7 +119,8 @@ class Listeners:
 
     def _wake(self, tokens: frozenset[str] | None) -> None:
         for listener in self._all:
-            listener.wake(tokens)
+            woken = None if tokens is None else {n for n in listener.names if token(n) in tokens}
+            listener.wake(woken)
 
     def _wait_for_close(self, seconds: float) -> bool:
         """Wait; return whether this was closed."""

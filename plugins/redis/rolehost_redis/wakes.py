@@ -15,50 +15,12 @@ from typing import Any
 
 import msgspec
 import redis
-from rolehost.api import Listener
+from rolehost.api import WakeListener
 
 from rolehost_redis.servers import Server
 
 #: Seconds between attempts to connect: the first, and the longest.
 _FIRST_PAUSE, _MAX_PAUSE = 0.05, 2.0
-
-
-class WakeListener(Listener):
-    """Waits for names; keeps those that were woken since its last wait."""
-
-    def __init__(self, names: Collection[str], hub: Hub) -> None:
-        self.names = frozenset(names)
-        self._hub = hub
-        self._woken: set[str] = set()
-        self._interrupted = False
-        self._changed = threading.Condition()
-
-    def wait(self, timeout: float) -> frozenset[str]:
-        """See :meth:`rolehost.api.Listener.wait`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._woken or self._interrupted, timeout)
-            woken = frozenset(self._woken)
-            self._woken.clear()
-            self._interrupted = False
-            return woken
-
-    def interrupt(self) -> None:
-        """See :meth:`rolehost.api.Listener.interrupt`."""
-        with self._changed:
-            self._interrupted = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """See :meth:`rolehost.api.Listener.close`."""
-        self._hub.forget(self)
-
-    def wake(self, names: frozenset[str]) -> None:
-        """Note which of its names were woken."""
-        mine = names & self.names
-        if mine:
-            with self._changed:
-                self._woken |= mine
-                self._changed.notify_all()
 
 
 class Hub:
@@ -95,7 +57,7 @@ class Hub:
 
         If Redis is away, it is woken when Redis is back; until then its waits time out.
         """
-        listener = WakeListener(names, self)
+        listener = WakeListener(names, self.forget)
         with self._guard:
             self._listeners.add(listener)
             if self._thread is None and not self._closed.is_set():
@@ -171,4 +133,4 @@ class Hub:
         with self._guard:
             listeners = list(self._listeners)
         for listener in listeners:
-            listener.wake(listener.names if names is None else names)
+            listener.wake(names)

@@ -113,7 +113,7 @@ def test_what_was_given_up_or_dropped_leaves_no_count(
                 store.exchange(QUEUE, OTHER, time.monotonic_ns(), 0, done=done)
             elif end == "buried":
                 store.move_to_dead(QUEUE, suspect.number, "no")
-                (letter,) = store.dead(10)
+                (letter,) = store.dead_messages(10)
                 assert store.replay_message(letter, letter.data)
                 assert _take(store, OTHER).crashes is None
                 store.move_to_dead(QUEUE, suspect.number, "no")
