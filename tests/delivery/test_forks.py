@@ -21,7 +21,7 @@ signal.set_wakeup_fd(writing)
 parent = os.getpid()
 atexit.register(lambda: print("exit handler", os.getpid() == parent, flush=True))
 if {arm}:
-    forks.arm()
+    forks.reset_in_children()
 
 def status(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

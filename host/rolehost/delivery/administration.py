@@ -27,8 +27,8 @@ def listing(
     """Return jobs, newest first, as dicts of columns. Raises ValueError for an unknown state."""
     if state is not None and state not in STATES:
         raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
-    given = {"state": state, "queue": queue, "actor": actor}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    filters = {"state": state, "queue": queue, "actor": actor}
+    chosen = {name: value for name, value in filters.items() if value is not None}
     where = " AND ".join(f"{name} = ?" for name in chosen)
     rows = database.read(
         f"SELECT {_COLUMNS} FROM rolehost_jobs"

@@ -65,10 +65,10 @@ class Signature:
                 f"arguments of actor {self._actor} must be a mapping of names to values, not"
                 f" {type(arguments).__name__}"
             )
-        given = arguments.keys()
-        if not (self._required <= given <= self._names):
-            unknown = sorted(map(str, given - self._names))
-            missing = sorted(self._required - given)
+        names = arguments.keys()
+        if not (self._required <= names <= self._names):
+            unknown = sorted(map(str, names - self._names))
+            missing = sorted(self._required - names)
             raise PayloadError(
                 f"actor {self._actor} takes {sorted(self._names)}"
                 + (f"; unknown: {unknown}" if unknown else "")
@@ -82,7 +82,7 @@ class Signature:
             msgspec.convert(plain, self._structure, str_keys=True)
             self._decoder.decode(body)
         except Exception as error:  # types may run their own code
-            raise _refused(self._actor, plain, error) from None
+            raise _payload_error(self._actor, plain, error) from None
         return body
 
     def convert(self, plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
             raise ValueError(f"they are nested more than {MAX_DEPTH} levels deep")
     except Exception as error:  # encoding runs code of the objects, which may raise anything
-        raise _refused(actor, plain, error) from None
+        raise _payload_error(actor, plain, error) from None
     # JSON has no NaN: msgspec writes null, or a text if it is a key. PERF: all values are checked
     # only if the JSON contains one of the marks.
     if any(mark in body for mark in _MARKS):
@@ -118,7 +118,7 @@ def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
     return body
 
 
-def _refused(actor: str, plain: Mapping[str, Any], error: Exception) -> PayloadError:
+def _payload_error(actor: str, plain: Mapping[str, Any], error: Exception) -> PayloadError:
     """Name the argument that caused an error, if it can be found."""
     text = str(error) if isinstance(error, ValueError) else describe(error)
     if found := _PATH.match(text):

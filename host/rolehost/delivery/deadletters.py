@@ -127,14 +127,14 @@ def show(database: Database, letter: str) -> dict[str, Any] | None:
     if not rows:
         return None
     found = dict(zip(_EVENT.split(", "), rows[0], strict=True))
-    found["headers"] = _shown(outbox.decode_headers(bytes(found["headers"])))
+    found["headers"] = _printable(outbox.decode_headers(bytes(found["headers"])))
     found["value"] = bytes(found["value"]).decode(errors="backslashreplace")
     key = found["key"]
     found["key"] = None if key is None else bytes(key).decode(errors="backslashreplace")
     return found
 
 
-def _shown(headers: tuple[tuple[str, bytes], ...]) -> dict[str, str | list[str]]:
+def _printable(headers: tuple[tuple[str, bytes], ...]) -> dict[str, str | list[str]]:
     """Return headers as texts; a name with several values has a list of them."""
     values: dict[str, list[str]] = {}
     for name, value in headers:

@@ -55,7 +55,7 @@ def to_record(
     try:
         time = cloudevents.format_time(event.time or datetime.fromtimestamp(now / 1000, UTC))
     except ValueError as error:
-        raise _refused(event, f"time: {error}") from None
+        raise _payload_error(event, f"time: {error}") from None
     attributes = {
         "specversion": cloudevents.VERSION,
         "id": event_id,
@@ -84,7 +84,7 @@ def _value(event: AnyEvent) -> bytes:
     try:
         return _encoder.encode(data)
     except (TypeError, ValueError, RecursionError, msgspec.EncodeError) as error:
-        raise _refused(event, f"data: {error}") from None
+        raise _payload_error(event, f"data: {error}") from None
 
 
 def _structured(event: AnyEvent, attributes: dict[str, str], value: bytes) -> bytes:
@@ -93,14 +93,14 @@ def _structured(event: AnyEvent, attributes: dict[str, str], value: bytes) -> by
         try:
             msgspec.json.decode(value)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise _refused(event, f"data: expected {event.content_type}: {error}") from None
+            raise _payload_error(event, f"data: expected {event.content_type}: {error}") from None
         members["data"] = msgspec.Raw(value)
     else:
         members["data_base64"] = b64encode(value).decode()
     return _encoder.encode(members)
 
 
-def _refused(event: AnyEvent, reason: str) -> PayloadError:
+def _payload_error(event: AnyEvent, reason: str) -> PayloadError:
     return PayloadError(f"event {event.type!r} for topic {event.topic!r}: {reason}")
 
 

@@ -21,17 +21,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _forks = 0  # number of forks between the host's process and this one
-_armed = False
+_resets = False
 _local = threading.local()
 
 
-def arm() -> None:
+def reset_in_children() -> None:
     """From now on, reset signals and exit handlers in forked children.
 
     Call it when the process has its signal handlers and the host forks no more processes.
     """
-    global _armed
-    _armed = True
+    global _resets
+    _resets = True
 
 
 def call_exiting_forks(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -72,7 +72,7 @@ def _before_fork() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # missing, broken, closed
             stream.flush()
-    if _armed:
+    if _resets:
         # Otherwise a signal that reaches the child before the reset of its handlers is lost.
         _local.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled())
 
@@ -83,11 +83,11 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    global _forks, _armed
+    global _forks, _resets
     _forks += 1
-    if not _armed:
+    if not _resets:
         return
-    _armed = False
+    _resets = False
     # Otherwise Python writes each signal's number to a pipe of the parent's event loop.
     signal.set_wakeup_fd(-1)
     for number in _handled():

@@ -224,7 +224,7 @@ class _Transaction:
             self._guard.mark_origin(raised)
             raise
 
-    def _usable(self) -> Transaction:
+    def _checked(self) -> Transaction:
         if self._inner is None:
             raise DatabaseMisused("this transaction has ended; begin another one")
         if self._execution != self._guard.execution_id():
@@ -234,7 +234,7 @@ class _Transaction:
         return self._inner
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        inner = self._usable()
+        inner = self._checked()
         try:
             return inner.execute(sql, params)
         except Exception as error:
@@ -242,7 +242,7 @@ class _Transaction:
             raise
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        inner = self._usable()
+        inner = self._checked()
         try:
             inner.executemany(sql, rows)
         except Exception as error:
@@ -250,7 +250,7 @@ class _Transaction:
             raise
 
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
-        inner = self._usable()
+        inner = self._checked()
         try:
             return inner.conclude(sql, params)
         except StorageUnavailable as error:

@@ -129,7 +129,7 @@ class Handling:
         starts = self._write(lambda tx: inbox.begin(tx, group, identity, now()))
         if starts >= self._handler.max_crashes:
             text = f"its process died {starts} times while handling it"
-            return self._dead(record, identity, text)
+            return self._add_dead_letter(record, identity, text)
         try:
             if not starts:
                 return self._with_retries(record, identity)
@@ -149,7 +149,7 @@ class Handling:
             except PayloadError as error:
                 # Its attributes are unreliable, so the position identifies the dead letter.
                 text = f"{type(error).__name__}: {error}"
-                return self._dead(record, envelope.position(record), text, error)
+                return self._add_dead_letter(record, envelope.position(record), text, error)
             try:
                 return self._attempt(event, identity, attempt)
             except failpoints.Crash:
@@ -164,7 +164,7 @@ class Handling:
                     return "duplicate"
                 policy = handler.retry
                 if is_fatal(error, policy) or attempt >= policy.attempts:
-                    return self._dead(record, identity, describe(error), error, attempt)
+                    return self._add_dead_letter(record, identity, describe(error), error, attempt)
                 delay = policy.delay(attempt, runtime.random)
                 report(
                     log.warning, "handler failed", error, handler=handler.name,
@@ -179,8 +179,8 @@ class Handling:
         context = HandlerContext(self._services, handler.group, attempt)
         scope = EventScope(self._runtime, handler.group, identity, f"handler {handler.name}")
         try:
-            given = [event] if handler.batch > 1 else event
-            self._commit(scope, lambda: call_exiting_forks(handler.fn, context, given))
+            argument = [event] if handler.batch > 1 else event
+            self._commit(scope, lambda: call_exiting_forks(handler.fn, context, argument))
         except AlreadyHandled:
             return "duplicate"
         return "handled"
@@ -197,7 +197,7 @@ class Handling:
             scope.close()
             current.reset(token)
 
-    def _dead(
+    def _add_dead_letter(
         self,
         record: Record,
         identity: str,
@@ -260,7 +260,7 @@ class Handling:
         while True:
             try:
                 with runtime.database.session():
-                    fresh = self._together(decoded)
+                    fresh = self._handle_together(decoded)
                 break
             except failpoints.Crash:
                 raise
@@ -281,7 +281,7 @@ class Handling:
             self._record(record, outcome, began)
         return outcomes
 
-    def _together(self, decoded: Sequence[_Decoded]) -> list[bool]:
+    def _handle_together(self, decoded: Sequence[_Decoded]) -> list[bool]:
         """Handle decoded records in one unit of work; return for each whether it was new."""
         group, label = self._handler.group, f"handler {self._handler.name}"
         scope = Scope(self._runtime, f"events:{group}", label)

@@ -143,7 +143,7 @@ class RequestScope(Scope):
         try:
             work = self.open()
         except AlreadyHandled:
-            raise _came_first() from None
+            raise _in_progress_error() from None
         work.transaction.execute(
             "UPDATE rolehost_requests SET status = ?, headers = ?, body = ? WHERE key = ?",
             (status, msgspec.json.encode(headers), body, self._key),
@@ -155,8 +155,8 @@ class RequestScope(Scope):
         current.reset(self._token)
         self.close()
         if kind is AlreadyHandled:
-            raise _came_first() from None
+            raise _in_progress_error() from None
 
 
-def _came_first() -> IdempotencyInProgress:
+def _in_progress_error() -> IdempotencyInProgress:
     return IdempotencyInProgress("a request with this idempotency key came first")

@@ -50,7 +50,7 @@ class Pulse(NamedTuple):
 
 
 @cache
-def machine() -> str:
+def machine_id() -> str:
     """Return a name of this machine and its PID namespace, in which a pid is unique."""
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -80,7 +80,7 @@ class Presence:
                 " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at,"
                 " renewed_at = excluded.renewed_at, state = excluded.state,"
                 " in_flight = excluded.in_flight",
-                (*me, machine(), os.getpid(), now, now + self._lease, now, *status),
+                (*me, machine_id(), os.getpid(), now, now + self._lease, now, *status),
             )
 
     def remove(self, me: Identity) -> None:
@@ -98,7 +98,7 @@ class Presence:
 
 def is_live(host: str, pid: int, expires_at: int, now: int) -> bool:
     """Return whether a presence row is valid; if it is of this machine, its process must exist."""
-    return expires_at >= now and (host != machine() or _pid_exists(pid))
+    return expires_at >= now and (host != machine_id() or _pid_exists(pid))
 
 
 def _pid_exists(pid: int) -> bool:

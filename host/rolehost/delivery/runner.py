@@ -99,15 +99,15 @@ class Runner:
         if job.crashes >= actor.max_crashes:
             return self._skip(job, "dead", f"its process died {job.crashes} times while running it")
         if not job.crashes:
-            return self._recorded(job, actor)
+            return self._attempt_with_recorded_start(job, actor)
         with self._quarantine:
-            return self._recorded(job, actor)
+            return self._attempt_with_recorded_start(job, actor)
 
     def _skip(self, job: ClaimedJob, state: str, error: str | None) -> Finish:
         now = self._runtime.clock.now()
-        return self._over(job, Finish(state, now, False, error), now, now)
+        return self._record_end(job, Finish(state, now, False, error), now, now)
 
-    def _recorded(self, job: ClaimedJob, actor: Actor) -> Finish | None:
+    def _attempt_with_recorded_start(self, job: ClaimedJob, actor: Actor) -> Finish | None:
         """Run an attempt whose start is recorded first, so that a crash in it is counted."""
         runtime = self._runtime
         now = runtime.clock.now()
@@ -135,14 +135,14 @@ class Runner:
                     end = end_of_outcome(runtime, job, actor, outcome, now)
                     failpoints.reach("ledger.before_complete")
                     if scope.work is None:
-                        return self._over(job, end, began, now)
+                        return self._record_end(job, end, began, now)
                     if end.state not in FINISHED:
                         scope.work.wake(f"queue:{job.queue}")
                     # The *fencing token* is checked in the transaction of the effects: if another
                     # process has the job by now, they are rolled back.
                     if not scope.commit(lambda tx: runtime.ledger.conclude(tx, job, end, now)):
                         raise LeaseLost(f"job {job.id} was given to another process meanwhile")
-                    self._over(job, end, began, now)
+                    self._record_end(job, end, began, now)
                     return None
                 except BaseException as error:
                     scope.busy_is_a_failure(error)
@@ -156,7 +156,7 @@ class Runner:
             raise
         except self._interrupts:
             now = runtime.clock.now()
-            return self._over(job, Finish("available", now, False, None), began, now)
+            return self._record_end(job, Finish("available", now, False, None), began, now)
         except BaseException as error:  # an actor may raise anything, even SystemExit
             return self._failed(job, actor, error, began)
         finally:
@@ -167,9 +167,9 @@ class Runner:
         if self._on_error is not None:
             self._on_error(error)
         end = end_of_error(self._runtime, job, actor, error)
-        return self._over(job, end, began, self._runtime.clock.now(), error)
+        return self._record_end(job, end, began, self._runtime.clock.now(), error)
 
-    def _over(
+    def _record_end(
         self,
         job: ClaimedJob,
         end: Finish,
@@ -266,7 +266,7 @@ def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:
     and the others complete. After StorageUnavailable some ends may be written. Writing one again
     has no effect, because its claim is over.
     """
-    _halve(runtime, list(ends), _refused)
+    _halve(runtime, list(ends), _replace_end)
 
 
 def _halve(
@@ -288,7 +288,7 @@ def _halve(
         _halve(runtime, ends[middle:], on_refused)
 
 
-def _refused(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
+def _replace_end(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
     job, refused = end
     text = f"the database refuses to store its end ({refused.state}): {describe(error)}"
     now = runtime.clock.now()
@@ -304,10 +304,10 @@ def _refused(runtime: DeliveryRuntime, end: End, error: Exception) -> None:
         new_state=replacement.state,
         error=text,
     )
-    _halve(runtime, [(job, replacement)], _abandoned)
+    _halve(runtime, [(job, replacement)], _log_unwritable)
 
 
-def _abandoned(_runtime: DeliveryRuntime, end: End, error: Exception) -> None:
+def _log_unwritable(_runtime: DeliveryRuntime, end: End, error: Exception) -> None:
     """Log that a row cannot be written; its lease ends with this process."""
     job, _ = end
     log.error("a job cannot be given back", job_id=job.id, actor=job.actor, error=describe(error))

@@ -108,16 +108,16 @@ class Scope(Unit):
                 return False
             context = self._detach()
             assert context is not None  # as long as there is a unit of work
-            with _outside():
+            with _outside_scope():
                 context.__exit__(None, None, None)
         except BaseException as error:
             self.roll_back()
             self.guard.mark_origin(error)
             if isinstance(error, TransactionAborted):
-                raise UnitOfWorkFailed(_caught(statement or "a statement failed")) from error
+                raise UnitOfWorkFailed(_caught_text(statement or "a statement failed")) from error
             raise
         failpoints.reach("work.after_commit")
-        with _outside():
+        with _outside_scope():
             work.run_after_commit()
         return True
 
@@ -166,7 +166,7 @@ class Scope(Unit):
 
     def _refuse_partial_commit(self) -> None:
         if self._failure:
-            raise UnitOfWorkFailed(_caught(self._failure))
+            raise UnitOfWorkFailed(_caught_text(self._failure))
         if self.blocks:
             raise UnitOfWorkFailed(
                 f"a block of the unit of work opened at {self.opened_at} has not ended, for"
@@ -261,7 +261,7 @@ class unit_of_work:
                 self._first = not caller.f_code.co_flags & _SUSPENDABLE
             work = scope.open()
         except BaseException:
-            self._leave()
+            self._leave_scope()
             raise
         if self._own is None:
             scope.blocks += 1
@@ -271,7 +271,7 @@ class unit_of_work:
         scope, self._scope = self._scope, None
         assert scope is not None  # as long as the block lasts
         if scope.closed:
-            self._leave()
+            self._leave_scope()
             return
         own = self._own
         if own is None:
@@ -281,14 +281,14 @@ class unit_of_work:
             if error is None:
                 own.commit()
         finally:
-            self._leave()
+            self._leave_scope()
         if isinstance(error, GeneratorExit) and own.joined:
             own.guard.report_lost_writes(
                 f"the generator that opened the unit of work at {own.opened_at} was closed inside"
                 " it, so the writes of other code in it were rolled back, too"
             )
 
-    def _leave(self) -> None:
+    def _leave_scope(self) -> None:
         self._scope = None
         if self._own is None:
             return
@@ -300,7 +300,7 @@ class unit_of_work:
 
 
 @contextmanager
-def _outside() -> Iterator[None]:
+def _outside_scope() -> Iterator[None]:
     """Run a commit and its callbacks outside of the scope; callbacks open separate units."""
     token = current.set(None)
     try:
@@ -309,7 +309,7 @@ def _outside() -> Iterator[None]:
         current.reset(token)
 
 
-def _caught(failure: str) -> str:
+def _caught_text(failure: str) -> str:
     return (
         f"{failure}. The error was caught, but the code that failed is part of this unit of work,"
         " which commits as a whole, so nothing was committed. Let the error propagate, or put the"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 from rolehost.api.observe import LagStatistics, ProcessStatistics, QueueStatistics, Statistics
 from rolehost.api.services import Clock
@@ -23,8 +22,8 @@ def collect(
     clock: Clock,
     *,
     queues: set[str],
-    roles: Sequence[str] = (),
-    restarts: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    roles: Sequence[str],
+    restarts: Mapping[str, Mapping[str, int]],
 ) -> Statistics:
     """Count jobs, outbox, dead letters, lag and processes.
 

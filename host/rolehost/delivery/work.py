@@ -64,7 +64,7 @@ class Work:
         conflict = "keep"
         if key is not None or unique is not None:
             try:
-                new, conflict = _options(new, key, unique)
+                new, conflict = _with_key_and_unique(new, key, unique)
             except (TypeError, ValueError) as error:
                 raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
         number, created = self._runtime.ledger.insert(self.transaction, new, conflict)
@@ -168,7 +168,7 @@ class Work:
                 report(log.error, "an after-commit callback failed", error)
 
 
-def _options(
+def _with_key_and_unique(
     new: NewJob, key: str | None, unique: str | Unique | None
 ) -> tuple[NewJob, Literal["keep", "replace", "move"]]:
     """Add key and unique text to a job; return it with the policy if the unique text is taken."""

@@ -43,7 +43,7 @@ def run_role(process: Process, role_of: Callable[[Process], Role]) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    forks.arm()
+    forks.reset_in_children()
     if not start_when_available(process, stop):
         return 0
     try:

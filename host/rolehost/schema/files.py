@@ -132,7 +132,7 @@ class _File(NamedTuple):
     entry: Traversable
 
 
-class _Refused(Exception):
+class _ContentError(Exception):
     """A problem of a file's content: the sentence, expected, got, fix."""
 
 
@@ -154,7 +154,7 @@ class _Reader:
         self._problems.append(problem)
 
     def migrations(self, dialect: str) -> Iterator[Migration]:
-        for file in self._chosen(list(self.files()), dialect):
+        for file in self._choose(list(self.files()), dialect):
             migration = self._parse(file, dialect)
             if migration is not None:
                 yield migration
@@ -189,7 +189,7 @@ class _Reader:
                 "rename the file",
             )
 
-    def _chosen(self, files: list[_File], dialect: str) -> list[_File]:
+    def _choose(self, files: list[_File], dialect: str) -> list[_File]:
         """Return the files of a dialect, by number; report duplicates and gaps."""
         chosen: list[_File] = []
         for number, group in itertools.groupby(files, key=lambda file: file.number):
@@ -227,7 +227,7 @@ class _Reader:
             head, body, back = _parts(text)
             options = _options(text, head)
             up, down = _statements(head, body, back, dialect)
-        except _Refused as refused:
+        except _ContentError as refused:
             self._problem("migration-content", location, *refused.args)
             return None
         return Migration(
@@ -247,7 +247,7 @@ def _text(file: _File) -> str:
     try:
         return file.entry.read_text(encoding="utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise _Refused(
+        raise _ContentError(
             "the file cannot be read", "UTF-8 text", str(error), "fix the file"
         ) from error
 
@@ -256,7 +256,7 @@ def _parts(text: str) -> tuple[str, str, str]:
     """Return the parts of a text before ``-- up``, before ``-- down`` and after it."""
     marks = list(_MARK.finditer(text))
     if [mark["mark"] for mark in marks] != ["up", "down"]:
-        raise _Refused(
+        raise _ContentError(
             "the parts of the migration are not marked",
             "a line `-- up`, then a line `-- down`, once each",
             ", ".join(f"-- {mark['mark']}" for mark in marks) or "neither",
@@ -273,7 +273,7 @@ def _options(text: str, head: str) -> dict[str, str]:
         in_head = [match["value"] for match in _OPTION.finditer(head) if match["name"] == name]
         got = [match["value"] for match in _OPTION.finditer(text) if match["name"] == name]
         if len(got) > 1 or got != in_head or not set(in_head) <= set(values):
-            raise _Refused(
+            raise _ContentError(
                 f"the option {name} is ambiguous or invalid",
                 f"at most one line `-- {name}: {values[0]}` or `-- {name}: {values[1]}`,"
                 " before `-- up`",
@@ -290,7 +290,7 @@ def _statements(
     up, down = split(body, dialect), split(back, dialect)
     if split(head, dialect) or not up or not down:
         empty = [mark for mark, statements in (("up", up), ("down", down)) if not statements]
-        raise _Refused(
+        raise _ContentError(
             "statements are missing or misplaced",
             "comments before `-- up`, and statements after both marks",
             f"no statement after `-- {empty[0]}`" if empty else "statements before `-- up`",

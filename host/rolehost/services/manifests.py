@@ -74,8 +74,8 @@ def target(database: Database, name: str) -> Target | None:
 
 
 def _encoder(entry: ActorEntry) -> arguments.Encoder:
-    def encode(given: Mapping[str, Any]) -> bytes:
-        body = arguments.encode(entry.name, dict(given))
+    def encode(plain: Mapping[str, Any]) -> bytes:
+        body = arguments.encode(entry.name, dict(plain))
         if why := refusal(entry.arguments, msgspec.json.decode(body)):
             raise PayloadError(f"arguments of actor {entry.name}: {why}")
         return body

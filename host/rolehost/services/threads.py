@@ -56,7 +56,7 @@ class Threads:
             raise Overloaded("too many calls wait for a thread of this process")
         context = copy_context()
         try:
-            future = self._executor.submit(context.run, self._inside, work, session)
+            future = self._executor.submit(context.run, self._run_in_pool, work, session)
         except BaseException:
             self._slots.release()
             raise
@@ -82,7 +82,7 @@ class Threads:
         """Wait for running calls and end the threads."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _inside(self, work: Callable[[], T], session: Session) -> T:
+    def _run_in_pool(self, work: Callable[[], T], session: Session) -> T:
         self._local.busy = True
         try:
             return _call(work, session)

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - the default methods do not use their arguments
 """Storage kind ``queue``: wake-ups for durable work, and the transport of ephemeral messages.
 
 Durable jobs are rows of the service database, so a queue may lose everything. A lost wake-up
@@ -140,7 +141,6 @@ class Queue(StorageClient):
 
         The default, without the capability ``ephemeral``, is an empty list.
         """
-        del limit
         return []
 
     def count_dead_messages(self) -> int:
@@ -156,15 +156,12 @@ class Queue(StorageClient):
 
     def dead_message(self, number: int) -> DeadMessage | None:
         """Return the dead message of this number, or None."""
-        del number
         return None
 
     def replay_message(self, letter: DeadMessage, data: bytes) -> bool:
         """Put a dead message into its queue again, as ``data``; return whether it was there."""
-        del letter, data
         return False
 
     def discard_message(self, number: int) -> bool:
         """Delete a dead message; return whether it was there."""
-        del number
         return False

@@ -137,7 +137,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
 
     async def _accept(self) -> None:
         self._handle_signals()
-        forks.arm()
+        forks.reset_in_children()
         self._process.in_flight = self.in_flight
         for listener in self.sockets:
             self.servers.append(
