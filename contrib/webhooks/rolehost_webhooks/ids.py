@@ -60,7 +60,7 @@ def above(identity: str, highest: str | None, step: int) -> str:
     number = 0
     for digit in highest[-LENGTH:]:
         number = number * 62 + ALPHABET.index(digit)
-    return prefix + _encoded(number + step)
+    return prefix + _encode(number + step)
 
 
 def ksuid(milliseconds: int, payload: bytes) -> str:
@@ -70,10 +70,10 @@ def ksuid(milliseconds: int, payload: bytes) -> str:
     """
     seconds, rest = divmod(min(max(milliseconds, EARLIEST), LATEST), 1000)
     stamp = (seconds - EPOCH).to_bytes(4, "big") + bytes([rest // 4])
-    return _encoded(int.from_bytes(stamp + payload, "big"))
+    return _encode(int.from_bytes(stamp + payload, "big"))
 
 
-def _encoded(number: int) -> str:
+def _encode(number: int) -> str:
     digits = []
     for _ in range(LENGTH):
         number, digit = divmod(number, 62)

@@ -22,28 +22,28 @@ from rolehost_webhooks.errors import NotFound, Rejected
 #: after the name. ``.`` and ``..`` are excluded because they cannot be a path segment (RFC 3986,
 #: 5.2.4), so such an object could not be found.
 NAME = r"^(?!\.{1,2}$)[a-zA-Z0-9\-_.]+$(?!\n)"
-LONGEST_NAME = 256
-Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, pattern=NAME)]
+MAX_NAME = 256
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=NAME)]
 
 #: Iterator of a listing: a name, or a hyphen and a name to go back. If the name itself begins with
 #: a hyphen, a tilde before it means that the listing goes forward.
 Iterator = Annotated[
-    str, Meta(min_length=1, max_length=LONGEST_NAME + 1, pattern=NAME.replace("^", "^~?", 1))
+    str, Meta(min_length=1, max_length=MAX_NAME + 1, pattern=NAME.replace("^", "^~?", 1))
 ]
 
 #: Free text: any characters except NUL, which PostgreSQL cannot store.
 Prose = Annotated[str, Meta(pattern=r"^(?![\s\S]*\x00)")]
 
 #: Maximum size of ``metadata`` as compact JSON, in bytes.
-LONGEST_METADATA = 4096
+MAX_METADATA = 4096
 
 #: Maximum size of a payload in bytes. The default of ``[http] max_body`` is smaller.
-LONGEST_PAYLOAD = 16_777_216
+MAX_PAYLOAD = 16_777_216
 
 #: Maximum bytes of a URL and of a header's name and value, as common servers accept them.
-LONGEST_URL = 2048
-LONGEST_HEADER_NAME = 256
-LONGEST_HEADER_VALUE = 4096
+MAX_URL = 2048
+MAX_HEADER_NAME = 256
+MAX_HEADER_VALUE = 4096
 
 #: Headers of a delivery that endpoints must not set, besides the signatures. The first row belongs
 #: to the connection (RFC 9110, 7.6.1): setting it could allow request smuggling.
@@ -75,7 +75,7 @@ _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 def is_name(text: str) -> bool:
     """Return whether a text is a name: 1 to 256 letters, digits, ``-_.``; not ``.`` or ``..``."""
-    return len(text) <= LONGEST_NAME and _NAME.search(text) is not None
+    return len(text) <= MAX_NAME and _NAME.search(text) is not None
 
 
 def reference(text: str, what: str) -> str:
@@ -101,7 +101,7 @@ def check_name(text: str, location: tuple[str, ...]) -> None:
     if not is_name(text):
         raise Rejected(
             location,
-            f"expected 1 to {LONGEST_NAME} letters, digits, hyphens, underscores or dots,"
+            f"expected 1 to {MAX_NAME} letters, digits, hyphens, underscores or dots,"
             " and neither . nor ..",
         )
 
@@ -126,10 +126,8 @@ def check_metadata(metadata: Mapping[str, str] | None) -> None:
         Rejected: the metadata has more than 4096 bytes as compact JSON.
     """
     size = len(msgspec.json.encode(metadata or {}))
-    if size > LONGEST_METADATA:
-        raise Rejected(
-            ("body", "metadata"), f"at most {LONGEST_METADATA} bytes of JSON, got {size}"
-        )
+    if size > MAX_METADATA:
+        raise Rejected(("body", "metadata"), f"at most {MAX_METADATA} bytes of JSON, got {size}")
 
 
 def check_url(url: str) -> None:
@@ -145,8 +143,8 @@ def check_url(url: str) -> None:
         sound = False
     if not sound or "@" in parts.netloc or any(ord(c) <= 32 or ord(c) == 127 for c in url):
         raise Rejected(("body", "url"), "must be an absolute http or https URL without userinfo")
-    if len(url.encode()) > LONGEST_URL:
-        raise Rejected(("body", "url"), f"at most {LONGEST_URL} bytes")
+    if len(url.encode()) > MAX_URL:
+        raise Rejected(("body", "url"), f"at most {MAX_URL} bytes")
 
 
 def with_ascii_host(url: str) -> str:
@@ -188,8 +186,8 @@ def check_payload(payload: bytes) -> None:
     Raises:
         Rejected: the payload has more than 16 MiB.
     """
-    if len(payload) > LONGEST_PAYLOAD:
-        raise Rejected(("body", "payload"), f"at most {LONGEST_PAYLOAD} bytes, got {len(payload)}")
+    if len(payload) > MAX_PAYLOAD:
+        raise Rejected(("body", "payload"), f"at most {MAX_PAYLOAD} bytes, got {len(payload)}")
 
 
 def check_headers(headers: Mapping[str, str], location: tuple[str, ...]) -> None:
@@ -203,14 +201,14 @@ def check_headers(headers: Mapping[str, str], location: tuple[str, ...]) -> None
         at = (*location, name)
         low = name.lower()
         if low in RESERVED_HEADERS or low.startswith(RESERVED_PREFIXES):
-            raise Rejected(at, "this header is set by the delivery")
-        if len(name) > LONGEST_HEADER_NAME or not _TOKEN.fullmatch(name):
+            raise Rejected(at, "reserved: the delivery sets this header")
+        if len(name) > MAX_HEADER_NAME or not _TOKEN.fullmatch(name):
             raise Rejected(at, "not a header name")
         if low in known:
-            raise Rejected(at, "given twice, in different case")
+            raise Rejected(at, "given twice, with different case")
         if not _sendable(value):
             raise Rejected(
-                at, f"value must be printable ASCII, at most {LONGEST_HEADER_VALUE} characters"
+                at, f"value must be printable ASCII, at most {MAX_HEADER_VALUE} characters"
             )
         known.add(low)
 
@@ -226,7 +224,7 @@ def check_media_type(text: str, location: tuple[str, ...]) -> None:
 
 
 def _sendable(value: str) -> bool:
-    return len(value) <= LONGEST_HEADER_VALUE and value.isascii() and value.isprintable()
+    return len(value) <= MAX_HEADER_VALUE and value.isascii() and value.isprintable()
 
 
 def json_of(value: Any, location: tuple[str, ...]) -> bytes:
@@ -243,7 +241,7 @@ def json_of(value: Any, location: tuple[str, ...]) -> bytes:
         ) from None
 
 
-def converted(value: Any, kind: Any, location: tuple[str, ...]) -> Any:
+def validate(value: Any, kind: Any, location: tuple[str, ...]) -> Any:
     """Validate a value against one of the types above; None stays None.
 
     Raises:

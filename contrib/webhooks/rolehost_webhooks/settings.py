@@ -30,7 +30,7 @@ class ApiSettings(Settings, frozen=True):
     authentication: Literal["token", "proxy"] = "token"
 
     @property
-    def demanded(self) -> Secret | None:
+    def required_token(self) -> Secret | None:
         """The token that clients must send, or None if they need no token."""
         return self.token or None
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 PREFIX = "whsec_"
 
 #: Minimum and maximum number of bytes of a secret by the standard.
-SHORTEST = 24
-LONGEST = 64
+MIN_BYTES = 24
+MAX_BYTES = 64
 
 
 def new_secret() -> str:
     """Return a new secret: ``whsec_`` and 24 random bytes from the operating system in base64."""
-    return PREFIX + base64.b64encode(secrets.token_bytes(SHORTEST)).decode()
+    return PREFIX + base64.b64encode(secrets.token_bytes(MIN_BYTES)).decode()
 
 
 def key_of(secret: str) -> bytes:
@@ -32,12 +32,12 @@ def key_of(secret: str) -> bytes:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
         raise ValueError("a secret is base64, optionally after whsec_") from error
-    if not SHORTEST <= len(key) <= LONGEST:
-        raise ValueError(f"a secret has {SHORTEST} to {LONGEST} bytes, this one {len(key)}")
+    if not MIN_BYTES <= len(key) <= MAX_BYTES:
+        raise ValueError(f"a secret has {MIN_BYTES} to {MAX_BYTES} bytes, this one {len(key)}")
     return key
 
 
-def normalised(secret: str) -> str:
+def normalise(secret: str) -> str:
     """Return a secret in its normal form, with prefix and padding.
 
     Raises:

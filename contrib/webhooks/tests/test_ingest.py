@@ -11,7 +11,7 @@ from rolehost.api import Event
 from rolehost_testing.kit import open_host
 from rolehost_webhooks.domain import applications
 from rolehost_webhooks.errors import Rejected
-from rolehost_webhooks.handlers.ingest import message_of, of_source
+from rolehost_webhooks.handlers.ingest import event_id_with_source, message_of
 from rolehost_webhooks.models import Message
 from rolehost_webhooks.schemas import applications as schemas
 from rolehost_webhooks.schemas.common import Name
@@ -95,5 +95,5 @@ def test_an_event_is_known_by_its_source_and_id() -> None:
     assert set(kept) == {b'{"of":"/billing"}', b'{"of":"/shipping"}'}
     assert kept[b'{"of":"/billing"}'] == "100"
     other = kept[b'{"of":"/shipping"}']
-    assert other == of_source(event(b"", id="100", source="/shipping"))
+    assert other == event_id_with_source(event(b"", id="100", source="/shipping"))
     assert msgspec.convert(other, Name) == other

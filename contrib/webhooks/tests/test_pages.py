@@ -269,7 +269,7 @@ def test_a_listing_waits_for_an_earlier_row_that_is_not_committed(postgres: Host
 def test_a_transaction_that_does_not_end_holds_a_listing_up_for_a_while_only(
     postgres: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ordering, "PATIENCE", 0.05)
+    monkeypatch.setattr(ordering, "WRITERS_TIMEOUT", 0.05)
     with postgres.unit_of_work():
         add(postgres)
         postgres.clock.advance(1)

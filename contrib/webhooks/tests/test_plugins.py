@@ -66,8 +66,8 @@ def test_without_a_token_the_host_decides_unless_a_proxy_authenticates() -> None
         (ApiSettings(), "[http] decides"),
         (ApiSettings(token=Secret("")), "[http] decides"),
         (ApiSettings(authentication="proxy"), "a proxy"),
-        (ApiSettings(token=Secret("t")), "a token is asked for"),
-        (ApiSettings(token=Secret("t"), authentication="proxy"), "a token is asked for"),
+        (ApiSettings(token=Secret("t")), "a token is required"),
+        (ApiSettings(token=Secret("t"), authentication="proxy"), "a token is required"),
     ],
 )
 def test_a_check_tells_whether_the_api_is_open(settings: ApiSettings, told: str) -> None:
@@ -81,7 +81,7 @@ CLOSED = [ApiSettings(token=Secret("t")), ApiSettings(authentication="proxy")]
 
 @pytest.mark.parametrize("settings", OPEN)
 def test_an_api_that_lets_everybody_in_is_refused_in_production(settings: ApiSettings) -> None:
-    with pytest.raises(SettingRefused, match="would let everybody in") as refused:
+    with pytest.raises(SettingRefused, match="would be open to all clients") as refused:
         api.rolehost_routes(context(settings, "production"))
     assert refused.value.setting == "token"
 

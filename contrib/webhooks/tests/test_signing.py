@@ -42,11 +42,11 @@ def test_both_header_families_say_the_same() -> None:
 def test_a_secret_is_kept_with_prefix_and_padding() -> None:
     key = base64.b64encode(bytes(25)).decode()
     assert key.endswith("=")
-    assert signing.normalised(key.rstrip("=")) == "whsec_" + key
-    assert signing.normalised(SECRET) == SECRET
+    assert signing.normalise(key.rstrip("=")) == "whsec_" + key
+    assert signing.normalise(SECRET) == SECRET
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_c2hvcnQ=", "not base64!" * 4, "A" * 100])
 def test_what_is_no_secret_is_refused(secret: str) -> None:
     with pytest.raises(ValueError, match="secret"):
-        signing.normalised(secret)
+        signing.normalise(secret)

@@ -133,7 +133,7 @@ def test_payloads_expire_before_their_messages() -> None:
 
 def test_a_delivery_begun_anew_keeps_its_count() -> None:
     deliveries.insert_pending("msg_1", ["ep_1"], NOW)
-    deliveries.attempted("msg_1", "ep_1", Status.FAIL, None, NOW)
+    deliveries.record_attempt("msg_1", "ep_1", Status.FAIL, None, NOW)
     assert deliveries.oldest_due() is None
     deliveries.insert_pending("msg_1", ["ep_1"], NOW + 5)
     row = Delivery.get()

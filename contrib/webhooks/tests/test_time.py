@@ -169,7 +169,9 @@ def test_a_scheduled_attempt_that_fails_late_does_not_undo_a_manual_success(
 
     def post(*_: object) -> Answer:
         with here.unit_of_work():
-            deliveries.attempted(message.id, Delivery.get().endpoint_id, Status.SUCCESS, None, 1)
+            deliveries.record_attempt(
+                message.id, Delivery.get().endpoint_id, Status.SUCCESS, None, 1
+            )
         return BUSY
 
     monkeypatch.setattr(Sender, "post", post)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rolehost_webhooks.delivery.answer import Answer
-from rolehost_webhooks.delivery.verdict import Verdict, judge, wished_delay
+from rolehost_webhooks.delivery.verdict import Verdict, judge, parse_retry_after
 from rolehost_webhooks.models import Status
 
 #: 2026-01-01 00:00:00 UTC
@@ -13,7 +13,7 @@ NOW = 1_767_225_600_000
 
 def verdict(status: int, *, last: bool = False, retry_after: str | None = None) -> Verdict:
     answer = Answer(status, "refused", 5, retry_after)
-    return judge(answer, planned=5.0, last=last, longest=600.0, now=NOW)
+    return judge(answer, scheduled=5.0, last=last, max_delay=600.0, now=NOW)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
@@ -60,4 +60,4 @@ def test_a_throttling_receiver_may_slow_the_schedule_down(
 
 def test_nonsense_asks_for_no_delay() -> None:
     for text in ("", "-5", "1e9", "²", "Thu, 99 Foo 2026"):
-        assert wished_delay(text, NOW) == 0.0
+        assert parse_retry_after(text, NOW) == 0.0

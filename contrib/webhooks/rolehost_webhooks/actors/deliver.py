@@ -67,12 +67,12 @@ def deliver(
     settings: DeliverySettings = services.settings(PLUGIN)
     verdict = judge(
         answer,
-        planned=policy(settings).delay(job.attempt, services.random),
+        scheduled=policy(settings).delay(job.attempt, services.random),
         last=once or job.last_attempt,
-        longest=settings.retry_after_longest,
+        max_delay=settings.retry_after_longest,
         now=services.clock.now(),
     )
-    _note(attempt, answer, verdict)
+    _fill_in(attempt, answer, verdict)
     topic = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
     ended = _record(services, attempt, verdict, topic, once=once)
     if once:
@@ -80,7 +80,7 @@ def deliver(
     return None if once or not ended else _outcome(verdict)
 
 
-def configured(settings: DeliverySettings) -> Actor:
+def configure(settings: DeliverySettings) -> Actor:
     """Return the actor with the retry schedule and the time limit from the settings."""
     # The timeout applies separately to connecting, sending, waiting and reading.
     return replace(deliver, retry=policy(settings), time_limit=settings.timeout * 4 + 30)
@@ -110,7 +110,7 @@ def _send(services: Services, message: Message, target: Target, now: int) -> Ans
     return services.get(Sender).post(target.url, {**target.headers, **kind, **signed}, body)
 
 
-def _note(attempt: Attempt, answer: Answer, verdict: Verdict) -> None:
+def _fill_in(attempt: Attempt, answer: Answer, verdict: Verdict) -> None:
     attempt.response = answer.body
     attempt.response_status = answer.status
     attempt.cause = answer.cause
@@ -150,9 +150,9 @@ def _record(
         attempt.id = next_id(Attempt, ids.ATTEMPT, services)
         attempts.insert(attempt)
         if once and verdict.status != Status.SUCCESS:
-            ended = deliveries.attempted_in_vain(attempt.message_id, attempt.endpoint_id, now)
+            ended = deliveries.record_failed_attempt(attempt.message_id, attempt.endpoint_id, now)
         else:
-            ended = deliveries.attempted(
+            ended = deliveries.record_attempt(
                 attempt.message_id, attempt.endpoint_id, verdict.status, later, now
             )
         if verdict.disable:

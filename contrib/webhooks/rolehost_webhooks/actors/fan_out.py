@@ -21,7 +21,7 @@ def fan_out(job: JobContext, message_id: str) -> None:
             for each in cached.recipients(
                 job.services, message.app_id, message.application.revision
             )
-            if each.takes(message.event_type, message.channels)
+            if each.accepts(message.event_type, message.channels)
         ]
         if chosen:
             deliveries.insert_pending(message_id, chosen, job.services.clock.now())

@@ -16,14 +16,14 @@ from rolehost_webhooks.commands.client import Client
 from rolehost_webhooks.commands.options import api_token, host_options, host_url
 
 #: Maximum number of characters of a response in the table.
-SHOWN = 200
+MAX_RESPONSE = 200
 
 
 @click.command()
 @click.argument("message")
 @host_options
 @click.option("--limit", type=click.IntRange(1, 250), default=50, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_obj
 def attempts(
     context: CommandContext,
@@ -36,7 +36,7 @@ def attempts(
 ) -> None:
     """List the attempts at a MESSAGE (its id or eventId), the newest first.
 
-    An attempt that brought no response shows why: refused, dns, tls, timeout, …
+    An attempt without a response shows the cause: refused, dns, tls, timeout, …
     """
     client = Client(host_url(context, url), api_token(context, token))
     try:
@@ -60,6 +60,6 @@ def _table(found: list[dict[str, Any]]) -> Table:
             attempt["statusText"],
             attempt.get("cause") or str(attempt["responseStatusCode"]),
             str(attempt["responseDurationMs"]),
-            escape(attempt["response"][:SHOWN]),
+            escape(attempt["response"][:MAX_RESPONSE]),
         )
     return table

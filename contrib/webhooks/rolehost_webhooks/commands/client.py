@@ -43,7 +43,9 @@ class Client:
                 f"no host answers at {self.url} ({type(error).__name__}); is rolehost run running?"
             ) from None
         if response.status >= 400:
-            raise click.ClickException(f"{method} {url}: {response.status} {_told(response.data)}")
+            raise click.ClickException(
+                f"{method} {url}: {response.status} {_error_text(response.data)}"
+            )
         return msgspec.json.decode(response.data) if response.data else None
 
     def close(self) -> None:
@@ -51,11 +53,11 @@ class Client:
         self._pools.clear()
 
 
-def _told(body: bytes) -> str:
+def _error_text(body: bytes) -> str:
     """Return the message in the body of an error, in one line."""
     try:
-        said = msgspec.json.decode(body)
-        detail = said["detail"]
+        error = msgspec.json.decode(body)
+        detail = error["detail"]
     except (msgspec.DecodeError, KeyError, TypeError):
         return body[:200].decode("utf-8", "replace")
     if isinstance(detail, list):

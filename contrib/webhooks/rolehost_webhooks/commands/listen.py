@@ -32,8 +32,8 @@ EXAMPLE = '{"eventType":"invoice.paid","payload":{"id":"in_1","total":4200}}'
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8010, show_default=True, help="Port; 0 takes a free one.")
 @host_options
-@click.option("--count", type=click.IntRange(min=1), help="End after so many deliveries.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing else.")
+@click.option("--count", type=click.IntRange(min=1), help="End after this many deliveries.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_obj
 def listen(
     context: CommandContext,
@@ -47,8 +47,8 @@ def listen(
 ) -> None:
     """Receive the webhooks of an application here, verify and print them.
 
-    Creates the application when it is missing, and an endpoint that is removed at the end.
-    Ends with Ctrl-C, or after --count deliveries; a signature that is wrong makes it exit 1.
+    Creates the application if it is missing, and an endpoint that is removed at the end.
+    Ends with Ctrl-C, or after --count deliveries; exits with 1 if a signature is invalid.
     """
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     given = api_token(context, token)
@@ -58,8 +58,8 @@ def listen(
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
     try:
-        with _terminable(), _endpoint(client, app, receiver):
-            _introduce(console, context, client, app, receiver, given is not None)
+        with _exit_on_sigterm(), _endpoint(client, app, receiver):
+            _print_help(console, context, client, app, receiver, given is not None)
             wrong = _print(console, receiver, count, as_json)
     finally:
         receiver.close()
@@ -85,7 +85,7 @@ def _endpoint(client: Client, app: str, receiver: Receiver) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def _exit_on_sigterm() -> Iterator[None]:
     """Make SIGTERM end the command as Ctrl-C does: clean up and exit with 0."""
 
     def interrupt(*_: Any) -> None:
@@ -100,7 +100,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _introduce(
+def _print_help(
     console: Console,
     context: CommandContext,
     client: Client,
@@ -110,7 +110,7 @@ def _introduce(
 ) -> None:
     """Print the status, and how to send a message."""
     authorization = f' -H "authorization: Bearer ${TOKEN_VARIABLE}"' if protected else ""
-    console.print(f"Listening on {receiver.url} for application {app}. Send it something:\n")
+    console.print(f"Listening on {receiver.url} for application {app}. To send a message:\n")
     console.print(
         f"  curl {client.url}/api/v1/app/{app}/msg{authorization}"
         f" -H 'content-type: application/json' -d '{EXAMPLE}'\n",

@@ -77,18 +77,18 @@ def one(data: str, event_type: str | None) -> Outgoing:
 
 def _messages(element: msgspec.Raw, event_type: str | None) -> Iterator[Outgoing]:
     raw = bytes(element)
-    if (group := _decoded(raw, _Examples)) is not None:
+    if (group := _decode(raw, _Examples)) is not None:
         for example in group.examples:
             yield Outgoing(event_type or group.name, bytes(example))
-    elif (message := _decoded(raw, _Message)) is not None:
+    elif (message := _decode(raw, _Message)) is not None:
         yield Outgoing(event_type or message.event_type, bytes(message.payload), message.event_id)
     elif event_type is None:
-        raise LookupError("an element is a bare payload; say its event type with --type")
+        raise LookupError("an element is a payload without an event type; set it with --type")
     else:
         yield Outgoing(event_type, raw)
 
 
-def _decoded(raw: bytes, kind: type[T]) -> T | None:
+def _decode(raw: bytes, kind: type[T]) -> T | None:
     """Decode JSON into ``kind``; return None if it does not match."""
     try:
         return msgspec.json.decode(raw, type=kind)

@@ -21,9 +21,11 @@ def host_options(command: F) -> F:
         click.option(
             "--token",
             envvar=TOKEN_VARIABLE,
-            help=f"The API's token; also from {TOKEN_VARIABLE}, else from the deployment.",
+            help=f"The API's token; by default {TOKEN_VARIABLE}, or the deployment's.",
         ),
-        click.option("--url", help="Where the host answers; else as the deployment says."),
+        click.option(
+            "--url", help="URL of the host; by default the bind address of the deployment."
+        ),
     ):
         command = option(command)
     return command
@@ -46,9 +48,9 @@ def api_token(context: CommandContext, given: str | None) -> str | None:
     if given:
         return given
     settings = settings_of(context, "webhooks-api")
-    if settings is None or settings.demanded is None:
+    if settings is None or settings.required_token is None:
         return None
-    token: str = settings.demanded.reveal()
+    token: str = settings.required_token.reveal()
     return token
 
 

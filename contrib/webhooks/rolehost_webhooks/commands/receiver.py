@@ -10,7 +10,7 @@ from threading import Thread
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 #: Maximum size of a body in bytes.
-LARGEST = 16_777_216
+MAX_BODY = 16_777_216
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Receiver:
 
             def do_POST(self) -> None:
                 length = int(self.headers.get("content-length", "0"))
-                if not 0 <= length <= LARGEST:
+                if not 0 <= length <= MAX_BODY:
                     self.send_error(413)
                     return
                 body = self.rfile.read(length)

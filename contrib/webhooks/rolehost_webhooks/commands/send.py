@@ -24,16 +24,16 @@ Deliver = Callable[[Outgoing], str]
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @host_options
-@click.option("--type", "event_type", help="The event type; of all messages when given.")
+@click.option("--type", "event_type", help="The event type of all messages.")
 @click.option("--data", help="One payload, as JSON.")
 @click.option(
     "--via",
     type=click.Choice(["http", "stream"]),
     default="http",
     show_default=True,
-    help="To the API of a running host, or as events through this deployment's stream.",
+    help="Send to the API of a running host, or as events through this deployment's stream.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was sent as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
 def send(
     context: CommandContext,
@@ -48,7 +48,7 @@ def send(
 ) -> None:
     """Send messages to an application: one with --data, or those of FILES.
 
-    A file is a JSON array or has one JSON value a line. Payloads are sent byte for byte.
+    A file is a JSON array, or has one JSON value per line. Payloads are sent byte for byte.
     """
     if (data is None) == (not files):
         raise click.UsageError("give either --data or files")

@@ -18,7 +18,7 @@ from rolehost_webhooks.settings import Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: IPv4 blocks that are not globally reachable.
-_CLOSED_4 = (
+_PRIVATE_4 = (
     "0.0.0.0/8",  # 1981-09, RFC 791: this network
     "10.0.0.0/8",  # 1996-02, RFC 1918: private use
     "100.64.0.0/10",  # 2012-04, RFC 6598: shared address space
@@ -37,7 +37,7 @@ _CLOSED_4 = (
 )
 
 #: Parts of the blocks above that are globally reachable.
-_OPEN_4 = (
+_PUBLIC_4 = (
     "192.0.0.9/32",  # 2015-10, RFC 7723: Port Control Protocol anycast
     "192.0.0.10/32",  # 2017-02, RFC 8155: TURN anycast
 )
@@ -51,7 +51,7 @@ _OPEN_4 = (
 _UNICAST_6 = ipaddress.IPv6Network("2000::/3")
 
 #: Blocks within 2000::/3 that are not globally reachable.
-_CLOSED_6 = (
+_PRIVATE_6 = (
     "2001::/23",  # 2000-09, RFC 2928: IETF protocol assignments; with it 2006-01, RFC 4380:
     #               Teredo; 2008-04, RFC 5180: benchmarking; 2007-03, RFC 4843: ORCHID
     "2001:db8::/32",  # 2004-07, RFC 3849: documentation
@@ -59,7 +59,7 @@ _CLOSED_6 = (
 )
 
 #: Parts of the blocks above that are globally reachable.
-_OPEN_6 = (
+_PUBLIC_6 = (
     "2001:1::1/128",  # 2015-10, RFC 7723: Port Control Protocol anycast
     "2001:1::2/128",  # 2017-02, RFC 8155: TURN anycast
     "2001:1::3/128",  # 2024-04, RFC 9665: DNS-SD service registration anycast
@@ -69,8 +69,8 @@ _OPEN_6 = (
     "2001:30::/28",  # 2022-12, RFC 9374: drone remote identification
 )
 
-_CLOSED = tuple(map(ipaddress.ip_network, (*_CLOSED_4, *_CLOSED_6)))
-_OPEN = tuple(map(ipaddress.ip_network, (*_OPEN_4, *_OPEN_6)))
+_PRIVATE = tuple(map(ipaddress.ip_network, (*_PRIVATE_4, *_PRIVATE_6)))
+_PUBLIC = tuple(map(ipaddress.ip_network, (*_PUBLIC_4, *_PUBLIC_6)))
 
 #: 2010-10, RFC 6052: IPv4 addresses behind a translator.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -82,7 +82,7 @@ _ISATAP, _ISATAP_MASK = 0x0000_5EFE, 0xFCFF_FFFF
 _LOW_32 = 0xFFFF_FFFF
 
 
-def parsed(text: str) -> Address | None:
+def parse(text: str) -> Address | None:
     """Parse an address; return None if it is not one, or has a scope (``fe80::1%eth0``).
 
     An address with a scope is valid on one link of this machine only. An IPv4-mapped address
@@ -103,32 +103,32 @@ def is_public(text: str) -> bool:
     An IPv6 address that embeds an IPv4 address (NAT64, 6to4, ISATAP) is public only if both
     are, because a router may forward the packets to the IPv4 address.
     """
-    address = parsed(text)
+    address = parse(text)
     if address is None:
         return False
     if isinstance(address, ipaddress.IPv4Address):
         return _reachable(address)
     if address in _NAT64:
-        return _reachable(_low(address))
-    carried = address.sixtofour or (_low(address) if _is_isatap(address) else None)
-    if carried is not None and not _reachable(carried):
+        return _reachable(_last_32_bits(address))
+    embedded = address.sixtofour or (_last_32_bits(address) if _is_isatap(address) else None)
+    if embedded is not None and not _reachable(embedded):
         return False
     return address in _UNICAST_6 and _reachable(address)
 
 
 def is_within(text: str, networks: Iterable[Network]) -> bool:
     """Return whether an address belongs to one of the networks."""
-    address = parsed(text)
+    address = parse(text)
     return address is not None and any(address in network for network in networks)
 
 
 def _reachable(address: Address) -> bool:
-    if any(address in network for network in _OPEN):
+    if any(address in network for network in _PUBLIC):
         return True
-    return not any(address in network for network in _CLOSED)
+    return not any(address in network for network in _PRIVATE)
 
 
-def _low(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
+def _last_32_bits(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
     """Return the IPv4 address in the last 32 bits."""
     return ipaddress.IPv4Address(int(address) & _LOW_32)
 

@@ -35,13 +35,13 @@ class Verdict:
     disable: bool = False
 
 
-def judge(answer: Answer, *, planned: float, last: bool, longest: float, now: int) -> Verdict:
+def judge(answer: Answer, *, scheduled: float, last: bool, max_delay: float, now: int) -> Verdict:
     """Return the verdict on an answer.
 
     Args:
-        planned: seconds until the next attempt by the schedule.
+        scheduled: seconds until the next attempt by the schedule.
         last: whether the schedule has no further attempt.
-        longest: maximum delay in seconds that ``Retry-After`` can request.
+        max_delay: maximum delay in seconds that ``Retry-After`` can request.
         now: current time in Unix milliseconds.
     """
     if 200 <= answer.status <= 299:
@@ -51,14 +51,14 @@ def judge(answer: Answer, *, planned: float, last: bool, longest: float, now: in
     reason = f"HTTP {answer.status}" if answer.status else answer.body[:200]
     if last:
         return Verdict(Status.FAIL, reason)
-    delay = planned
+    delay = scheduled
     if answer.status in THROTTLING:
         # A receiver can make the delay longer, but not shorter.
-        delay = max(planned, min(wished_delay(answer.retry_after, now), longest))
+        delay = max(scheduled, min(parse_retry_after(answer.retry_after, now), max_delay))
     return Verdict(Status.SENDING, reason, delay)
 
 
-def wished_delay(retry_after: str | None, now: int) -> float:
+def parse_retry_after(retry_after: str | None, now: int) -> float:
     """Return the delay in seconds from a ``Retry-After`` header; 0.0 if it has none.
 
     Source: RFC 9110, 10.2.3: a number of seconds or a date.

@@ -6,7 +6,7 @@ import msgspec
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules
-from rolehost_webhooks.domain.changes import given, save
+from rolehost_webhooks.domain.changes import save, sent_fields
 from rolehost_webhooks.errors import Conflict, NotFound
 from rolehost_webhooks.models import Application
 from rolehost_webhooks.repositories import applications
@@ -93,7 +93,7 @@ def put(services: Services, reference: str, body: ApplicationIn) -> tuple[Applic
             if created:
                 return application, True
             application = get(application.id, lock=True)
-        values = given(body) | {"metadata": body.metadata or {}}
+        values = sent_fields(body) | {"metadata": body.metadata or {}}
         save(services, application, values)
     return application, False
 
@@ -106,7 +106,7 @@ def patch(services: Services, reference: str, body: ApplicationPatch) -> Applica
         Conflict: the uid is taken.
         Rejected: the uid looks like an id.
     """
-    values = given(body)
+    values = sent_fields(body)
     rules.check_uid(values.get("uid"), ids.APPLICATION)
     rules.check_metadata(values.get("metadata"))
     with services.unit_of_work():

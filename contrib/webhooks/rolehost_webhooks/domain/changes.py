@@ -12,7 +12,7 @@ from rolehost.api import Services
 from rolehost_webhooks.errors import Conflict
 
 
-def given(body: msgspec.Struct) -> dict[str, Any]:
+def sent_fields(body: msgspec.Struct) -> dict[str, Any]:
     """Return the fields that a patch contains, by name."""
     return {
         name: value

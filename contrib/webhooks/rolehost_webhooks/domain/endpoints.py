@@ -8,14 +8,14 @@ from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules, signing
 from rolehost_webhooks.domain import applications
-from rolehost_webhooks.domain.changes import given, save
+from rolehost_webhooks.domain.changes import save, sent_fields
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint
 from rolehost_webhooks.repositories import endpoints
 from rolehost_webhooks.repositories.applications import renew_revision
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.endpoints import (
-    MOST_HEADERS,
+    MAX_HEADERS,
     EndpointIn,
     EndpointPatch,
     EndpointPut,
@@ -75,9 +75,9 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
         Conflict: the uid is taken.
         Rejected: URL, uid, secret or headers are invalid.
     """
-    _check(body)
+    _check_fields(body)
     rules.check_headers(body.headers or {}, HEADERS)
-    secret = checked_secret(body.secret, "secret")
+    secret = check_secret(body.secret, "secret")
     now = services.clock.now()
     with services.unit_of_work():
         endpoint = Endpoint(
@@ -116,7 +116,7 @@ def put(
         Conflict: the uid is taken.
         Rejected: URL or uid are invalid.
     """
-    _check(body)
+    _check_fields(body)
     rules.check_name(reference, ("path", "endpoint_id"))
     with services.unit_of_work():
         # Locks the application's row, so that concurrent calls create the endpoint only once.
@@ -125,9 +125,9 @@ def put(
         if endpoint is None:
             if reference.startswith(ids.ENDPOINT):
                 raise NotFound("Endpoint")
-            wanted = EndpointIn(**given(body) | {"uid": body.uid or reference})
+            wanted = EndpointIn(**sent_fields(body) | {"uid": body.uid or reference})
             return create(services, application.id, wanted), True
-        values = given(body) | {
+        values = sent_fields(body) | {
             "description": body.description or "",
             "disabled": bool(body.disabled),
             "metadata": body.metadata or {},
@@ -145,10 +145,10 @@ def patch(services: Services, app_reference: str, reference: str, body: Endpoint
         Conflict: the uid is taken.
         Rejected: URL, uid or secret are invalid.
     """
-    values = given(body)
+    values = sent_fields(body)
     secret = values.pop("secret", None)
     if secret is not None:
-        values["secret"] = checked_secret(secret, "secret")
+        values["secret"] = check_secret(secret, "secret")
     if "url" in values:
         rules.check_url(values["url"])
     rules.check_uid(values.get("uid"), ids.ENDPOINT)
@@ -179,7 +179,7 @@ def rotate_secret(
         Rejected: the given secret is invalid.
         Impossible: the maximum number of old secrets still sign.
     """
-    secret = checked_secret(body.key, "key")
+    secret = check_secret(body.key, "key")
     now = services.clock.now()
     with services.unit_of_work():
         endpoint = get(app_reference, reference, lock=True)
@@ -224,8 +224,8 @@ def patch_headers(
         endpoint = get(app_reference, reference, lock=True)
         kept = {n: v for n, v in endpoint.headers.items() if n.lower() not in replaced}
         changed = kept | added
-        if len(changed) > MOST_HEADERS:
-            raise Rejected(HEADERS, f"at most {MOST_HEADERS} headers, got {len(changed)}")
+        if len(changed) > MAX_HEADERS:
+            raise Rejected(HEADERS, f"at most {MAX_HEADERS} headers, got {len(changed)}")
         _save(services, endpoint, {"headers": changed})
 
 
@@ -234,13 +234,13 @@ def _save(services: Services, endpoint: Endpoint, values: dict[str, Any]) -> Non
     save(services, endpoint, values)
 
 
-def _check(body: EndpointPut) -> None:
+def _check_fields(body: EndpointPut) -> None:
     rules.check_url(body.url)
     rules.check_uid(body.uid, ids.ENDPOINT)
     rules.check_metadata(body.metadata)
 
 
-def checked_secret(secret: str | None, field: str) -> str:
+def check_secret(secret: str | None, field: str) -> str:
     """Return the given secret in its normal form, or a new one if none is given.
 
     Raises:
@@ -249,6 +249,6 @@ def checked_secret(secret: str | None, field: str) -> str:
     if secret is None:
         return signing.new_secret()
     try:
-        return signing.normalised(secret)
+        return signing.normalise(secret)
     except ValueError as error:
         raise Rejected(("body", field), str(error)) from None

@@ -7,7 +7,7 @@ from typing import Any
 from rolehost.api import Services
 
 from rolehost_webhooks import rules
-from rolehost_webhooks.domain.changes import given, save
+from rolehost_webhooks.domain.changes import save, sent_fields
 from rolehost_webhooks.errors import Conflict, NotFound
 from rolehost_webhooks.models import EventType
 from rolehost_webhooks.repositories import event_types
@@ -42,7 +42,7 @@ def create(services: Services, body: EventTypeIn) -> EventType:
         existing = get(body.name, lock=True)
         if not existing.archived:
             raise Conflict(f"The event type {body.name!r} already exists", "event_type_exists")
-        save(services, existing, replacing(body))
+        save(services, existing, column_values(body))
     return existing
 
 
@@ -59,7 +59,7 @@ def put(services: Services, name: str, body: EventTypePut) -> tuple[EventType, b
         if event_types.insert(event_type):
             return event_type, True
         event_type = get(name, lock=True)
-        save(services, event_type, replacing(body))
+        save(services, event_type, column_values(body))
     return event_type, False
 
 
@@ -69,7 +69,7 @@ def patch(services: Services, name: str, body: EventTypePatch) -> EventType:
     Raises:
         NotFound: it does not exist.
     """
-    values = given(body)
+    values = sent_fields(body)
     rules.json_of(values.get("schemas"), ("body", "schemas"))
     with services.unit_of_work():
         event_type = get(name, lock=True)
@@ -93,10 +93,10 @@ def delete(services: Services, name: str, *, expunge: bool) -> None:
 
 def _new(services: Services, name: str, body: EventTypePut) -> EventType:
     now = services.clock.now()
-    return EventType(name=name, created_at=now, updated_at=now, **replacing(body))
+    return EventType(name=name, created_at=now, updated_at=now, **column_values(body))
 
 
-def replacing(body: EventTypePut) -> dict[str, Any]:
+def column_values(body: EventTypePut) -> dict[str, Any]:
     """Return the column values that a full replacement sets.
 
     Raises:

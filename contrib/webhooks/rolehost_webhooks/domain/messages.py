@@ -56,18 +56,18 @@ def create(services: Services, app_reference: str, body: MessageIn) -> Message:
         Conflict: a message of the last day has the same eventId.
         Rejected: a value is invalid.
     """
-    message = take(services, app_reference, body)
+    message = create_if_new(services, app_reference, body)
     if message is None:
         raise Conflict(f"A message with the eventId {body.event_id!r} already exists")
     return message
 
 
-def take(services: Services, app_reference: str, body: MessageIn) -> Message | None:
+def create_if_new(services: Services, app_reference: str, body: MessageIn) -> Message | None:
     """Create a message as :func:`create` does; return None if its eventId is in use.
 
     A duplicate does not raise, because an exception would roll back the caller's unit of work.
     """
-    payload, content_type = checked_payload(body)
+    payload, content_type = check_payload(body)
     now = services.clock.now()
     message = Message(
         event_id=body.event_id,
@@ -77,22 +77,22 @@ def take(services: Services, app_reference: str, body: MessageIn) -> Message | N
         tags=body.tags,
         payload=payload,
         content_type=content_type,
-        payload_expires_at=checked_expiry(body, now),
-        deliver_at=checked_start(body, now),
+        payload_expires_at=check_expiry(body, now),
+        deliver_at=check_start(body, now),
         created_at=now,
     )
     delay = None if message.deliver_at is None else (message.deliver_at - now) / 1000
     with services.unit_of_work() as work:
-        known = cached.application_id(services, _checked(app_reference, body))
+        known = cached.application_id(services, _check_reference(app_reference, body))
         message.app_id = known or _application_id(services, app_reference, body)
         message.id = next_id(Message, ids.MESSAGE, services)
-        if not _stored(services, message, app_reference, body):
+        if not _insert(services, message, app_reference, body):
             return None
         work.enqueue(fan_out, message_id=message.id, delay=delay)
     return message
 
 
-def _checked(reference: str, body: MessageIn) -> str:
+def _check_reference(reference: str, body: MessageIn) -> str:
     """Return the reference if it is a valid id or uid.
 
     Raises:
@@ -121,7 +121,7 @@ def _application_id(services: Services, reference: str, body: MessageIn) -> str:
     return create_application(services, body.application, get_if_exists=True)[0].id
 
 
-def _stored(services: Services, message: Message, reference: str, body: MessageIn) -> bool:
+def _insert(services: Services, message: Message, reference: str, body: MessageIn) -> bool:
     """Insert the row, unless a message of the last day has the same eventId."""
     if messages.insert_for(message, reference):
         return True
@@ -130,17 +130,17 @@ def _stored(services: Services, message: Message, reference: str, body: MessageI
         # The cached id may be stale.
         cached.forget_application(services, reference)
         message.app_id = current
-    return messages.insert(message) or _took_over(message)
+    return messages.insert(message) or _reuse_event_id(message)
 
 
-def _took_over(message: Message) -> bool:
+def _reuse_event_id(message: Message) -> bool:
     """Insert the row if its eventId was used more than a day ago; the new row takes it over."""
-    held = message.event_id or ""
-    freed = messages.supersede(message.app_id, held, message.created_at - EVENT_ID_UNIQUE)
+    event_id = message.event_id or ""
+    freed = messages.supersede(message.app_id, event_id, message.created_at - EVENT_ID_UNIQUE)
     return freed and messages.insert(message)
 
 
-def checked_payload(body: MessageIn) -> tuple[bytes, str | None]:
+def check_payload(body: MessageIn) -> tuple[bytes, str | None]:
     """Return the bytes to send, and the media type if the payload is raw.
 
     Raises:
@@ -165,7 +165,7 @@ def checked_payload(body: MessageIn) -> tuple[bytes, str | None]:
     return payload, None
 
 
-def checked_expiry(body: MessageIn, now: int) -> int | None:
+def check_expiry(body: MessageIn, now: int) -> int | None:
     """Return when the payload expires in Unix milliseconds, or None for the retention period.
 
     Raises:
@@ -179,7 +179,7 @@ def checked_expiry(body: MessageIn, now: int) -> int | None:
     return now + (days or 0) * DAY + (hours or 0) * HOUR
 
 
-def checked_start(body: MessageIn, now: int) -> int | None:
+def check_start(body: MessageIn, now: int) -> int | None:
     """Return when delivery starts in Unix milliseconds, or None to start at once.
 
     Raises:

@@ -89,15 +89,15 @@ def body(given: Any, kind: type[T]) -> T:
         Invalid: the input is invalid; the errors are the same as in the HTTP API.
         Rejected: the input cannot be encoded as JSON.
     """
-    return decode(json_of(_sent(given), ("input",)), kind)
+    return decode(json_of(_fields(given), ("input",)), kind)
 
 
-def _sent(given: Any) -> Any:
+def _fields(given: Any) -> Any:
     definition = get_object_definition(given)
     if definition is None:
         return given
     return {
-        _camel(field.python_name): _sent(value)
+        _camel(field.python_name): _fields(value)
         for field in definition.fields
         if (value := getattr(given, field.python_name)) is not UNSET
     }

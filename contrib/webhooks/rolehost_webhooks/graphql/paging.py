@@ -11,23 +11,25 @@ import strawberry
 from rolehost_graphql import Refused
 
 from rolehost_webhooks.repositories.paging import PAGE_BYTES, Cursor, Page, page, size_of
-from rolehost_webhooks.rules import Iterator, converted
+from rolehost_webhooks.rules import Iterator, validate
 
 T = TypeVar("T")
 
 #: Default number of items of a page.
-USUAL = 20
+DEFAULT_SIZE = 20
 
 #: Maximum number of items of a page, as in the HTTP API.
-MOST = 250
+MAX_SIZE = 250
 
 
 @strawberry.type
 class PageInfo:
     """Position of a page in its listing."""
 
-    has_next_page: bool = strawberry.field(description="Whether there are more.")
-    end_cursor: str | None = strawberry.field(description="Give it as `after` to get them.")
+    has_next_page: bool = strawberry.field(description="Whether another page follows.")
+    end_cursor: str | None = strawberry.field(
+        description="Pass it as `after` to get the next page."
+    )
 
 
 @strawberry.type
@@ -47,37 +49,37 @@ class Connection(Generic[T]):
     page_info: PageInfo
 
 
-def connection(found: Page[Any], shown: Callable[[Any], T], key: Callable[[Any], str]) -> Any:
+def connection(found: Page[Any], convert: Callable[[Any], T], key: Callable[[Any], str]) -> Any:
     """Convert a page into a connection.
 
     Args:
-        shown: converts a row into an item.
+        convert: converts a row into an item.
         key: returns the cursor of a row.
     """
-    nodes = [shown(row) for row in found.data]
+    nodes = [convert(row) for row in found.data]
     edges = [Edge(node=node, cursor=key(row)) for node, row in zip(nodes, found.data, strict=True)]
     info = PageInfo(has_next_page=not found.done, end_cursor=found.iterator)
     return Connection(nodes=nodes, edges=edges, page_info=info)
 
 
-def checked(first: int) -> int:
+def check_first(first: int) -> int:
     """Return the page size.
 
     Raises:
         Refused: the page size is not 1 to 250.
     """
-    if not 1 <= first <= MOST:
-        raise Refused(f"first is 1 to {MOST}, not {first}")
+    if not 1 <= first <= MAX_SIZE:
+        raise Refused(f"first is 1 to {MAX_SIZE}, not {first}")
     return first
 
 
-def started(after: str | None) -> str | None:
+def check_after(after: str | None) -> str | None:
     """Return the cursor after which a page starts.
 
     Raises:
         Rejected: the cursor is invalid.
     """
-    found: str | None = converted(after, Iterator, ("after",))
+    found: str | None = validate(after, Iterator, ("after",))
     return found
 
 
@@ -111,12 +113,12 @@ def pages(
     for (first, after), parents in alike.items():
         if len(parents) == 1:
             cursor = Cursor(limit=first, iterator=after, descending=descending)
-            rows = page(select.where(parent == parents[0]), order, cursor, _of(order))
+            rows = page(select.where(parent == parents[0]), order, cursor, _key_of(order))
             found[Wanted(parents[0], first, after)] = rows
             continue
         some = _ranked(select, parents, parent, order, first, after, descending=descending)
         for name in parents:
-            found[Wanted(name, first, after)] = _page(some[name], _of(order))
+            found[Wanted(name, first, after)] = _page(some[name], _key_of(order))
     return [found[each] for each in wanted]
 
 
@@ -166,6 +168,6 @@ def _page(rows: list[Any], key: Callable[[Any], str]) -> Page[Any]:
     return Page(rows, key(rows[-1]), "-" + key(rows[0]), done)
 
 
-def _of(column: peewee.Field) -> Callable[[Any], str]:
+def _key_of(column: peewee.Field) -> Callable[[Any], str]:
     name = column.name
     return lambda row: str(getattr(row, name))

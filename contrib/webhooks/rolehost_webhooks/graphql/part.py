@@ -30,8 +30,8 @@ def translate(error: BaseException) -> Refused | None:
         case Conflict():
             return Refused(str(error), "CONFLICT")
         case Rejected():
-            mistake = {"loc": list(error.location), "msg": str(error), "type": error.kind}
-            return Refused(str(error), errors=[mistake])
+            problem = {"loc": list(error.location), "msg": str(error), "type": error.kind}
+            return Refused(str(error), errors=[problem])
         case Impossible():
             return Refused(str(error))
         case Invalid():

@@ -10,22 +10,28 @@ import strawberry
 
 from rolehost_webhooks.domain import applications, endpoints, event_types, messages
 from rolehost_webhooks.errors import NotFound
-from rolehost_webhooks.graphql.paging import USUAL, Connection, checked, connection, started
+from rolehost_webhooks.graphql.paging import (
+    DEFAULT_SIZE,
+    Connection,
+    check_after,
+    check_first,
+    connection,
+)
 from rolehost_webhooks.graphql.types import Application, Endpoint, EventType, Message
 from rolehost_webhooks.repositories import applications as application_rows
 from rolehost_webhooks.repositories import event_types as event_type_rows
 from rolehost_webhooks.repositories import messages as message_rows
 from rolehost_webhooks.repositories.paging import Cursor, by_id
-from rolehost_webhooks.rules import Name, converted
+from rolehost_webhooks.rules import Name, validate
 from rolehost_webhooks.schemas.common import milliseconds
 
 T = TypeVar("T")
 
 
-def _or_none(find: Callable[..., Any], shown: Callable[[Any], T], *references: str) -> T | None:
+def _or_none(find: Callable[..., Any], convert: Callable[[Any], T], *references: str) -> T | None:
     """Return the object that ``find`` returns, or None if it does not exist."""
     try:
-        return shown(find(*references))
+        return convert(find(*references))
     except NotFound:
         return None
 
@@ -37,11 +43,11 @@ class Query:
     @strawberry.field(description="Applications, the oldest first.")
     def applications(
         self,
-        first: int = USUAL,
+        first: int = DEFAULT_SIZE,
         after: str | None = None,
         exclude_apps_with_no_endpoints: bool = False,
     ) -> Connection[Application]:
-        cursor = Cursor(limit=checked(first), iterator=started(after), descending=False)
+        cursor = Cursor(limit=check_first(first), iterator=check_after(after), descending=False)
         found = application_rows.listing(cursor, without_empty=exclude_apps_with_no_endpoints)
         return connection(found, Application.of, by_id)
 
@@ -69,7 +75,7 @@ class Query:
     def messages(
         self,
         application: strawberry.ID,
-        first: int = USUAL,
+        first: int = DEFAULT_SIZE,
         after: str | None = None,
         event_types: list[str] | None = None,
         channel: str | None = None,
@@ -79,11 +85,11 @@ class Query:
     ) -> Connection[Message]:
         found = message_rows.listing(
             applications.get(application).id,
-            Cursor(limit=checked(first), iterator=started(after), descending=True),
+            Cursor(limit=check_first(first), iterator=check_after(after), descending=True),
             message_rows.Filter(
-                event_types=converted(event_types or [], list[Name], ("eventTypes",)),
-                channel=converted(channel, Name, ("channel",)),
-                tag=converted(tag, Name, ("tag",)),
+                event_types=validate(event_types or [], list[Name], ("eventTypes",)),
+                channel=validate(channel, Name, ("channel",)),
+                tag=validate(tag, Name, ("tag",)),
                 before=milliseconds(before),
                 after=milliseconds(since),
             ),
@@ -93,9 +99,9 @@ class Query:
 
     @strawberry.field(description="The catalogue of event types, by name.")
     def event_types(
-        self, first: int = USUAL, after: str | None = None, include_archived: bool = False
+        self, first: int = DEFAULT_SIZE, after: str | None = None, include_archived: bool = False
     ) -> Connection[EventType]:
-        cursor = Cursor(limit=checked(first), iterator=started(after), descending=False)
+        cursor = Cursor(limit=check_first(first), iterator=check_after(after), descending=False)
         found = event_type_rows.listing(cursor, archived=include_archived)
         return connection(found, EventType.of, lambda row: str(row.name))
 

@@ -15,11 +15,18 @@ from rolehost_webhooks import models
 from rolehost_webhooks.domain.endpoints import SENSITIVE
 from rolehost_webhooks.domain.recovery import period
 from rolehost_webhooks.graphql import loaders
-from rolehost_webhooks.graphql.paging import USUAL, Connection, Wanted, checked, connection, started
+from rolehost_webhooks.graphql.paging import (
+    DEFAULT_SIZE,
+    Connection,
+    Wanted,
+    check_after,
+    check_first,
+    connection,
+)
 from rolehost_webhooks.repositories.paging import by_id
 from rolehost_webhooks.schemas import endpoints as endpoint_schemas
 from rolehost_webhooks.schemas.common import moment, moment_or_none
-from rolehost_webhooks.schemas.messages import shown_payload
+from rolehost_webhooks.schemas.messages import json_payload
 
 Info = strawberry.Info[Context, None]
 
@@ -36,7 +43,7 @@ class DeliveryStatus(Enum):
 
 
 AttemptCause = strawberry.enum(
-    models.Cause, name="AttemptCause", description="Why a request brought no response."
+    models.Cause, name="AttemptCause", description="Why a request had no response."
 )
 
 
@@ -67,17 +74,17 @@ class Application:
 
     @strawberry.field(description="Its endpoints, the oldest first.")
     async def endpoints(
-        self, info: Info, first: int = USUAL, after: str | None = None
+        self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Endpoint]:
-        wanted = Wanted(self.id, checked(first), started(after))
+        wanted = Wanted(self.id, check_first(first), check_after(after))
         found = await info.context.load(loaders.endpoints_of, wanted)
         return connection(found, Endpoint.of, by_id)
 
     @strawberry.field(description="Its messages, the newest first.")
     async def messages(
-        self, info: Info, first: int = USUAL, after: str | None = None
+        self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Message]:
-        wanted = Wanted(self.id, checked(first), started(after))
+        wanted = Wanted(self.id, check_first(first), check_after(after))
         found = await info.context.load(loaders.messages_of, wanted)
         return connection(found, Message.of, by_id)
 
@@ -118,12 +125,12 @@ class Endpoint:
             del shown[client_only]
         return cls(row=row, metadata=row.metadata, **shown)
 
-    @strawberry.field(description="The secret that signs; a receiver verifies with it.")
+    @strawberry.field(description="The signing secret, with which a receiver verifies webhooks.")
     def secret(self) -> str:
         return self.row.secret
 
     @strawberry.field(
-        description="Headers that are added to each request, but for those of `sensitiveHeaders`."
+        description="Headers that are added to each request, except `sensitiveHeaders`."
     )
     def headers(self) -> JSON:
         headers = self.row.headers
@@ -141,22 +148,22 @@ class Endpoint:
 
     @strawberry.field(description="Attempts at it, the newest first.")
     async def attempts(
-        self, info: Info, first: int = USUAL, after: str | None = None
+        self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Attempt]:
-        wanted = Wanted(self.id, checked(first), started(after))
+        wanted = Wanted(self.id, check_first(first), check_after(after))
         found = await info.context.load(loaders.attempts_by_endpoint, wanted)
         return connection(found, Attempt.of, by_id)
 
-    @strawberry.field(description="How its messages stand, the newest first.")
+    @strawberry.field(description="Its deliveries with their status, the newest first.")
     async def deliveries(
-        self, info: Info, first: int = USUAL, after: str | None = None
+        self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Delivery]:
-        wanted = Wanted(self.id, checked(first), started(after))
+        wanted = Wanted(self.id, check_first(first), check_after(after))
         found = await info.context.load(loaders.deliveries_by_endpoint, wanted)
         return connection(found, Delivery.of, lambda row: str(row.message_id))
 
     @strawberry.field(
-        description="How many deliveries stand how; by default of messages of the last 28 days.",
+        description="Number of deliveries by status; by default of messages of the last 28 days.",
         metadata={"cost": 10},
     )
     async def stats(
@@ -195,13 +202,13 @@ class Message:
         )
 
     @strawberry.field(
-        description='What receivers get; `{"expired": true}` when it was removed.',
+        description='The body that receivers get; `{"expired": true}` if it was removed.',
         metadata={"cost": 1},
     )
     async def payload(self, info: Info) -> JSON:
         row = await info.context.load(loaders.contents, self.row.id)
         try:
-            return JSON(load_json(bytes(shown_payload(row or self.row))))
+            return JSON(load_json(bytes(json_payload(row or self.row))))
         except ValueError as error:
             raise Refused(f"The payload cannot be shown here: {error}") from None
 
@@ -212,17 +219,17 @@ class Message:
 
     @strawberry.field(description="Attempts at all its endpoints, the newest first.")
     async def attempts(
-        self, info: Info, first: int = USUAL, after: str | None = None
+        self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Attempt]:
-        wanted = Wanted(self.id, checked(first), started(after))
+        wanted = Wanted(self.id, check_first(first), check_after(after))
         found = await info.context.load(loaders.attempts_by_message, wanted)
         return connection(found, Attempt.of, by_id)
 
-    @strawberry.field(description="How it stands with the endpoints that it goes to.")
+    @strawberry.field(description="Its deliveries to endpoints, with their status.")
     async def deliveries(
-        self, info: Info, first: int = USUAL, after: str | None = None
+        self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Delivery]:
-        wanted = Wanted(self.id, checked(first), started(after))
+        wanted = Wanted(self.id, check_first(first), check_after(after))
         found = await info.context.load(loaders.deliveries_by_message, wanted)
         return connection(found, Delivery.of, lambda row: str(row.endpoint_id))
 
@@ -246,12 +253,12 @@ class Delivery:
             attempt_count=row.attempts,
         )
 
-    @strawberry.field(description="Null when the message was removed.")
+    @strawberry.field(description="Null if the message was removed.")
     async def message(self, info: Info) -> Message | None:
         row = await info.context.load(loaders.messages, self.row.message_id)
         return None if row is None else Message.of(row)
 
-    @strawberry.field(description="Null when the endpoint was deleted.")
+    @strawberry.field(description="Null if the endpoint was deleted.")
     async def endpoint(self, info: Info) -> Endpoint | None:
         return await _endpoint(info, self.row.endpoint_id)
 
@@ -264,13 +271,13 @@ class Attempt:
     id: strawberry.ID
     url: str
     response: str = strawberry.field(
-        description="The beginning of what came back, or one line that says why nothing did."
+        description="The beginning of the response, or the reason if there was none."
     )
-    response_status_code: int = strawberry.field(description="0 when nothing came back.")
-    cause: AttemptCause | None = strawberry.field(description="Why nothing came back.")
+    response_status_code: int = strawberry.field(description="0 if there was no response.")
+    cause: AttemptCause | None = strawberry.field(description="Why there was no response.")
     response_duration_ms: int
     status: DeliveryStatus
-    manual: bool = strawberry.field(description="Whether somebody asked for it.")
+    manual: bool = strawberry.field(description="Whether it was requested, not scheduled.")
     timestamp: datetime
 
     @classmethod
@@ -294,7 +301,7 @@ class Attempt:
         row = await info.context.load(loaders.messages, self.row.message_id)
         return None if row is None else Message.of(row)
 
-    @strawberry.field(description="Null when the endpoint was deleted.")
+    @strawberry.field(description="Null if the endpoint was deleted.")
     async def endpoint(self, info: Info) -> Endpoint | None:
         return await _endpoint(info, self.row.endpoint_id)
 

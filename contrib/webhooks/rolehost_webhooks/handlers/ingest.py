@@ -57,12 +57,12 @@ def take(context: EventContext, event: Event[bytes], default_application: str | 
         raise Rejected((APPLICATION_ATTRIBUTE,), "the event names no application")
     check_name(application, (APPLICATION_ATTRIBUTE,))
     message = message_of(event)
-    if messages.take(context.services, application, message) is None:
-        message.event_id = of_source(event)
-        messages.take(context.services, application, message)
+    if messages.create_if_new(context.services, application, message) is None:
+        message.event_id = event_id_with_source(event)
+        messages.create_if_new(context.services, application, message)
 
 
-def of_source(event: Event[bytes]) -> str:
+def event_id_with_source(event: Event[bytes]) -> str:
     """Return the eventId for an event whose id is in use: its id and a digest of its source."""
     digest = hashlib.blake2b(event.source.encode(errors="replace"), digest_size=8).hexdigest()
     return f"{event.id[:200]}.{digest}"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROXY = "a proxy before the webhooks API authenticates its clients, as the settings say"
+PROXY = "a proxy in front of the webhooks API authenticates its clients, by the settings"
 
 OPEN = "no token is set: [http] decides who may use the webhooks API"
 
@@ -77,11 +77,11 @@ def rolehost_routes(context: DeclareContext) -> list[Route | ErrorFormat | Authe
 def rolehost_checks(context: DeclareContext) -> list[Check]:
     """Return a check that reports how the API is protected."""
     settings: ApiSettings = context.settings
-    unasked = PROXY if settings.authentication == "proxy" else OPEN
-    told = unasked if settings.demanded is None else "a token is asked for"
+    no_token = PROXY if settings.authentication == "proxy" else OPEN
+    detail = no_token if settings.required_token is None else "a token is required"
 
     def token(_services: Services) -> str:
-        return told
+        return detail
 
     # The check never fails: the operator may choose to set no token, but it must be visible.
     return [Check(name="webhooks-token", fn=token)]
@@ -91,8 +91,8 @@ def rolehost_checks(context: DeclareContext) -> list[Check]:
 def rolehost_start(context: ProcessContext) -> None:
     """Log a warning if the API has no token."""
     settings: ApiSettings = context.settings
-    unasked = settings.demanded is None and settings.authentication == "token"
-    if context.role == "http" and unasked:
+    no_token = settings.required_token is None and settings.authentication == "token"
+    if context.role == "http" and no_token:
         log.warning("%s; set token in [webhooks-api]", OPEN)
 
 
@@ -120,11 +120,10 @@ def _require_proxy(settings: ApiSettings) -> None:
     if settings.authentication != "proxy":
         raise SettingRefused(
             "token",
-            "no token is set, and in production the webhooks API would let everybody in who"
-            " reaches it",
+            "no token is set, so in production the webhooks API would be open to all clients",
             expected='a token in [webhooks-api], or authentication = "proxy" there',
             got="no token" if settings.token is None else "an empty token",
             fix='write token = "${ROLEHOST_WEBHOOKS_TOKEN}" in [webhooks-api] and set that'
-            " variable; where a proxy authenticates every client and nobody reaches the API past"
-            ' it, say so: authentication = "proxy"',
+            " variable; if a proxy that clients cannot bypass authenticates them, set"
+            ' authentication = "proxy"',
         )

@@ -47,12 +47,12 @@ def rolehost_topics(context: DeclareContext) -> list[str]:
 @hookimpl
 def rolehost_actors(context: DeclareContext) -> list[Actor]:
     """Return the actors; the settings define the retry schedule of deliveries."""
-    from rolehost_webhooks.actors.deliver import configured
+    from rolehost_webhooks.actors.deliver import configure
     from rolehost_webhooks.actors.fan_out import fan_out
     from rolehost_webhooks.actors.recover import recover
     from rolehost_webhooks.actors.retention import retention
 
-    return [fan_out, configured(context.settings), recover, retention]
+    return [fan_out, configure(context.settings), recover, retention]
 
 
 @hookimpl

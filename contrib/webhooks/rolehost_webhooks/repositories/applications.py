@@ -7,7 +7,7 @@ from rolehost.api import Services
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Application, Endpoint
-from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, locked, page
+from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, lock_rows, page
 
 
 def find(reference: str, *, lock: bool = False) -> Application | None:
@@ -16,8 +16,8 @@ def find(reference: str, *, lock: bool = False) -> Application | None:
     Args:
         lock: lock the row, to change it.
     """
-    select = Application.select().where(_is(reference))
-    return (locked(select) if lock else select).get_or_none()
+    select = Application.select().where(_matches(reference))
+    return (lock_rows(select) if lock else select).get_or_none()
 
 
 def find_id(reference: str) -> str | None:
@@ -25,11 +25,11 @@ def find_id(reference: str) -> str | None:
 
     PERF: runs for every message, so it selects one column only; each column costs peewee time.
     """
-    found: str | None = Application.select(Application.id).where(_is(reference)).scalar()
+    found: str | None = Application.select(Application.id).where(_matches(reference)).scalar()
     return found
 
 
-def _is(reference: str) -> peewee.Expression:
+def _matches(reference: str) -> peewee.Expression:
     column = Application.id if reference.startswith(ids.APPLICATION) else Application.uid
     return (column == reference) & Application.deleted_at.is_null()
 

@@ -31,7 +31,7 @@ class Recipient(Struct, frozen=True):
     event_types: list[str] | None
     channels: list[str] | None
 
-    def takes(self, event_type: str, channels: list[str] | None) -> bool:
+    def accepts(self, event_type: str, channels: list[str] | None) -> bool:
         """Return whether messages of this type and these channels are sent to the endpoint."""
         if self.event_types and event_type not in self.event_types:
             return False
@@ -101,7 +101,7 @@ def recipients(services: Services, app_id: str, revision: int) -> list[Recipient
             for each in endpoints.enabled(app_id)
         ]
 
-    return _kept(services, "webhooks.recipients", list[Recipient], f"{app_id}:{revision}", read)
+    return _cached(services, "webhooks.recipients", list[Recipient], f"{app_id}:{revision}", read)
 
 
 def delivery(
@@ -109,7 +109,7 @@ def delivery(
 ) -> tuple[Delivery, Target] | None:
     """Return a delivery with its ``message``, and its endpoint, even if that is deleted."""
     if not _may_hold_secrets(services):
-        both = deliveries.with_both(message_id, endpoint_id)
+        both = deliveries.with_message_and_endpoint(message_id, endpoint_id)
         return None if both is None else (both, Target.of(both.endpoint))
     found = deliveries.with_message(message_id, endpoint_id)
     if found is None:
@@ -119,7 +119,7 @@ def delivery(
         return Target.of(Endpoint.get_by_id(endpoint_id))
 
     key = f"{endpoint_id}:{found.application.revision}"
-    return found, _kept(services, "webhooks.targets", Target, key, read)
+    return found, _cached(services, "webhooks.targets", Target, key, read)
 
 
 def _may_hold_secrets(services: Services) -> bool:
@@ -130,9 +130,9 @@ def _may_hold_secrets(services: Services) -> bool:
     return settings.cache_secrets or "shared" not in services.cache.capabilities
 
 
-def _kept(services: Services, namespace: str, kind: Any, key: str, read: Callable[[], T]) -> T:
+def _cached(services: Services, namespace: str, kind: Any, key: str, read: Callable[[], T]) -> T:
     if "cache" not in services.backends:
         return read()
     values = services.caching(namespace, kind, ttl=TTL)
-    kept: T = values.get_or_compute(key, read)
-    return kept
+    value: T = values.get_or_compute(key, read)
+    return value

@@ -9,13 +9,13 @@ import peewee
 
 from rolehost_webhooks.models import Application, Delivery, Endpoint, Message, Status
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
-from rolehost_webhooks.repositories.paging import Cursor, Page, locked, page
+from rolehost_webhooks.repositories.paging import Cursor, Page, lock_rows, page
 
 #: Maximum rows per statement: SQLite allows 32,766 parameters, PostgreSQL 65,535.
 ROWS = 1000
 
 
-def with_both(message_id: str, endpoint_id: str) -> Delivery | None:
+def with_message_and_endpoint(message_id: str, endpoint_id: str) -> Delivery | None:
     """Return a delivery with its ``message`` and its ``endpoint``, deleted or not.
 
     PERF: runs for every attempt, so it selects only the necessary columns.
@@ -82,7 +82,7 @@ def insert_pending(message_id: str, endpoint_ids: Iterable[str], now: int) -> No
         ).execute()
 
 
-def attempted(
+def record_attempt(
     message_id: str, endpoint_id: str, status: Status, next_attempt: int | None, now: int
 ) -> bool:
     """Record the status of a delivery after an attempt.
@@ -92,11 +92,11 @@ def attempted(
     """
     where = (Delivery.message_id == message_id) & (Delivery.endpoint_id == endpoint_id)
     counted = {Delivery.attempts: Delivery.attempts + 1, Delivery.updated_at: now}
-    stands = {**counted, Delivery.status: status, Delivery.next_attempt: next_attempt}
+    changed = {**counted, Delivery.status: status, Delivery.next_attempt: next_attempt}
     unless_delivered = (
         where if status == Status.SUCCESS else where & (Delivery.status != Status.SUCCESS)
     )
-    if Delivery.update(stands).where(unless_delivered).execute():
+    if Delivery.update(changed).where(unless_delivered).execute():
         return True
     Delivery.update(counted).where(where).execute()
     return False
@@ -122,7 +122,7 @@ def insert_attempt(message_id: str, endpoint_id: str, now: int) -> None:
     ).execute()
 
 
-def attempted_in_vain(message_id: str, endpoint_id: str, now: int) -> bool:
+def record_failed_attempt(message_id: str, endpoint_id: str, now: int) -> bool:
     """Record a failed manual attempt; return whether the delivery failed with it.
 
     The delivery fails if it has not succeeded before and has no scheduled retry
@@ -206,7 +206,7 @@ def recoverable(endpoint_id: str, first: str, last: str, limit: int) -> list[str
         .order_by(Delivery.message_id)
         .limit(limit)
     )
-    return [row.message_id for row in locked(select)]
+    return [row.message_id for row in lock_rows(select)]
 
 
 def counts(endpoint_id: str, first: str, last: str) -> dict[Status, int]:

@@ -7,7 +7,7 @@ from rolehost.api import Services
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Endpoint
 from rolehost_webhooks.repositories.applications import renew_revision
-from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, locked, page
+from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, lock_rows, page
 
 
 def find(app_id: str, reference: str, *, lock: bool = False) -> Endpoint | None:
@@ -21,7 +21,7 @@ def find(app_id: str, reference: str, *, lock: bool = False) -> Endpoint | None:
     else:
         matches = (Endpoint.app_id == app_id) & (Endpoint.uid == reference)
     select = Endpoint.select().where(matches & Endpoint.deleted_at.is_null())
-    return (locked(select) if lock else select).get_or_none()
+    return (lock_rows(select) if lock else select).get_or_none()
 
 
 def enabled(app_id: str) -> list[Endpoint]:

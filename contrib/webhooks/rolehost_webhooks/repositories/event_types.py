@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rolehost_webhooks.models import EventType
-from rolehost_webhooks.repositories.paging import Cursor, Page, locked, page
+from rolehost_webhooks.repositories.paging import Cursor, Page, lock_rows, page
 
 
 def find(name: str, *, lock: bool = False) -> EventType | None:
@@ -13,7 +13,7 @@ def find(name: str, *, lock: bool = False) -> EventType | None:
         lock: lock the row, to change it.
     """
     select = EventType.select().where(EventType.name == name)
-    return (locked(select) if lock else select).get_or_none()
+    return (lock_rows(select) if lock else select).get_or_none()
 
 
 def insert(event_type: EventType) -> bool:

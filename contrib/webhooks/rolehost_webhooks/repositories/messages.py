@@ -121,13 +121,13 @@ def narrow(select: Any, wanted: Filter) -> Any:
     if wanted.event_types:
         select = select.where(Message.event_type.in_(wanted.event_types))
     if wanted.channel is not None:
-        select = select.where(holds(Message.channels, wanted.channel))
+        select = select.where(list_contains(Message.channels, wanted.channel))
     if wanted.tag is not None:
-        select = select.where(holds(Message.tags, wanted.tag))
+        select = select.where(list_contains(Message.tags, wanted.tag))
     return select
 
 
-def holds(column: peewee.Field, name: str) -> Any:
+def list_contains(column: peewee.Field, name: str) -> Any:
     """Return an expression: whether a column with a compact JSON list of names has this one.
 
     Names need no JSON escaping, so a search for the quoted name is sufficient. ``REPLACE`` is

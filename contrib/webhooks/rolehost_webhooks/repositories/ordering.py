@@ -22,15 +22,15 @@ from rolehost_webhooks import ids
 log = logging.getLogger(__name__)
 
 #: First key of the advisory locks: "whks" in ASCII. The second key identifies the table.
-LOCKS = int.from_bytes(b"whks", "big")
+LOCK_CLASS = int.from_bytes(b"whks", "big")
 
 #: Tolerated clock skew of other hosts in milliseconds. Ids further in the future are ignored,
 #: because otherwise one wrong clock would determine the time of all later ids.
 AHEAD = 10_000
 
 #: Timeout and poll interval in seconds while a listing waits for writers.
-PATIENCE = 2.0
-LOOK = 0.002
+WRITERS_TIMEOUT = 2.0
+POLL_INTERVAL = 0.002
 
 #: The other sessions in this database that write to a table.
 _WRITERS = """
@@ -50,10 +50,10 @@ def next_id(model: type[peewee.Model], prefix: str, services: Services) -> str:
     made = ids.new(prefix, services)
     latest = ids.last_at(prefix, services.clock.now() + AHEAD)
     step = 1 + int.from_bytes(services.random.randbytes(ids.STEP_BYTES))
-    return ids.above(made, _announce(model, latest), step)
+    return ids.above(made, _highest_id(model, latest), step)
 
 
-def settled(select: Any, column: peewee.Field) -> Any:
+def exclude_uncommitted(select: Any, column: peewee.Field) -> Any:
     """Limit a select to ids below which no new row can appear; may wait for writers.
 
     Rows committed before the call are always included. A select that is not ordered by ids from
@@ -64,7 +64,7 @@ def settled(select: Any, column: peewee.Field) -> Any:
     if not database.for_update or column is not model._meta.primary_key:
         return select
     table = model._meta.table_name
-    keys = (LOCKS, _number(table))
+    keys = (LOCK_CLASS, _lock_key(table))
     # One statement, so that the highest id (from its snapshot) is read before pg_locks.
     sql = f"SELECT (SELECT max({column.column_name}) FROM {table}), pid, virtualtransaction"
     sql += f" FROM (SELECT 1) AS one LEFT JOIN ({_WRITERS}) AS writer ON true"
@@ -72,11 +72,11 @@ def settled(select: Any, column: peewee.Field) -> Any:
     highest = rows[0][0]
     if highest is None:
         return select
-    _wait(database, keys, {tuple(row[1:]) for row in rows if row[1] is not None})
+    _wait_for_writers(database, keys, {tuple(row[1:]) for row in rows if row[1] is not None})
     return select.where(column <= highest)
 
 
-def _announce(model: type[peewee.Model], latest: str) -> str | None:
+def _highest_id(model: type[peewee.Model], latest: str) -> str | None:
     """Return the highest id up to ``latest``; on PostgreSQL, take the writers' lock first."""
     database = model._meta.database
     if not database.for_update:
@@ -87,23 +87,23 @@ def _announce(model: type[peewee.Model], latest: str) -> str | None:
     # Two statements, so that the snapshot of the second is taken after the lock.
     cursor = database.execute_sql(
         f"SELECT pg_advisory_xact_lock_shared(%s, %s);SELECT max(id) FROM {table} WHERE id <= %s",
-        (LOCKS, _number(table), latest),
+        (LOCK_CLASS, _lock_key(table), latest),
     )
     (highest,) = cursor.fetchone()
     return highest
 
 
-def _wait(database: Any, keys: tuple[int, int], writers: set[Any]) -> None:
-    until = time.monotonic() + PATIENCE
+def _wait_for_writers(database: Any, keys: tuple[int, int], writers: set[Any]) -> None:
+    until = time.monotonic() + WRITERS_TIMEOUT
     while writers:
         if time.monotonic() > until:
             pids = ", ".join(str(pid) for pid, _ in writers)
             log.warning("a listing no longer waits for transactions of PostgreSQL's pids %s", pids)
             return
-        time.sleep(LOOK)
+        time.sleep(POLL_INTERVAL)
         writers &= {tuple(row) for row in database.execute_sql(_WRITERS, keys).fetchall()}
 
 
-def _number(table: str) -> int:
+def _lock_key(table: str) -> int:
     """Return the second key of a table's lock: 31 bits of the checksum of its name."""
     return zlib.crc32(table.encode()) & 0x7FFF_FFFF

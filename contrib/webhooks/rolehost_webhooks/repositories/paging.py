@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import peewee
 
-from rolehost_webhooks.repositories.ordering import settled
+from rolehost_webhooks.repositories.ordering import exclude_uncommitted
 
 T = TypeVar("T")
 
@@ -63,8 +63,8 @@ def page(select: Any, column: peewee.Field, cursor: Cursor, key: Callable[[Any],
         start = cursor.iterator.removeprefix("-" if backwards else "~")
         select = select.where(column < start if descending else column > start)
     if cursor.exact:
-        select = settled(select, column)
-    rows = list(_fitting(select, column, cursor.limit, descending=descending))
+        select = exclude_uncommitted(select, column)
+    rows = list(_limit_size(select, column, cursor.limit, descending=descending))
     # The statement looks for one key more than the page has rows.
     done = not rows or rows[0].found == len(rows)
     if backwards:
@@ -79,7 +79,7 @@ def after(key: str) -> str:
     return "~" + key if key.startswith("-") else key
 
 
-def _fitting(select: Any, column: peewee.Field, limit: int, *, descending: bool) -> Any:
+def _limit_size(select: Any, column: peewee.Field, limit: int, *, descending: bool) -> Any:
     """Return the first rows that fit on a page; ``found`` is the number of keys found."""
     keys = select.select(column.alias("at"), size_of(select).alias("size"))
     keys = keys.order_by(column.desc() if descending else column.asc()).limit(limit + 1)
@@ -113,7 +113,7 @@ def size_of(select: Any) -> peewee.Expression:
     return total
 
 
-def locked(select: Any) -> Any:
+def lock_rows(select: Any) -> Any:
     """Return a select that locks its rows until the transaction ends.
 
     Lock a row before a change that depends on its values, to prevent lost updates. SQLite

@@ -11,7 +11,7 @@ from rolehost_webhooks.routes.responder import (
     answer_page,
     body,
     cursor,
-    nothing,
+    no_content,
     query,
     responder,
 )
@@ -97,4 +97,4 @@ class OneApplication:
     def on_delete(self, req: Any, resp: Any, app_id: str) -> None:
         """Delete an application with its endpoints."""
         applications.delete(req.context.services, app_id)
-        nothing(resp)
+        no_content(resp)

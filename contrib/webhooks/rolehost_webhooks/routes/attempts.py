@@ -11,12 +11,12 @@ from rolehost_webhooks.models import Attempt, Status
 from rolehost_webhooks.models.delivery import COLLAPSED
 from rolehost_webhooks.repositories import attempts as repository
 from rolehost_webhooks.repositories import deliveries
-from rolehost_webhooks.routes.messages import wanted_messages
+from rolehost_webhooks.routes.messages import message_filter
 from rolehost_webhooks.routes.responder import (
     answer,
     answer_page,
     cursor,
-    nothing,
+    no_content,
     query,
     responder,
 )
@@ -38,7 +38,7 @@ def _answer_attempts(resp: Any, wanted: AttemptListQuery, **chosen: str | None) 
     """Answer with a page of attempts, the newest first."""
     page = repository.listing(
         cursor(wanted, descending=True),
-        wanted_messages(wanted),
+        message_filter(wanted),
         status=wanted.status,
         status_class=wanted.status_code_class,
         with_content=wanted.with_msg and wanted.with_content,
@@ -133,7 +133,7 @@ class AttemptContent:
         """Permanently remove the recorded response."""
         with req.context.services.unit_of_work():
             repository.expunge(_attempt(app_id, msg_id, attempt_id))
-        nothing(resp)
+        no_content(resp)
 
 
 class MessageEndpoints:
@@ -168,7 +168,7 @@ class EndpointMessages:
         page = deliveries.by_endpoint(
             endpoint.id,
             cursor(wanted, descending=True),
-            wanted_messages(wanted),
+            message_filter(wanted),
             _statuses(wanted),
             with_content=wanted.with_content,
         )
@@ -176,12 +176,12 @@ class EndpointMessages:
             resp,
             page,
             lambda row: EndpointMessageOut.of_delivery(
-                row, with_content=wanted.with_content, expanded=_knows_all(wanted)
+                row, with_content=wanted.with_content, expanded=_knows_all_statuses(wanted)
             ),
         )
 
 
-def _knows_all(wanted: EndpointMessageListQuery) -> bool:
+def _knows_all_statuses(wanted: EndpointMessageListQuery) -> bool:
     """Return whether the client knows all five statuses: it says so, or uses a newer one."""
     return wanted.expanded_statuses or wanted.status in COLLAPSED
 
@@ -191,7 +191,7 @@ def _statuses(wanted: EndpointMessageListQuery) -> list[Status]:
     if wanted.status is None:
         return []
     asked = Status(wanted.status)
-    if _knows_all(wanted):
+    if _knows_all_statuses(wanted):
         return [asked]
     return [asked, *[hidden for hidden, shown in COLLAPSED.items() if shown == asked]]
 

@@ -10,4 +10,4 @@ from rolehost_webhooks.settings import ApiSettings
 
 def authentication(settings: ApiSettings) -> Authentication | None:
     """Return the authentication by the API's token, or None if no token is set."""
-    return None if settings.demanded is None else bearer(settings.demanded)
+    return None if settings.required_token is None else bearer(settings.required_token)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rolehost_webhooks.domain import endpoints, examples, recovery
 from rolehost_webhooks.models import Status
-from rolehost_webhooks.routes.responder import answer, body, nothing, query, responder
+from rolehost_webhooks.routes.responder import answer, body, no_content, query, responder
 from rolehost_webhooks.schemas.common import moment
 from rolehost_webhooks.schemas.endpoints import (
     ExampleIn,
@@ -73,7 +73,7 @@ class EndpointSecretRotation:
         if reads_new_secret(req.get_header("User-Agent")):
             answer(resp, SecretOut(key=secret))
         else:
-            nothing(resp)
+            no_content(resp)
 
 
 class EndpointHeaders:
@@ -93,13 +93,13 @@ class EndpointHeaders:
         endpoints.set_headers(
             req.context.services, app_id, endpoint_id, body(req, HeadersIn).headers
         )
-        nothing(resp)
+        no_content(resp)
 
     @responder(TAG, summary="Change the headers", request=HeadersPatch, responses={204: None})
     def on_patch(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
         """Add, replace or remove some of the headers."""
         endpoints.patch_headers(req.context.services, app_id, endpoint_id, body(req, HeadersPatch))
-        nothing(resp)
+        no_content(resp)
 
 
 class EndpointStats:

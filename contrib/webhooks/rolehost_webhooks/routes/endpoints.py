@@ -11,7 +11,7 @@ from rolehost_webhooks.routes.responder import (
     answer_page,
     body,
     cursor,
-    nothing,
+    no_content,
     query,
     responder,
 )
@@ -76,4 +76,4 @@ class OneEndpoint:
     def on_delete(self, req: Any, resp: Any, app_id: str, endpoint_id: str) -> None:
         """Delete an endpoint."""
         endpoints.delete(req.context.services, app_id, endpoint_id)
-        nothing(resp)
+        no_content(resp)

@@ -22,19 +22,21 @@ CODES = {
 }
 
 #: Svix's specific error codes, which replace the default code of the status.
-CLOSER = frozenset({"event_type_exists", "invalid_scheme", "limit_reached", "missing_payload"})
+SPECIFIC_CODES = frozenset(
+    {"event_type_exists", "invalid_scheme", "limit_reached", "missing_payload"}
+)
 
 
 def render(status: int, title: str, detail: Any, code: str) -> tuple[str, bytes]:
     """Return media type and body: ``{code, detail}``, or a list of errors for a 422."""
     shown: dict[str, Any]
     if status == 422:
-        mistakes = detail
+        errors = detail
         if not isinstance(detail, list):
-            mistakes = [{"loc": ["request"], "msg": detail or title, "type": code}]
-        shown = {"detail": mistakes}
+            errors = [{"loc": ["request"], "msg": detail or title, "type": code}]
+        shown = {"detail": errors}
     else:
-        name = code if code in CLOSER else CODES.get(status, code)
+        name = code if code in SPECIFIC_CODES else CODES.get(status, code)
         shown = {"code": name, "detail": detail or title}
     return "application/json", msgspec.json.encode(shown)
 

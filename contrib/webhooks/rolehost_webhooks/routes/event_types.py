@@ -11,7 +11,7 @@ from rolehost_webhooks.routes.responder import (
     answer_page,
     body,
     cursor,
-    nothing,
+    no_content,
     query,
     responder,
 )
@@ -93,4 +93,4 @@ class OneEventType:
         """Archive an event type, or with ``expunge`` remove it."""
         expunge = query(req, DeleteEventTypeQuery).expunge
         event_types.delete(req.context.services, event_type_name, expunge=expunge)
-        nothing(resp)
+        no_content(resp)

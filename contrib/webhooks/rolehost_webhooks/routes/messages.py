@@ -11,7 +11,7 @@ from rolehost_webhooks.routes.responder import (
     answer_page,
     body,
     cursor,
-    nothing,
+    no_content,
     query,
     responder,
 )
@@ -27,7 +27,7 @@ from rolehost_webhooks.schemas.messages import (
 TAG = "Message"
 
 
-def wanted_messages(wanted: PeriodAndKindQuery) -> repository.Filter:
+def message_filter(wanted: PeriodAndKindQuery) -> repository.Filter:
     """Return the filter of a listing from its query parameters."""
     return repository.Filter(
         event_types=wanted.event_types,
@@ -53,7 +53,7 @@ class Messages:
         page = repository.listing(
             applications.get(app_id).id,
             cursor(wanted, descending=True),
-            wanted_messages(wanted),
+            message_filter(wanted),
             with_content=wanted.with_content,
         )
         answer_page(resp, page, lambda row: MessageOut.of(row, with_content=wanted.with_content))
@@ -89,4 +89,4 @@ class MessageContent:
     def on_delete(self, req: Any, resp: Any, app_id: str, msg_id: str) -> None:
         """Permanently remove the payload; the message can no longer be sent."""
         messages.expunge(req.context.services, app_id, msg_id)
-        nothing(resp)
+        no_content(resp)

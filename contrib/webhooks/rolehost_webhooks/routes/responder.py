@@ -26,12 +26,12 @@ OUT_OF_RANGE = re.compile(r"Expected `\w+` (<|>|of length|matching)")
 _encoder = msgspec.json.Encoder()
 
 
-def responder(tag: str, **described: Any) -> Callable[[F], F]:
+def responder(tag: str, **documentation: Any) -> Callable[[F], F]:
     """Describe a responder for OpenAPI, and convert this package's errors to HTTP errors.
 
     Args:
         tag: OpenAPI tag.
-        described: further fields of :class:`rolehost.api.http.Operation`.
+        documentation: further fields of :class:`rolehost.api.http.Operation`.
     """
 
     def wrap(fn: F) -> F:
@@ -48,7 +48,7 @@ def responder(tag: str, **described: Any) -> Callable[[F], F]:
             except Rejected as error:
                 raise invalid(error.location, str(error), error.kind) from None
 
-        return operation(tags=(tag,), **described)(respond)  # type: ignore[return-value]
+        return operation(tags=(tag,), **documentation)(respond)  # type: ignore[return-value]
 
     return wrap
 
@@ -67,11 +67,11 @@ def body(req: Any, kind: type[T]) -> T:
     try:
         return decode(req.context.body, kind)
     except falcon.HTTPBadRequest as error:
-        location = _without_utf8(req.context.body)
+        location = _invalid_utf8_path(req.context.body)
         raise invalid(location, str(error.description), "value_error.jsondecode") from None
 
 
-def _without_utf8(body: bytes) -> tuple[str, ...]:
+def _invalid_utf8_path(body: bytes) -> tuple[str, ...]:
     """Return the path of the field that is not UTF-8; by default the path of the body."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
@@ -124,7 +124,7 @@ def answer(resp: Any, value: Any, status: int = 200) -> None:
     resp.data = _encoder.encode(value)
 
 
-def nothing(resp: Any) -> None:
+def no_content(resp: Any) -> None:
     """Answer with 204 and no body."""
     resp.status = 204
 
@@ -136,12 +136,12 @@ def cursor(wanted: PageQuery, *, descending: bool = False) -> Cursor:
     return Cursor(limit=wanted.limit, iterator=wanted.iterator, descending=descending, exact=True)
 
 
-def answer_page(resp: Any, page: Page[Any], shown: Callable[[Any], T]) -> None:
+def answer_page(resp: Any, page: Page[Any], convert: Callable[[Any], T]) -> None:
     """Answer with the envelope of a listing."""
     answer(
         resp,
         ListOut(
-            data=[shown(row) for row in page.data],
+            data=[convert(row) for row in page.data],
             iterator=page.iterator,
             prev_iterator=or_absent(page.prev_iterator),
             done=page.done,

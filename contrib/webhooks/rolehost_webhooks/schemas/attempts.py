@@ -66,7 +66,7 @@ class AttemptOut(Body, kw_only=True):
         )
 
 
-def standing(row: Delivery, *, expanded: bool) -> dict[str, Any]:
+def status_fields(row: Delivery, *, expanded: bool) -> dict[str, Any]:
     """Return the fields that show a delivery, by name; ``expanded`` shows all five statuses."""
     status = Status(row.status)
     if not expanded:
@@ -89,7 +89,7 @@ class MessageEndpointOut(EndpointFieldsOut, kw_only=True):
         """Convert a row that has its ``endpoint``."""
         return cls(
             **endpoints.fields(row.endpoint),
-            **standing(row, expanded=True),
+            **status_fields(row, expanded=True),
             next_attempt=moment_or_none(row.next_attempt),
         )
 
@@ -108,7 +108,7 @@ class EndpointMessageOut(MessageOut, kw_only=True):
         """Convert a row that has its ``message``."""
         return cls(
             **messages.fields(row.message, with_content=with_content),
-            **standing(row, expanded=expanded),
+            **status_fields(row, expanded=expanded),
             next_attempt=or_absent(moment_or_none(row.next_attempt)),
         )
 

@@ -22,9 +22,9 @@ from rolehost_webhooks.schemas.common import (
 )
 
 #: Maximum number of headers that an endpoint adds to its requests.
-MOST_HEADERS = 40
+MAX_HEADERS = 40
 
-Headers = Annotated[dict[str, str], Meta(max_length=MOST_HEADERS)]
+Headers = Annotated[dict[str, str], Meta(max_length=MAX_HEADERS)]
 
 #: A number that Svix's clients 1.x send and read; it has no effect.
 Version = Annotated[int, Meta(ge=1, le=65_535)]
@@ -160,7 +160,7 @@ class HeadersIn(Body, kw_only=True):
 class HeadersPatch(Body, kw_only=True):
     """Headers to add or replace, and headers to remove: with the value null, or in a list."""
 
-    headers: Annotated[dict[str, str | None], Meta(max_length=MOST_HEADERS)] = msgspec.field(
+    headers: Annotated[dict[str, str | None], Meta(max_length=MAX_HEADERS)] = msgspec.field(
         default_factory=dict
     )
     delete_headers: list[str] | None = None

@@ -87,7 +87,7 @@ def fields(row: Message, *, with_content: bool) -> dict[str, Any]:
         "id": row.id,
         "event_id": row.event_id,
         "event_type": row.event_type,
-        "payload": shown_payload(row) if with_content else EMPTY,
+        "payload": json_payload(row) if with_content else EMPTY,
         "channels": row.channels,
         "tags": or_absent(row.tags),
         "deliver_at": or_absent(moment_or_none(row.deliver_at)),
@@ -95,7 +95,7 @@ def fields(row: Message, *, with_content: bool) -> dict[str, Any]:
     }
 
 
-def shown_payload(row: Message) -> msgspec.Raw:
+def json_payload(row: Message) -> msgspec.Raw:
     """Return a payload in the form that clients can read: always a JSON object."""
     if row.payload is None:
         return EXPIRED
