@@ -8,13 +8,14 @@ messages are delivered again when its lease ends.
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 import uuid
 
-from rolehost.api import StorageError
+from rolehost.api import StorageError, StorageUnavailable
 from rolehost.api.broker import MessageBroker
 
 from rolehost_embedded.consumer import EmbeddedConsumer, Finished
-from rolehost_embedded.keeper import Keeper
 from rolehost_embedded.messages import MessageStore, wake_name
 from rolehost_embedded.wakes import Wakes
 
@@ -34,8 +35,11 @@ class EmbeddedBroker(MessageBroker):
         self.wakes = wakes
         self.owner = uuid.uuid4().hex
         self.finished = Finished()
-        self._keeper = Keeper(self, lease)
-        self._closed = False
+        self._lease = lease
+        self._renewed = float("-inf")
+        self._guard = threading.Lock()
+        self._keeper: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def put(self, queue_name: str, data: bytes, delay: int) -> None:
         """See :class:`rolehost.api.broker.MessageBroker`."""
@@ -52,8 +56,35 @@ class EmbeddedBroker(MessageBroker):
         return self.store.depth(queue_name, taken=True)
 
     def ensure_lease(self) -> bool:
-        """Take a lease if there is none; return True then, because others may have our messages."""
-        return self._keeper.ensure()
+        """Return False if the lease holds. Otherwise take one and return True.
+
+        After True, other processes may have the messages that this one held. The first call
+        starts the thread that renews the lease.
+        """
+        if time.monotonic() - self._renewed < self._lease:
+            return False
+        with self._guard:
+            if time.monotonic() - self._renewed >= self._lease:
+                self._renew()
+            if self._keeper is None:
+                self._keeper = threading.Thread(
+                    target=self._keep, name="rolehost-message-lease", daemon=True
+                )
+                self._keeper.start()
+        return True
+
+    def _keep(self) -> None:
+        while not self._closed.wait(self._lease / 3):
+            # After a freeze the lease may have ended; ensure_lease() must report that to consumers.
+            if time.monotonic() - self._renewed < self._lease:
+                with contextlib.suppress(StorageUnavailable):
+                    self._renew()
+
+    def _renew(self) -> None:
+        before = time.monotonic()
+        queues = self.store.renew(self.owner, int(self._lease * 1000))
+        self._renewed = before
+        self.wakes.wake([wake_name(queue) for queue in queues])
 
     def flush(self, queue_name: str) -> None:
         """Drop the waiting messages of a queue."""
@@ -61,10 +92,11 @@ class EmbeddedBroker(MessageBroker):
 
     def close(self) -> None:
         """Give back the messages of this process. Idempotent."""
-        if self._closed:
+        if self._closed.is_set():
             return
-        self._closed = True
-        self._keeper.stop()
+        self._closed.set()
+        if self._keeper is not None:
+            self._keeper.join()
         with contextlib.suppress(StorageError):
             self.store.exchange("", self.owner, 0, self.finished.take())
             self.store.leave(self.owner)

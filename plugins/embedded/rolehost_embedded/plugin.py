@@ -46,6 +46,8 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
     # Not Path.resolve(), which reads the file system: declaring does no I/O.
     file = abspath(settings.path)  # noqa: PTH100
     messages = abspath(settings.messages_path)  # noqa: PTH100
+    dramatiq = find_spec("dramatiq")
+    queue_abilities = abilities.QUEUE if dramatiq else abilities.QUEUE - {"ephemeral"}
     return [
         Backend(
             kind="database",
@@ -62,7 +64,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             kind="queue",
             name=NAME,
             factory=partial(_queue, settings),
-            capabilities=_queue_abilities(),
+            capabilities=queue_abilities,
             fleet=FleetFacts(identity=messages),
         ),
         Backend(
@@ -98,13 +100,6 @@ def _stream(settings: EmbeddedSettings) -> Stream:
     from rolehost_embedded.stream import EmbeddedStream
 
     return EmbeddedStream(settings)
-
-
-def _queue_abilities() -> frozenset[str]:
-    """Return the capabilities of the queue with the installed packages; imports nothing."""
-    if find_spec("dramatiq") is None:
-        return abilities.QUEUE - {"ephemeral"}
-    return abilities.QUEUE
 
 
 @hookimpl

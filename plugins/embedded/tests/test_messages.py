@@ -222,7 +222,7 @@ def test_after_its_lease_ended_a_consumer_hands_out_nothing_it_had_taken(
     broker.store.renew("another process", 60_000)
     others = broker.store.exchange("q", "another process", 10, ())
     assert len(others) == 3
-    monkeypatch.setattr(broker._keeper, "_renewed", float("-inf"))
+    monkeypatch.setattr(broker, "_renewed", float("-inf"))
     assert next(consumer) is None
     consumer.close()
 
@@ -234,7 +234,7 @@ def test_what_nobody_took_when_the_lease_ended_is_handed_out_later(
     consumer = broker.consume("q", prefetch=5, timeout=20_000)
     assert next(consumer).args == (0,)
     clock.now += 60_001
-    monkeypatch.setattr(broker._keeper, "_renewed", float("-inf"))
+    monkeypatch.setattr(broker, "_renewed", float("-inf"))
     assert [next(consumer).args for _ in range(2)] == [(1,), (2,)]
     consumer.close()
 

@@ -1,13 +1,17 @@
-"""The interface of a Kafka client; there are two implementations."""
+"""The parts of a Kafka client that the stream uses; there are two implementations."""
 
 from __future__ import annotations
 
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from rolehost.api import Partition, Record, Subscription
 
+from rolehost_kafka.names import Names
 from rolehost_kafka.runs import Outcomes
+from rolehost_kafka.settings import KafkaSettings
 
 #: A topic by its name in Kafka, and the number of one of its partitions.
 KafkaPartition = tuple[str, int]
@@ -54,12 +58,21 @@ class Admin(Protocol):
         """Close connections. Idempotent, never raises."""
 
 
-class Client(Protocol):
-    """The Kafka client of one process; it connects when it is used first."""
+class Publisher(ABC):
+    """One idempotent producer, created at the first publication; thread-safe.
 
-    #: Asks the brokers.
-    admin: Admin
+    Args:
+        settings: the plugin's settings.
+        names: adds the prefix to names.
+    """
 
+    def __init__(self, settings: KafkaSettings, names: Names) -> None:
+        self._settings = settings
+        self._names = names
+        self._lock = threading.Lock()
+        self._producer: Any = None
+
+    @abstractmethod
     def send(
         self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
     ) -> None:
@@ -68,15 +81,67 @@ class Client(Protocol):
         Records that were not sent in time are dropped; they are not sent later.
 
         Args:
-            records: topics by their names here.
-            run: places of the records to send.
+            records: topics without the prefix.
+            run: indexes of the records to send.
             deadline: of ``time.monotonic()``.
-            outcomes: gets the error of each place; None if the record was stored.
+            outcomes: gets the error of each index; None if the record was stored.
 
         Raises:
             StorageUnavailable: nothing was sent.
         """
 
+    @abstractmethod
+    def _create(self) -> Any:
+        """Return a new producer."""
+
+    @abstractmethod
+    def _close(self, producer: Any) -> None:
+        """Flush and close a producer. Never raises."""
+
+    @abstractmethod
+    def _abandon(self, producer: Any) -> None:
+        """Drop the records that a producer has not sent, and close it. Never raises."""
+
+    def close(self) -> None:
+        """Flush and close. Idempotent, never raises."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            self._close(producer)
+
+    def _get_producer(self) -> Any:
+        with self._lock:
+            if self._producer is None:
+                self._producer = self._create()
+            return self._producer
+
+    def _discard(self, producer: Any) -> None:
+        """Drop the unsent records of a producer, because they may not follow later ones."""
+        with self._lock:
+            if self._producer is producer:
+                self._producer = None
+        self._abandon(producer)
+
+
+class Client(ABC):
+    """The Kafka client of one process; it connects when it is first used.
+
+    Args:
+        settings: the plugin's settings.
+        names: adds the prefix to names.
+        publisher: publishes records.
+        admin: asks the brokers.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, names: Names, publisher: Publisher, admin: Admin
+    ) -> None:
+        self._settings = settings
+        self._names = names
+        self.publisher = publisher
+        self.admin = admin
+
+    @abstractmethod
     def subscribe(
         self,
         topics: Sequence[str],
@@ -93,11 +158,13 @@ class Client(Protocol):
             topics: topics to read.
             group: the group to join.
             ensure: called before it joins.
-            check: called after some silence. Returns whether to join again, because a topic was
-                created again; raises if brokers or topics are missing.
+            check: called if no record has come for some time. Returns whether to join again,
+                because a topic was created again; raises if brokers or topics are missing.
             on_assigned: called with new partitions.
             on_revoked: called with partitions before it gives them up, or after it lost them.
         """
 
     def close(self) -> None:
-        """Close the producer. Idempotent, never raises."""
+        """Close all connections. Idempotent, never raises."""
+        self.publisher.close()
+        self.admin.close()

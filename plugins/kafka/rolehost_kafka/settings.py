@@ -79,3 +79,9 @@ class KafkaSettings(Settings, frozen=True):
     tls_key: Path | None = None
     tls_key_password: Secret | None = None
     tls_verify_hostname: bool = True
+
+    @property
+    def security_protocol(self) -> str:
+        """Kafka's name for login and encryption together."""
+        login = "SASL_" if self.sasl_mechanism else ""
+        return login + ("SSL" if self.tls else "PLAINTEXT")

@@ -70,7 +70,7 @@ class KafkaStream(Stream):
                 records,
                 self._topics.max_batch_bytes,
                 self._settings.batch_bytes,
-                lambda run, outcomes: self._client.send(records, run, deadline, outcomes),
+                lambda run, outcomes: self._client.publisher.send(records, run, deadline, outcomes),
             )
         except StorageUnavailable as error:
             self._topics.forget(topics)
@@ -151,7 +151,6 @@ class KafkaStream(Stream):
         for subscription in subscriptions:
             subscription.close()
         self._client.close()
-        self._client.admin.close()
 
 
 def _make_client(settings: KafkaSettings, names: Names) -> Client:

@@ -124,7 +124,7 @@ class MemcachedCache(Cache):
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Cache.ping`; one server that answers is enough."""
-        self._servers.ping()
+        self._servers.version()
 
     def server_info(self) -> ServerInfo:
         """See :meth:`rolehost.api.Cache.about`; memcached tells no time."""

@@ -148,15 +148,6 @@ class Servers:
             shares.setdefault(self.server_of(key), []).append(key)
         return shares
 
-    def ping(self) -> None:
-        """Return if one server answers.
-
-        Raises:
-            StorageUnavailable: no server answers.
-            StorageRefused: another program than memcached answers.
-        """
-        self.version()
-
     def version(self) -> str:
         """Return the version of one server that answers.
 

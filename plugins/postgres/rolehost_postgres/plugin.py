@@ -53,7 +53,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
 
         return PostgresQueue(settings)
 
-    missing = _missing_driver()
+    missing = "" if find_spec("psycopg2") else "pip install psycopg2-binary"
     return [
         Backend(
             kind="database",
@@ -72,10 +72,3 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             fleet=FleetFacts(identity=identity(settings), connections=QUEUE_CONNECTIONS),
         ),
     ]
-
-
-def _missing_driver() -> str:
-    """Return what to install if the driver is missing; imports nothing."""
-    if find_spec("psycopg2") is None:
-        return "psycopg2 is not installed; pip install psycopg2-binary"
-    return ""

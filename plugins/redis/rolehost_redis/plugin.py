@@ -49,6 +49,8 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
 
         return RedisQueue(settings)
 
+    dramatiq = find_spec("dramatiq")
+    queue_abilities = abilities.QUEUE if dramatiq else abilities.QUEUE - {"ephemeral"}
     missing = "" if find_spec("redis") else "pip install 'redis>=8,<9'"
     return [
         Backend(
@@ -65,15 +67,8 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             kind="queue",
             name=NAME,
             factory=queue,
-            capabilities=_queue_abilities(),
+            capabilities=queue_abilities,
             unavailable=missing,
             fleet=FleetFacts(identity=identity(settings, "queue")),
         ),
     ]
-
-
-def _queue_abilities() -> frozenset[str]:
-    """Return the capabilities of the queue with the installed packages; imports nothing."""
-    if find_spec("dramatiq") is None:
-        return abilities.QUEUE - {"ephemeral"}
-    return abilities.QUEUE

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rolehost.api import Record, Subscription
+from rolehost.api import Subscription
 
 from rolehost_kafka.client import Client, PartitionCallback
 from rolehost_kafka.confluent.admin import ConfluentAdmin
-from rolehost_kafka.confluent.publisher import Publisher
+from rolehost_kafka.confluent.publisher import ConfluentPublisher
 from rolehost_kafka.confluent.subscription import ConfluentSubscription
 from rolehost_kafka.names import Names
-from rolehost_kafka.runs import Outcomes
 from rolehost_kafka.settings import KafkaSettings
 
 
@@ -24,16 +23,9 @@ class Confluent(Client):
     """
 
     def __init__(self, settings: KafkaSettings, names: Names) -> None:
-        self._settings = settings
-        self._names = names
-        self._publisher = Publisher(settings, names)
-        self.admin = ConfluentAdmin(settings)
-
-    def send(
-        self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
-    ) -> None:
-        """See :meth:`Client.send`."""
-        self._publisher.send(records, run, deadline, outcomes)
+        super().__init__(
+            settings, names, ConfluentPublisher(settings, names), ConfluentAdmin(settings)
+        )
 
     def subscribe(
         self,
@@ -62,7 +54,3 @@ class Confluent(Client):
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )
-
-    def close(self) -> None:
-        """See :meth:`Client.close`."""
-        self._publisher.close()

@@ -32,9 +32,6 @@ def common(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str
         settings: the plugin's settings.
         on_error: gets errors that belong to no call.
     """
-    protocol = ("SASL_" if settings.sasl_mechanism else "") + (
-        "SSL" if settings.tls else "PLAINTEXT"
-    )
     options: dict[str, Any] = {
         "bootstrap.servers": ",".join(settings.servers),
         "client.id": settings.client_id,
@@ -43,7 +40,7 @@ def common(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str
         "socket.connection.setup.timeout.ms": max(1000, milliseconds(settings.connect_timeout)),
         # At most half a second between attempts, so an outage ends when the broker is back.
         "reconnect.backoff.max.ms": 500,
-        "security.protocol": protocol,
+        "security.protocol": settings.security_protocol,
     }
     if settings.sasl_mechanism:
         options |= {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from rolehost.api import Record
 
 from rolehost_kafka import failures
+from rolehost_kafka.client import Publisher
 from rolehost_kafka.confluent import options
 from rolehost_kafka.confluent.failures import LastError, refused_setting
 from rolehost_kafka.names import Names
@@ -40,25 +40,17 @@ class _Reports:
             self.failed[index] = error
 
 
-class Publisher:
-    """One idempotent producer, made at the first publication; thread-safe.
-
-    Args:
-        settings: the plugin's settings.
-        names: adds the prefix to names.
-    """
+class ConfluentPublisher(Publisher):
+    """See :class:`Publisher`."""
 
     def __init__(self, settings: KafkaSettings, names: Names) -> None:
-        self._settings = settings
-        self._names = names
+        super().__init__(settings, names)
         self._last_error = LastError()
-        self._lock = threading.Lock()
-        self._producer: Any = None
 
     def send(
         self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
     ) -> None:
-        """See :meth:`rolehost_kafka.client.Client.send`."""
+        """See :meth:`Publisher.send`."""
         producer = self._get_producer()
         reports = _Reports(run)
         for index in run:
@@ -100,34 +92,18 @@ class Publisher:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error
                 producer.flush(_POLL_STEP)
 
-    def close(self) -> None:
-        """Flush and close. Idempotent, never raises."""
-        with self._lock:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            with contextlib.suppress(Exception):
-                producer.flush(self._settings.request_timeout)
-            self._purge(producer)
+    def _create(self) -> Any:
+        try:
+            return Producer(options.producer(self._settings, self._last_error.report))
+        except KafkaException as error:
+            raise refused_setting(self._settings, error) from error
 
-    def _get_producer(self) -> Any:
-        with self._lock:
-            if self._producer is None:
-                try:
-                    self._producer = Producer(
-                        options.producer(self._settings, self._last_error.report)
-                    )
-                except KafkaException as error:
-                    raise refused_setting(self._settings, error) from error
-            return self._producer
+    def _close(self, producer: Any) -> None:
+        with contextlib.suppress(Exception):
+            producer.flush(self._settings.request_timeout)
+        self._abandon(producer)
 
-    def _discard(self, producer: Any) -> None:
-        """Drop the records that a producer has not sent: they may not follow later ones."""
-        with self._lock:
-            if self._producer is producer:
-                self._producer = None
-        self._purge(producer)
-
-    def _purge(self, producer: Any) -> None:
+    def _abandon(self, producer: Any) -> None:
         with contextlib.suppress(Exception):
             producer.purge()
             producer.flush(1.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from rolehost.api import Record, Subscription
+from rolehost.api import Subscription
 
 from rolehost_kafka.client import Client, PartitionCallback
 from rolehost_kafka.kafka_python import options
@@ -15,10 +15,9 @@ from rolehost_kafka.kafka_python.admin import KafkaPythonAdmin
 from rolehost_kafka.kafka_python.failures import make_client
 from rolehost_kafka.kafka_python.lenient import make_lenient
 from rolehost_kafka.kafka_python.mailbox import RebalanceListener
-from rolehost_kafka.kafka_python.publisher import Publisher
+from rolehost_kafka.kafka_python.publisher import KafkaPythonPublisher
 from rolehost_kafka.kafka_python.subscription import KafkaPythonSubscription
 from rolehost_kafka.names import Names
-from rolehost_kafka.runs import Outcomes
 from rolehost_kafka.settings import KafkaSettings
 
 
@@ -31,16 +30,9 @@ class KafkaPython(Client):
     """
 
     def __init__(self, settings: KafkaSettings, names: Names) -> None:
-        self._settings = settings
-        self._names = names
-        self._publisher = Publisher(settings, names)
-        self.admin = KafkaPythonAdmin(settings)
-
-    def send(
-        self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
-    ) -> None:
-        """See :meth:`Client.send`."""
-        self._publisher.send(records, run, deadline, outcomes)
+        super().__init__(
+            settings, names, KafkaPythonPublisher(settings, names), KafkaPythonAdmin(settings)
+        )
 
     def subscribe(
         self,
@@ -79,7 +71,3 @@ class KafkaPython(Client):
             on_assigned=on_assigned,
             on_revoked=on_revoked,
         )
-
-    def close(self) -> None:
-        """See :meth:`Client.close`."""
-        self._publisher.close()

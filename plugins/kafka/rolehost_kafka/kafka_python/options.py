@@ -17,16 +17,13 @@ def milliseconds(seconds: float) -> int:
 
 def common(settings: KafkaSettings) -> dict[str, Any]:
     """Return the options of every client: brokers, time-outs, security."""
-    protocol = ("SASL_" if settings.sasl_mechanism else "") + (
-        "SSL" if settings.tls else "PLAINTEXT"
-    )
     options: dict[str, Any] = {
         "bootstrap_servers": list(settings.servers),
         "client_id": settings.client_id,
         "bootstrap_timeout_ms": milliseconds(settings.connect_timeout),
         # At most half a second between attempts, so an outage ends when the broker is back.
         "reconnect_backoff_max_ms": 500,
-        "security_protocol": protocol,
+        "security_protocol": settings.security_protocol,
     }
     if settings.sasl_mechanism:
         options |= {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,31 +10,19 @@ from typing import Any
 from kafka import KafkaProducer
 from rolehost.api import Record
 
+from rolehost_kafka.client import Publisher
 from rolehost_kafka.kafka_python import options
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, make_client, translate_publish_error
-from rolehost_kafka.names import Names
 from rolehost_kafka.runs import Outcomes, is_temporary
-from rolehost_kafka.settings import KafkaSettings
 
 
-class Publisher:
-    """One idempotent producer, made at the first publication; thread-safe.
-
-    Args:
-        settings: the plugin's settings.
-        names: adds the prefix to names.
-    """
-
-    def __init__(self, settings: KafkaSettings, names: Names) -> None:
-        self._settings = settings
-        self._names = names
-        self._lock = threading.Lock()
-        self._producer: Any = None
+class KafkaPythonPublisher(Publisher):
+    """See :class:`Publisher`."""
 
     def send(
         self, records: Sequence[Record], run: Sequence[int], deadline: float, outcomes: Outcomes
     ) -> None:
-        """See :meth:`rolehost_kafka.client.Client.send`."""
+        """See :meth:`Publisher.send`."""
         producer = self._get_producer()
         reports: dict[int, Any] = {}
         for index in run:
@@ -74,33 +61,17 @@ class Publisher:
             # 3.0.12). A new one sends at once.
             self._discard(producer)
 
-    def close(self) -> None:
-        """Flush and close. Idempotent, never raises."""
-        with self._lock:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            try:
-                producer.close(timeout=self._settings.request_timeout)
-            except Exception:
-                _abandon(producer)
+    def _create(self) -> Any:
+        return make_client(self._settings, KafkaProducer, **options.producer(self._settings))
 
-    def _get_producer(self) -> Any:
-        with self._lock:
-            if self._producer is None:
-                self._producer = make_client(
-                    self._settings, KafkaProducer, **options.producer(self._settings)
-                )
-            return self._producer
+    def _close(self, producer: Any) -> None:
+        try:
+            producer.close(timeout=self._settings.request_timeout)
+        except Exception:
+            self._abandon(producer)
 
-    def _discard(self, producer: Any) -> None:
-        with self._lock:
-            if self._producer is producer:
-                self._producer = None
-        _abandon(producer)
-
-
-def _abandon(producer: Any) -> None:
-    """Close a producer and drop its unsent records; otherwise its thread would try for ever."""
-    with contextlib.suppress(Exception):
-        producer._sender.force_close()
-        producer.close(timeout=1.0)
+    def _abandon(self, producer: Any) -> None:
+        # Otherwise its thread would try for ever.
+        with contextlib.suppress(Exception):
+            producer._sender.force_close()
+            producer.close(timeout=1.0)
