@@ -46,7 +46,7 @@ class GraphqlResource:
 
     @operation(hidden=True)
     def on_get(self, req: Any, resp: Any) -> None:
-        """Answer a query, or with the page when a browser asks."""
+        """Answer a query, or answer a browser with the page."""
         if self._assets is not None and _is_browser(req):
             _answer_page(resp, page(self._assets, self._assets.api))
             return
@@ -106,7 +106,7 @@ class AssetResource:
 
     @operation(hidden=True)
     def on_get(self, req: Any, resp: Any, version: str, name: str) -> None:
-        """Answer a file, compressed when the client takes that."""
+        """Answer with a file, compressed if the client accepts that."""
         asset = self._assets.find(version, name)
         if asset is None:
             raise falcon.HTTPNotFound(description=f"no file {name} of version {version}")

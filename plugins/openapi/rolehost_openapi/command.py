@@ -11,24 +11,25 @@ import msgspec
 from rolehost.api import CommandContext
 
 from rolehost_openapi.document import build
-from rolehost_openapi.rendering import encode
 from rolehost_openapi.settings import OpenapiSettings
 
 
 @click.command("openapi")
 @click.argument("deployments", nargs=-1, type=click.Path(path_type=Path), metavar="[DEPLOYMENT]...")
-@click.option("--compact", is_flag=True, help="One line, byte for byte what /openapi.json serves.")
+@click.option(
+    "--compact", is_flag=True, help="Print one line: the bytes that /openapi.json serves."
+)
 @click.pass_obj
 def openapi(context: CommandContext, deployments: tuple[Path, ...], compact: bool) -> None:
     """Print the OpenAPI 3.1 document of the deployment's routes.
 
-    Of several deployments it is one document of all their routes, each once.
+    For several deployments, print one document with all their routes, each once.
     """
     compositions = context.compositions(deployments) if deployments else [context.composition]
     try:
         document = build(
-            _once((owned.plugin, owned.value) for each in compositions for owned in each.routes),
-            _once(
+            _unique((owned.plugin, owned.value) for each in compositions for owned in each.routes),
+            _unique(
                 (owned.plugin, owned.value) for each in compositions for owned in each.error_formats
             ),
             deployment=", ".join(each.deployment.name for each in compositions),
@@ -36,7 +37,7 @@ def openapi(context: CommandContext, deployments: tuple[Path, ...], compact: boo
         )
     except TypeError as error:
         raise click.ClickException(str(error)) from None
-    text = encode(document)
+    text = msgspec.json.encode(document)
     click.echo(text if compact else msgspec.json.format(text, indent=2))
 
 
@@ -51,7 +52,7 @@ def _settings(compositions: Iterable[Any]) -> OpenapiSettings:
     return OpenapiSettings()
 
 
-def _once(owned: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def _unique(owned: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Remove duplicates: keep each path or prefix of a plugin once."""
     kept: dict[tuple[object, ...], tuple[str, Any]] = {}
     for plugin, value in owned:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from rolehost.api import ErrorFormat, Route
 
-from rolehost_openapi.operations import Described, described, identify
+from rolehost_openapi.operations import RouteOperation, identify, list_operations
 from rolehost_openapi.schemas import Schema, Schemas
 from rolehost_openapi.settings import OpenapiSettings
 from rolehost_openapi.templates import translate
@@ -50,7 +50,7 @@ def build(
     Raises:
         TypeError: a type of an operation cannot be converted to JSON Schema.
     """
-    operations = described(routes)
+    operations = list_operations(routes)
     schemas = Schemas(_types(operations))
     writer = _Writer(schemas, [entry for _, entry in error_formats])
     paths: dict[str, Schema] = {}
@@ -79,14 +79,14 @@ def build(
     return document
 
 
-def _types(operations: Sequence[Described]) -> dict[Any, str]:
+def _types(operations: Sequence[RouteOperation]) -> dict[Any, str]:
     """Return all types of the operations, each with the first operation that uses it."""
     types: dict[Any, str] = {ProblemDetails: "errors"}
     for entry in operations:
         operation = entry.operation
         for kind in (operation.request, operation.query, *operation.responses.values()):
             if kind is not None and not isinstance(kind, str):
-                types.setdefault(kind, entry.site)
+                types.setdefault(kind, entry.location)
     return types
 
 
@@ -97,10 +97,10 @@ class _Writer:
         self._schemas = schemas
         self._formats = sorted(error_formats, key=lambda entry: -len(entry.prefix))
 
-    def operation(self, entry: Described, identifier: str, parameters: list[Schema]) -> Schema:
+    def operation(self, entry: RouteOperation, identifier: str, parameters: list[Schema]) -> Schema:
         """Return the operation object of one method."""
         operation = entry.operation
-        summary, description = _words(entry)
+        summary, description = _summary(entry)
         result: Schema = {
             "operationId": identifier,
             "tags": list(operation.tags) or [entry.plugin],
@@ -123,11 +123,11 @@ class _Writer:
             for name, schema in fields.items()
         ]
 
-    def _responses(self, entry: Described) -> Schema:
+    def _responses(self, entry: RouteOperation) -> Schema:
         responses: Schema = {}
         declared = entry.operation.responses or {200: "*/*"}
         for status, kind in sorted(declared.items()):
-            response: Schema = {"description": _phrase(status)}
+            response: Schema = {"description": _reason_phrase(status)}
             if isinstance(kind, str):
                 response["content"] = {kind: {}}
             elif kind is not None:
@@ -146,7 +146,7 @@ class _Writer:
         return {"application/problem+json": {"schema": self._schemas.of(ProblemDetails)}}
 
 
-def _words(entry: Described) -> tuple[str, str]:
+def _summary(entry: RouteOperation) -> tuple[str, str]:
     """Return summary and description; the default summary is the docstring's first line."""
     first, _, rest = entry.text.partition("\n")
     summary = entry.operation.summary or first.strip()
@@ -155,7 +155,7 @@ def _words(entry: Described) -> tuple[str, str]:
     return summary, "\n".join(line.strip() for line in rest.splitlines()).strip()
 
 
-def _idempotency(entry: Described) -> list[Schema]:
+def _idempotency(entry: RouteOperation) -> list[Schema]:
     if not entry.route.idempotent or entry.method not in ("post", "patch"):
         return []
     return [
@@ -176,7 +176,7 @@ def _example(body: bytes) -> Schema:
         return {}  # not JSON
 
 
-def _phrase(status: int) -> str:
+def _reason_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

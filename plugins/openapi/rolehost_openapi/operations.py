@@ -17,7 +17,7 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class RouteOperation:
     """One method of one route.
 
     Attributes:
@@ -35,28 +35,28 @@ class Described:
     text: str
 
     @property
-    def site(self) -> str:
+    def location(self) -> str:
         """The name of the operation in error messages."""
         return f"{self.method.upper()} {self.route.path} of plugin {self.plugin}"
 
 
-def described(routes: Sequence[tuple[str, Route]]) -> list[Described]:
+def list_operations(routes: Sequence[tuple[str, Route]]) -> list[RouteOperation]:
     """Return the visible operations, sorted by path and method."""
-    found = [entry for plugin, route in routes for entry in _of_route(plugin, route)]
+    found = [entry for plugin, route in routes for entry in _route_operations(plugin, route)]
     return sorted(found, key=lambda entry: (entry.route.path, METHODS.index(entry.method)))
 
 
-def _of_route(plugin: str, route: Route) -> Iterator[Described]:
+def _route_operations(plugin: str, route: Route) -> Iterator[RouteOperation]:
     responders = map_http_methods(route.resource, suffix=route.suffix or None)
     for method, responder in responders.items():
         if method.lower() not in METHODS:
             continue
         operation = getattr(responder, OPERATION, Operation())
         if not operation.hidden:
-            yield Described(plugin, route, method.lower(), operation, responder.__doc__ or "")
+            yield RouteOperation(plugin, route, method.lower(), operation, responder.__doc__ or "")
 
 
-def identify(operations: Sequence[Described]) -> list[str]:
+def identify(operations: Sequence[RouteOperation]) -> list[str]:
     """Return a unique and stable operation id for each operation.
 
     Ids from plugins take precedence over ids that are generated from method and path. Duplicates
@@ -64,21 +64,21 @@ def identify(operations: Sequence[Described]) -> list[str]:
     """
     ids = [entry.operation.operation_id for entry in operations]
     taken: set[str] = set()
-    for given_first in (True, False):
+    for from_plugin in (True, False):
         for index, entry in enumerate(operations):
-            given = entry.operation.operation_id
-            if bool(given) is given_first:
-                ids[index] = _free(given or _made(entry), taken)
+            declared = entry.operation.operation_id
+            if bool(declared) is from_plugin:
+                ids[index] = _unused(declared or _default_id(entry), taken)
                 taken.add(ids[index])
     return ids
 
 
-def _made(entry: Described) -> str:
+def _default_id(entry: RouteOperation) -> str:
     path, _ = translate(entry.route.path)
     return "_".join([entry.method, *re.findall(r"[A-Za-z0-9]+", path)])
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _unused(name: str, taken: set[str]) -> str:
     candidate, number = name, 1
     while candidate in taken:
         number += 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+
 import falcon
+import msgspec
 from rolehost.api import Services
 from rolehost.api.http import operation
 
 from rolehost_openapi.assets import Assets, page
 from rolehost_openapi.document import build
-from rolehost_openapi.rendering import Once
 from rolehost_openapi.settings import OpenapiSettings
 
 #: Content security policy: the page loads resources from this server only, so it works offline.
@@ -22,32 +25,40 @@ _YEAR = 31_536_000
 
 
 class DocumentResource:
-    """The document of the composition that is running."""
+    """The document of the running composition, built at the first request and kept."""
 
     def __init__(self, settings: OpenapiSettings) -> None:
         self._settings = settings
-        self._once = Once()
+        self._lock = threading.Lock()
+        self._body = b""
+        self._etag = ""
 
     @operation(summary="This document", responses={200: dict, 304: None})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer the document, or 304 when the client has it."""
-        services: Services = req.context.services
-        rendered = self._once.get(
-            lambda: build(
-                services.routes,
-                services.error_formats,
-                deployment=services.deployment,
-                settings=self._settings,
-            )
-        )
-        resp.etag = rendered.etag
+        """Answer with the document, or with 304 if the client has it."""
+        body, etag = self._rendered(req.context.services)
+        resp.etag = etag
         # Clients may store it but must revalidate it, because a new release may have other routes.
         resp.cache_control = ("no-cache",)
-        if _known(req, rendered.etag):
+        if _matches_etag(req, etag):
             resp.status = falcon.HTTP_304
             return
         resp.content_type = falcon.MEDIA_JSON
-        resp.data = rendered.body
+        resp.data = body
+
+    def _rendered(self, services: Services) -> tuple[bytes, str]:
+        """Return the document, and its entity tag, which is the same in every process."""
+        with self._lock:
+            if not self._body:
+                document = build(
+                    services.routes,
+                    services.error_formats,
+                    deployment=services.deployment,
+                    settings=self._settings,
+                )
+                self._body = msgspec.json.encode(document)
+                self._etag = hashlib.sha256(self._body).hexdigest()[:32]
+            return self._body, self._etag
 
 
 class PageResource:
@@ -58,7 +69,7 @@ class PageResource:
 
     @operation(hidden=True)
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer the page."""
+        """Answer with the page."""
         resp.content_type = falcon.MEDIA_HTML
         resp.cache_control = ("no-cache",)
         resp.set_header("Content-Security-Policy", POLICY)
@@ -74,7 +85,7 @@ class AssetResource:
 
     @operation(hidden=True)
     def on_get(self, req: falcon.Request, resp: falcon.Response, version: str, name: str) -> None:
-        """Answer a file, compressed when the client takes that."""
+        """Answer with a file, compressed if the client accepts that."""
         asset = self._assets.find(version, name)
         if asset is None:
             raise falcon.HTTPNotFound(description=f"no file {name} of version {version}")
@@ -89,5 +100,5 @@ class AssetResource:
             resp.data = asset.read()
 
 
-def _known(req: falcon.Request, etag: str) -> bool:
+def _matches_etag(req: falcon.Request, etag: str) -> bool:
     return any(tag == "*" or tag == etag for tag in req.if_none_match or ())

@@ -34,8 +34,8 @@ class Schemas:
                 kinds, schema_hook=_unknown, ref_template=_REF + "{name}"
             )
         except TypeError:
-            for kind, site in types.items():
-                _try_alone(kind, site)
+            for kind, location in types.items():
+                _check_schema(kind, location)
             raise
         self._by_type: dict[Any, Schema] = dict(zip(kinds, schemas, strict=True))
 
@@ -84,8 +84,10 @@ def _unknown(_kind: type[Any]) -> Schema:
     return {"description": "Any JSON."}  # msgspec ignores an empty schema
 
 
-def _try_alone(kind: Any, site: str) -> None:
+def _check_schema(kind: Any, location: str) -> None:
     try:
         msgspec.json.schema(kind, schema_hook=_unknown)
     except TypeError as error:
-        raise TypeError(f"{site}: no JSON Schema can be made of {kind!r}: {error}") from None
+        raise TypeError(
+            f"{location}: {kind!r} cannot be converted to JSON Schema: {error}"
+        ) from None
