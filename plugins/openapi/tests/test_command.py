@@ -46,7 +46,7 @@ def test_a_type_without_a_schema_ends_the_command_with_one_line():
 
     ended = CliRunner().invoke(openapi, obj=context([("shop", Route("/x", Broken()))]))
     assert ended.exit_code == 1
-    assert ended.output.startswith("Error: GET /x of plugin shop: no JSON Schema")
+    assert ended.output.startswith("Error: GET /x of plugin shop: dict[")
 
 
 def test_a_fleet_s_document_has_every_route_once(tmp_path):
