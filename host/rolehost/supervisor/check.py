@@ -12,7 +12,7 @@ from rolehost.supervisor.child import signal_group, spawn
 from rolehost.supervisor.descriptors import anonymous_file
 from rolehost.supervisor.plan import MIGRATE, ProcessPlan, module_command
 
-#: The process writes this line when only migrations are left, which have no time limit.
+#: The process writes this line after composing; the migrations that follow have no time limit.
 COMPOSED = b"composed\n"
 
 #: Exit status of ``rolehost reload`` if the reload failed, or if its check could not run.
@@ -23,9 +23,9 @@ class CheckProcess:
     """A process that runs :mod:`rolehost.supervisor.check_program`; OSError: it cannot start.
 
     Without ``older`` it checks the deployment on disk and applies the migrations of the phase
-    *pre*. ``older`` has the ids of the processes that ran before the reload: if all have ended,
-    it applies the phase *post* for the texts in ``plan.sources``. ``due`` is its deadline to
-    compose (monotonic seconds), None after it has composed.
+    *pre*. ``older`` are the ids of the processes that ran before the reload: if all have ended, it
+    applies the phase *post* of the deployment in ``plan.sources``. ``due`` is its deadline to
+    compose (monotonic seconds); None: it has composed.
     """
 
     def __init__(self, plan: ProcessPlan, now: float, older: list[str] | None = None) -> None:
@@ -42,7 +42,7 @@ class CheckProcess:
         self.due: float | None = now + plan.start_timeout
         try:
             descriptors = {STATUS_VARIABLE: writing, SOURCES_VARIABLE: self.sources}
-            self._pid = spawn(command, descriptors, {})
+            self._pid = spawn(command, descriptors)
         finally:
             os.close(writing)
 

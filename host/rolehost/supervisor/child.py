@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from rolehost.observe.board import BOARD_VARIABLE
 from rolehost.observe.progress import Watch
@@ -33,11 +33,11 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Phase(Enum):
     """The phase of a slot, which decides the reaction to the death of its process."""
 
-    #: The supervisor restarts it.
+    #: A death is followed by a restart.
     RUNNING = 1
-    #: A reload started it, and it is not ready yet: the reload fails.
+    #: A reload started the process, and it is not ready yet: its death fails the reload.
     JOINING = 2
-    #: A reload replaces it: the death was expected.
+    #: A reload replaces the process: its death is expected.
     RETIRING = 3
 
 
@@ -63,7 +63,7 @@ class Slot:
     #: Number among the slots of its role, from 0.
     number: int
     plan: ProcessPlan
-    #: How often its process was started; a reload continues this count.
+    #: How often a process was started in it; a reload continues this count.
     incarnation: int = 0
     phase: Phase = Phase.RUNNING
     pid: int | None = None
@@ -71,7 +71,8 @@ class Slot:
     ready: bool = False
     #: When it was started, monotonic seconds.
     started_at: float = 0.0
-    #: When the supervisor must start it, or kill it because it is not ready or has not ended.
+    #: Without a process: when to start one. Else: when to kill it, because it is not ready or has
+    #: not ended by then. Monotonic seconds.
     due: float | None = None
     #: Deaths in a row, each before the process was stable.
     deaths: int = 0
@@ -122,7 +123,7 @@ class Slot:
     def _take(self, pid: int, status: int, now: float) -> None:
         os.set_blocking(status, False)
         with suppress(OSError):
-            # The child does this too; whichever runs first, the group exists from here on.
+            # The child does this too, because either of them may run first.
             os.setpgid(pid, pid)
         self.pid, self.status = pid, status
         self.started_at = now
@@ -144,12 +145,6 @@ class Slot:
         *lines, self._unread = (self._unread + data).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
-    def close_status(self) -> None:
-        """Close the status pipe."""
-        if self.status is not None:
-            os.close(self.status)
-            self.status = None
-
     def send(self, signum: int) -> None:
         """Send a signal to the process only, not to its children."""
         if self.pid is not None:
@@ -165,7 +160,7 @@ class Slot:
             signal_group(self.pid, signal.SIGKILL)
 
     def mark_dead(self, status: int) -> Exit:
-        """Note that the process was reaped, and send TERM to the children that it left behind."""
+        """Record that the process was reaped, and send TERM to its own children."""
         assert self.pid is not None
         signal_group(self.pid, signal.SIGTERM)
         ended = Exit(self.pid, status, self.ready)
@@ -202,7 +197,7 @@ def signal_pipe(signums: Iterable[signal.Signals]) -> int:
 
 
 def signal_group(group: int, signum: int) -> None:
-    """Send a signal to a process group, if any of its processes is left."""
+    """Send a signal to a process group, if it has any process."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signum)
 
@@ -226,29 +221,24 @@ def become_child(parent: int) -> None:
 
 
 def spawn(
-    command: Sequence[str], descriptors: Mapping[str, int], variables: Mapping[str, str]
+    command: Sequence[str], descriptors: Mapping[str, int], variables: Mapping[str, str] = {}
 ) -> int:
     """Start a program as a child and return its process id; OSError: no process can be created.
 
     ``descriptors``: environment variable → file descriptor that the child inherits; -1 is skipped.
     """
     parent = os.getpid()
-    inherited = {name: number for name, number in descriptors.items() if number >= 0}
     pid = os.fork()
-    if pid == 0:
-        _execute(command, inherited, variables, parent)
-    return pid
-
-
-def _execute(
-    command: Sequence[str], inherited: Mapping[str, int], variables: Mapping[str, str], parent: int
-) -> NoReturn:
+    if pid:
+        return pid
     try:
         become_child(parent)
-        numbers = {name: str(number) for name, number in inherited.items()}
-        for number in inherited.values():
-            os.set_inheritable(number, True)
-        os.execve(command[0], list(command), {**os.environ, **numbers, **variables})
+        environment = {**os.environ, **variables}
+        for name, number in descriptors.items():
+            if number >= 0:
+                os.set_inheritable(number, True)
+                environment[name] = str(number)
+        os.execve(command[0], list(command), environment)
     except OSError as error:
         os.write(2, f"cannot execute {command[0]}: {error.strerror}\n".encode())
     finally:

@@ -3,8 +3,8 @@
 Only the supervisor's user can open it, and each end checks the user of the other end (peer
 credentials); the supervisor accepts root too.
 
-The protocol is one JSON object per line. The supervisor greets each connection with the deployment
-that it runs. After :data:`RELOAD` it sends the progress of the reload, and ``result`` at the end.
+Protocol: one JSON object per line. The supervisor first sends the deployment that it runs. After
+:data:`RELOAD` it sends the progress of the reload, and ``result`` at the end.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class ControlServer:
         try:
             client.sendall(masked(json.dumps(line)).encode() + b"\n")
         except OSError:
-            # The client is gone or does not read; the reload goes on without it.
+            # The client has disconnected or does not read; the reload continues without it.
             self._drop(client)
             return
         if "result" in line:
@@ -138,9 +138,10 @@ class RunningSupervisor:
         self.path = str(greeting["path"])
 
     def reload(self, timeout: float) -> Iterator[dict[str, Any]]:
-        """Ask for a reload; yield its progress, then ``result`` unless the supervisor dies.
+        """Start a reload; yield its progress, and ``result`` at the end.
 
-        After ``timeout`` seconds without a line it raises TimeoutError; the reload goes on.
+        TimeoutError: no line for ``timeout`` seconds; the reload continues. If the supervisor dies,
+        the iterator ends without ``result``.
         """
         self._connection.settimeout(timeout)
         self._connection.sendall(RELOAD)
@@ -153,7 +154,7 @@ class RunningSupervisor:
 
 
 def running_supervisors() -> list[RunningSupervisor]:
-    """Return the running supervisors of this user, who may be root. The caller closes them.
+    """Return connections to the running supervisors of this user. The caller closes them.
 
     Sockets of killed supervisors are removed. NotPrivate: other users have access to the folder.
     """

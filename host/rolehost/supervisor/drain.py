@@ -1,4 +1,4 @@
-"""Graceful shutdown in order: one role after the other, each within its grace period."""
+"""Graceful shutdown: one role after the other, each within its grace period."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARGIN = 5.0
 
 
 class Drain:
-    """The end of all processes, within ``grace`` seconds.
+    """Stops all processes within ``grace`` seconds.
 
     Call :meth:`act` at ``deadline`` (monotonic seconds), and after each death of a process.
     """
@@ -31,7 +31,7 @@ class Drain:
         self.deadline = self._end
 
     def act(self, now: float) -> None:
-        """Kill processes that are late; drain the next role when the previous one has ended."""
+        """Kill the processes that missed the deadline; drain the next role after the current."""
         if any(slot.pid for slot in self._current):
             if now < self.deadline:
                 return
@@ -45,11 +45,11 @@ class Drain:
                 for slot in self._current:
                     slot.send(signal.SIGTERM)
                 return
-        # Every role is drained. Processes that are left have until the end.
+        # All roles are draining or have ended: remaining processes have until the end.
         self.deadline = self._end if now < self._end else now + MARGIN
 
     def kill_all(self) -> None:
-        """Kill every process that is left."""
+        """Kill every remaining process."""
         self._waiting.clear()
         self._kill(self._slots)
 

@@ -1,7 +1,7 @@
 """Forks the first process of every slot from ``rolehost run``, which has composed already.
 
-The command then becomes the supervisor by ``exec``, which keeps its children. So a start composes
-once, not once per process. A restarted process composes for itself.
+The command then becomes the supervisor (``exec`` keeps children). So a start composes once, not
+once for each process. A restarted process composes again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SHARED_MODULES = ("rolehost.observe.logs", "rolehost.roles.process")
 def fork_first_processes(composition: Composition, plan: ProcessPlan) -> ProcessPlan:
     """Fork the first process of each slot; return the plan with these processes.
 
-    In a child it raises SystemExit when the role has ended. The caller must have no other thread
-    and no open connection. :data:`STOP_SIGNALS` stay blocked until the supervisor handles them.
+X
+    :data:`STOP_SIGNALS` stay blocked until the supervisor handles them.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     gc.disable()
@@ -40,9 +40,9 @@ def fork_first_processes(composition: Composition, plan: ProcessPlan) -> Process
             # The descriptor must survive the exec.
             os.set_inheritable(descriptor, True)
     started: list[StartedProcess] = []
-    for kind in plan.roles:
-        for number in range(kind.processes):
-            started.append(_fork(composition, plan, kind.role, number, started))
+    for role_plan in plan.roles:
+        for number in range(role_plan.processes):
+            started.append(_fork(composition, plan, role_plan.role, number, started))
     return plan._replace(started=tuple(started))
 
 

@@ -1,8 +1,8 @@
-"""The watchdog: finds processes that live and make no progress.
+"""The watchdog: finds running processes that make no progress.
 
-A process is *hung* if one of its parts was silent for ``[supervisor] hang`` seconds. The
-supervisor logs the stacks of its threads, shows it on the board that the other processes read,
-sends TERM, and kills it when the grace of its role is over.
+A process is *hung* if one of its parts made no progress for ``[supervisor] hang`` seconds. The
+supervisor logs the stacks of its threads, shows it to the other processes (:mod:`rolehost.observe.board`),
+sends TERM, and kills it after the grace of its role.
 
 gunicorn's master ends its hung worker processes itself. It writes ``hung`` and ``lost`` to its
 status pipe, and the supervisor logs and counts them here.
@@ -23,7 +23,7 @@ from rolehost.roles.beats import DUMP_PREFIXES, DUMP_SIGNAL, LONGEST_INTERVAL, i
 from rolehost.supervisor.child import Phase, Slot
 from rolehost.supervisor.drain import MARGIN
 
-#: Seconds that a hung process has to write the stacks of its threads.
+#: Seconds in which a hung process must write the stacks of its threads.
 STACK_SECONDS = 0.5
 
 #: The most lines of stacks that are logged.
@@ -41,12 +41,12 @@ PROCESS_STATES = {
 
 @dataclass(eq=False)
 class HungProcess:
-    """A hung process that is not replaced yet."""
+    """A hung process that has not been replaced yet."""
 
     hang: Hang
     #: The slot of the process; for a worker process of http, the slot of its master.
     slot: Slot
-    #: When the next step is due, monotonic seconds; None while only its death is awaited.
+    #: When the next step is due, monotonic seconds; None: the next event is its death.
     due: float | None
     stacks: list[str] = field(default_factory=list)
     logged: bool = False
@@ -68,7 +68,7 @@ class HangMonitor:
         self._restarts: dict[str, dict[str, int]] = {}
 
     def due(self, slots: Iterable[Slot], now: float) -> list[float]:
-        """Return when :meth:`check` must be called, monotonic seconds; empty without watching."""
+        """Return when to call :meth:`check`, monotonic seconds; empty if the watchdog is off."""
         intervals = [interval(slot.plan.hang) for slot in slots if slot.plan.hang]
         if not intervals:
             return []
@@ -99,7 +99,7 @@ class HangMonitor:
                         hung.stacks.append(line)
 
     def check(self, slots: Sequence[Slot], now: float) -> None:
-        """Find processes that hang, and do the next step for each."""
+        """Find hung processes, and do the next step for each."""
         at = self._clock.advance(now)
         for slot in slots:
             watched = slot.phase is Phase.RUNNING and slot.ready and slot.plan.hang
@@ -116,7 +116,7 @@ class HangMonitor:
                 self._step(hung, at, now)
 
     def is_hung(self, slot: Slot) -> bool:
-        """Return whether the process of a slot hangs, or hung until it ended."""
+        """Return whether the process of a slot hangs, or hung when it ended."""
         return slot.name in self._hung
 
     def count(self, slot: Slot, reason: str) -> None:
@@ -126,14 +126,14 @@ class HangMonitor:
         self._publish()
 
     def on_death(self, slot: Slot) -> None:
-        """Log the hangs of a slot when its process has ended, and wait for its successor."""
+        """Log the hangs of a slot whose process has ended; they stay until :meth:`forget`."""
         for hung in self._hung.values():
             if hung.slot is slot:
                 self._log(hung)
                 hung.due = None
 
     def forget(self, slot: Slot) -> None:
-        """Remove the hangs of a slot that works again or no longer exists."""
+        """Remove the hangs of a slot that has a ready process or no longer exists."""
         for hung in list(self._hung.values()):
             if hung.slot.name == slot.name:
                 self._remove(hung)

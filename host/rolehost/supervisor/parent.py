@@ -88,7 +88,7 @@ class Supervisor:
         self._reap()
         while any(slot.pid for slot in self._slots) or self._drain is None:
             for key, _ in self._selector.select(self._timeout()):
-                # An earlier event of this round may have unregistered it.
+                # An earlier event of this loop may have unregistered it.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             self._act(time.monotonic())
@@ -138,7 +138,7 @@ class Supervisor:
                 self._stop(signal.Signals(number).name)
 
     def _stop(self, why: str) -> None:
-        """Begin to drain; if draining has begun already, kill the processes that are left."""
+        """Begin to drain; if draining has begun already, kill the remaining processes."""
         if self._drain is None:
             self._report("info", f"stopping on {why}: draining; a second signal ends at once")
             self._begin_drain("info")
@@ -152,7 +152,7 @@ class Supervisor:
         for slot in self._slots:
             slot.due = None
             if slot.phase is Phase.JOINING:
-                # It has no work yet, and may not handle signals yet.
+                # It has no work yet, and may not handle TERM yet.
                 slot.kill()
         self._level = level
         self._drain = Drain(self._slots, self._plan.grace, self._report, level)
@@ -192,7 +192,7 @@ class Supervisor:
             if line.startswith("failed "):
                 slot.reason = line.removeprefix("failed ")
         if "waiting" in lines and not slot.ready and slot.phase is Phase.RUNNING:
-            # It waits for a backend, without a time limit.
+            # Waiting for a backend has no time limit.
             slot.due = None
         if "ready" in lines and not slot.ready:
             self._on_ready(slot)
@@ -215,7 +215,8 @@ class Supervisor:
         if slot.status is not None:
             with suppress(KeyError):
                 self._selector.unregister(slot.status)
-            slot.close_status()
+            os.close(slot.status)
+            slot.status = None
 
     def _kill_overdue(self, slot: Slot) -> None:
         slot.due = None
@@ -229,7 +230,7 @@ class Supervisor:
         slot.kill()
 
     def _reap(self) -> None:
-        """Reap every child that has ended; also orphans if the supervisor is process 1."""
+        """Reap every child that has ended, and orphans if the supervisor is process 1."""
         slots = {slot.pid: slot for slot in self._slots if slot.pid}
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -255,8 +256,8 @@ class Supervisor:
             self._restart(slot, ended)
 
     def _log_death_in_drain(self, slot: Slot, ended: Exit) -> None:
-        # A process that was not ready may die of TERM, because it has no handler yet. If it could
-        # not start, the reason was logged already.
+        # A process that was not ready may have no handler of TERM yet. If it could not start, the
+        # reason is in the log already.
         expected = ended.status == 0 or (
             not ended.ready and ended.status in (-signal.SIGTERM, *CANNOT_START)
         )

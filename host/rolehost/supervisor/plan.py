@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Environment variable that carries a :class:`ProcessPlan` as JSON.
 PLAN_VARIABLE = "ROLEHOST_PLAN"
 
-#: Option of role processes: migrate, because ``rolehost run`` could not reach the database.
+#: Option of role processes: they migrate, because ``rolehost run`` could not reach the database.
 MIGRATE = "--migrate"
 
 #: The order of the drain; workers are last, because requests, schedules and events enqueue jobs.
@@ -46,7 +46,7 @@ class StartedProcess(NamedTuple):
 
 
 class ProcessPlan(NamedTuple):
-    """Everything the supervisor needs to know. Times are seconds.
+    """The input of the supervisor. Times are seconds.
 
     Attributes:
         roles: the processes to start, in this order.
@@ -54,14 +54,14 @@ class ProcessPlan(NamedTuple):
         command: program of a role process; empty for ``python -m rolehost.roles``.
         check_command: empty for ``python -m rolehost.supervisor.check_program``.
         started_at: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
-        started: first processes that run already: one for each slot, or empty.
+        started: the first process of each slot, if they run already; else empty.
         path: the deployment file, absolute, or empty. Symbolic links are not resolved, because
-            a deployment may be changed by a new target of a link.
+            a link may have another target at a reload.
         only: roles that ``--role`` named; empty for all.
         listener: file descriptor of the listening socket, or -1.
         sources: file descriptor of the texts of the deployment (:class:`rolehost.deployment.
             Sources`); -1 if processes read them from disk.
-        hidden: texts in this plan that logs must mask, because they came from references.
+        hidden: texts in this plan that are masked in logs, because references resolved to them.
         board: file descriptor of the :class:`~rolehost.observe.board.Board`; -1 for a new one.
     """
 
@@ -146,8 +146,7 @@ class ProcessPlan(NamedTuple):
 def module_command(module: str) -> list[str]:
     """Return the command that runs a module in this Python.
 
-    Without ``-P``, Python puts the working directory first on ``sys.path``, and a file there could
-    shadow a module.
+    Without ``-P``, a file in the working directory could shadow a module.
     """
     return [sys.executable, "-P", "-m", module]
 

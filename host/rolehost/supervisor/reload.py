@@ -30,10 +30,7 @@ class Replacement(NamedTuple):
 
 
 class Reload:
-    """One reload, from the check of the new deployment to the result.
-
-    ``plan`` is the running one; it becomes the new plan when all processes are replaced.
-    """
+    """One reload. ``plan`` is the running plan: the new one after all processes are replaced."""
 
     def __init__(
         self, plan: ProcessPlan, slots: Sequence[Slot], notify: Notify, report: StatusReport
@@ -48,8 +45,8 @@ class Reload:
     def resume(self, outcome: Any) -> CheckProcess | Replacement | None:
         """Return the next step; None if the reload has ended.
 
-        ``outcome`` is the answer of the last check, or the error of the last replacement (empty
-        after success); None at first.
+        ``outcome`` of the last step: the answer of a check, or the error of a replacement (empty
+        after success); None before the first step.
         """
         try:
             return self._steps.send(outcome)
@@ -75,7 +72,7 @@ class Reload:
         self._notify({"result": result})
 
     def _run(self) -> Generator[CheckProcess | Replacement, Any, dict[str, Any]]:
-        """Run the reload and return its result; each ``yield`` waits until a step has ended."""
+        """Run the reload and return its result; each ``yield`` waits for the end of a step."""
         old = self.plan
         try:
             check = CheckProcess(old, self._started_at)
@@ -87,7 +84,7 @@ class Reload:
             os.close(check.sources)
             return self._result("refused", **answer)
         try:
-            new = self._accepted(answer["plan"], check.sources)
+            new = self._new_plan(answer["plan"], check.sources)
         except StartError as error:
             os.close(check.sources)
             return self._result("refused", EXIT_CANNOT_START, message=str(error))
@@ -96,7 +93,7 @@ class Reload:
         try:
             failure = yield from self._replace(steps)
         except GeneratorExit:
-            # The supervisor is being stopped; it closes the socket of the running plan itself.
+            # The supervisor is being stopped: it closes the socket of the running plan.
             _close(new, keep=old, sources=False)
             raise
         if failure:
@@ -120,7 +117,7 @@ class Reload:
             message=post.get("message", ""),
         )
 
-    def _accepted(self, plan: str, sources: int) -> ProcessPlan:
+    def _new_plan(self, plan: str, sources: int) -> ProcessPlan:
         old = self.plan
         new = ProcessPlan.from_json(plan)
         hide("the new plan", new.hidden)
