@@ -1,8 +1,8 @@
 """A time limit for code of plugins.
 
-In the main thread a signal interrupts the code: it raises an exception in the frame that hangs.
-In other threads the code runs in a new thread, which is abandoned if it hangs. Both fail for C
-code that never releases the GIL.
+In the main thread, SIGALRM raises an exception in the code that hangs. Called in another thread,
+the code runs in a new thread, which is abandoned if it hangs. Both fail for C code that never
+releases the GIL.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Seconds after which code that caught its interruption is interrupted again.
+#: Seconds until the next exception, if the code caught the last one.
 REPEAT_SECONDS = 0.5
 
-#: How many lines of a stack are shown, the innermost ones.
+#: Number of innermost frames in a message.
 SHOWN_FRAMES = 3
 
 #: The folder of the host's own code.
@@ -29,7 +29,7 @@ HOST_FOLDER = str(Path(__file__).resolve().parent)
 
 
 class TimeLimitExceeded(BaseException):
-    """The code of a plugin exceeded its time limit; ``where`` has its lines, the innermost last.
+    """Code of a plugin exceeded its time limit; ``where`` is its stack, the innermost line last.
 
     Not an :class:`Exception`, so that ``except Exception`` in a loop that hangs does not catch it.
     """
@@ -43,8 +43,8 @@ class TimeLimitExceeded(BaseException):
 def bounded(call: Callable[[], T], seconds: float, *, same_thread: bool = False) -> T:
     """Return the result of a function; raise :class:`TimeLimitExceeded` after ``seconds``.
 
-    ``same_thread``: never call it in another thread. Outside of the main thread there is then no
-    limit. For imports, which hold locks and may require the main thread.
+    ``same_thread``: never use a new thread, so that there is no limit outside of the main thread.
+    For imports, which hold locks and may require the main thread.
     """
     if threading.current_thread() is threading.main_thread() and _alarm_is_free():
         return _interrupted(call, seconds)

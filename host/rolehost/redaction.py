@@ -14,52 +14,37 @@ from urllib.parse import unquote, urlsplit
 
 HIDDEN = "********"
 
-#: Length of the shortest text that is replaced. Shorter texts would match by chance.
+#: Shorter texts are not replaced, because they would match by chance.
 MIN_LENGTH = 4
 
-#: Length from which a text is replaced inside longer words too.
+#: Shorter texts are replaced only as whole words.
 MIN_LENGTH_IN_WORDS = 12
 
-#: Variables that are words, numbers or paths: many unrelated messages contain them.
+#: Words, numbers and paths, which many unrelated messages contain.
 _PLAIN = re.compile(r"[A-Za-z_-]+|[0-9.]+|\.{0,2}/.*", re.DOTALL)
 
 #: Well-known passwords and names of engines: not secret, and frequent words in messages.
-_COMMON_WORDS = frozenset(
-    [
-        "admin",
-        "changeme",
-        "default",
-        "guest",
-        "kafka",
-        "memcached",
-        "password",
-        "postgres",
-        "redis",
-        "rolehost",
-        "root",
-        "secret",
-        "test",
-        "token",
-        "user",
-    ]
+_COMMON = re.compile(
+    "admin|changeme|default|guest|kafka|memcached|password|postgres|redis|rolehost|root|secret|test"
+    "|token|user"
 )
 
-#: Owner → texts that it registered, the longest first.
+#: Owner → its texts, the longest first.
 _texts_by_owner: dict[str, tuple[str, ...]] = {}
 
 
 def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> None:
-    """Replace these texts, instead of the owner's earlier ones, from now on in this process.
+    """Register the texts of an owner, instead of its earlier ones, for :func:`masked`.
 
-    If a secret is a URL, its password is replaced too. Variables that are words, numbers or paths
-    are not replaced.
+    If a text is a URL, its password is registered too. Variables that are words, numbers or paths
+    are not registered.
     """
     texts = {*secrets, *(text for text in variables if not _PLAIN.fullmatch(text))}
     texts |= {part for text in texts for part in _passwords(text)}
     # Also the forms that the texts have in JSON, in a Python literal, and in joined lines.
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {" ".join(text.split()) for text in texts}
-    texts = {text for text in texts if len(text) >= MIN_LENGTH and text not in _COMMON_WORDS}
+    texts = {text for text in texts if len(text) >= MIN_LENGTH and not _COMMON.fullmatch(text)}
     kept = sorted(texts, key=len, reverse=True)
     _texts_by_owner.pop(owner, None)
     if kept:
@@ -81,7 +66,7 @@ def masked(text: str) -> str:
 
 
 def mask_only(text: str, hidden: Iterable[str]) -> str:
-    """Replace the given texts with asterisks; short ones only as whole words."""
+    """Replace ``hidden`` with asterisks; short texts only as whole words."""
     for each in hidden:
         if len(each) >= MIN_LENGTH_IN_WORDS:
             text = text.replace(each, HIDDEN)

@@ -1,7 +1,7 @@
 """Decodes a section into its settings type and reports every wrong key.
 
-msgspec stops at the first error, so each key is decoded alone. The messages of msgspec are
-rewritten for the author of the file.
+msgspec stops at the first error, so each key is decoded alone. The operator gets messages about
+TOML instead of msgspec's messages.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rolehost.errors import Problem, SettingLocation
 from rolehost.suggest import did_you_mean, one_of
 
 S = TypeVar("S", bound=msgspec.Struct)
+
 
 _fields: dict[Any, tuple[msgspec.structs.FieldInfo, ...]] = {}
 
@@ -72,7 +73,7 @@ class _Decoder:
         self.problems = problems
 
     def struct(self, kind: type[S], values: Mapping[str, Any], section: str) -> S | None:
-        """Decode one table key by key; None if anything in it is wrong."""
+        """Decode one table key by key; None if a key is wrong or a reference is not resolved."""
         problems = len(self.problems)
         unresolved = False
         known = {field.encode_name: field for field in fields_of(kind)}
@@ -159,16 +160,16 @@ class _Decoder:
 
 
 def _readings(value: Any) -> Iterator[tuple[Any, bool]]:
-    """Yield the possible readings of a value, best first, with msgspec's ``strict``.
+    """Yield the possible readings of a value, best first, each with ``strict`` of msgspec.
 
-    Text from outside TOML is first read as TOML, then as text, then as text that msgspec may
-    convert to numbers and booleans, and last as a comma-separated list.
+    Text from outside TOML is read as TOML, as text, as text that msgspec may convert to a number
+    or boolean, or as a comma-separated list.
     """
-    convert = contains(value, Untyped)
-    if not convert and not contains(value, Secret):
+    untyped = contains(value, Untyped)
+    if not untyped and not contains(value, Secret):
         yield value, True
         return
-    if convert:
+    if untyped:
         yield reveal(value, _as_toml), True
     plain = reveal(value)
     yield plain, True

@@ -1,4 +1,4 @@
-"""Types and values in words for the author of a deployment file."""
+"""Types and values in words, for messages about deployment files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_SHOWN = 80
 
 def describe_type(kind: Any) -> str:
     """Return the accepted values in words, for example ``a whole number >= 1``."""
-    # Only messages need this module of msgspec, so a start without problems does not import it.
+    # Imported late: only messages need this module of msgspec.
     import msgspec.inspect as inspect
 
     return _describe(inspect.type_info(kind))

@@ -1,4 +1,4 @@
-"""The files of a deployment and its overrides, as trees; each leaf has its origin."""
+"""Reads the files of a deployment and its overrides into trees; each leaf has its origin."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class ProblemList(list[Problem]):
 
 
 class Sources:
-    """Reads each file of a deployment once and keeps its text; ``cached``: texts read before.
+    """Reads each file of a deployment once; ``cached``: path → text that was read before.
 
     A restarted process reads the texts that were accepted at the start or at the last reload, not
-    files that are being edited. The texts contain secrets, so they are kept in an anonymous file
+    files that are being edited. The texts contain secrets, so they are in an anonymous file
     (without a path), which processes inherit.
     """
 
@@ -64,7 +64,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value as it was written: any TOML value except a table. Lists are leaves.
+    """A value as in the file: any TOML value except a table. Lists are leaves.
 
     Attributes:
         origin: ``file:line``, or the name of the override.
@@ -154,7 +154,7 @@ class Files:
         positions: Mapping[tuple[str | int, ...], int],
     ) -> Tree:
         def location(path: tuple[str | int, ...]) -> str:
-            # The keys of an inline table are on the line of the table.
+            # The keys of an inline table have no positions: use the line of the table.
             known = (path[:length] for length in range(len(path), 0, -1))
             return f"{file}:{next((positions[part] for part in known if part in positions), 1)}"
 
@@ -172,7 +172,7 @@ class Files:
 
 
 def merge(into: Tree, later: Tree) -> None:
-    """Put the values of ``later`` over those of ``into``, table by table."""
+    """Merge ``later`` into ``into``, table by table; its values win."""
     for key, value in later.items():
         present = into.get(key)
         if isinstance(present, dict) and isinstance(value, dict):
@@ -209,6 +209,6 @@ def from_environment(environ: Mapping[str, str], sections: Iterable[str]) -> Tre
 
 
 def plugin_list(names: Sequence[str], origin: str) -> Leaf:
-    """Return the list of enabled plugins of an override."""
+    """Return the list of enabled plugins from an override."""
     cleaned = [name.strip() for name in names if name.strip()]
     return Leaf(cleaned, origin, elements=(origin,) * len(cleaned))

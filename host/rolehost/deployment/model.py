@@ -264,7 +264,7 @@ class Origin:
     ``--plugins`` or ``default``.
 
     ``secret``: the value is or contains a secret, for example a text from a file. ``resolved``: the
-    texts to which references in the value were resolved.
+    texts that replaced the references in the value.
     """
 
     text: str
@@ -283,8 +283,8 @@ class Deployment:
 
     Attributes:
         path: the file; None for one made in memory.
-        listed: plugins that the files enable, even if an override replaces the list; their
-            sections are allowed.
+        listed: plugins that the files enable, even if an override disables them; their sections
+            are allowed.
         sections: plugin name → its section as plain values. References are resolved, to
             :class:`~rolehost.api.Secret` if the text is from a file.
         origins: dotted key → the source of its value.
@@ -301,13 +301,13 @@ class Deployment:
     on_failure: Mapping[str, Failure] = field(default_factory=dict)
 
     def redact(self, problems: Iterable[Problem]) -> list[Problem]:
-        """Return the problems without the texts to which references in their settings resolved.
+        """Mask the texts from references in the problems of their settings.
 
-        Only a problem whose ``where`` is a :class:`~rolehost.errors.SettingLocation` has settings.
+        A problem has settings if its ``where`` is a :class:`~rolehost.errors.SettingLocation`.
         """
-        return [self._redacted(problem) for problem in problems]
+        return [self._redact(problem) for problem in problems]
 
-    def _redacted(self, problem: Problem) -> Problem:
+    def _redact(self, problem: Problem) -> Problem:
         settings = getattr(problem.where, "settings", ())
         hidden = [
             text

@@ -29,7 +29,7 @@ from rolehost.suggest import did_you_mean
 
 HOST_SECTIONS: dict[str, Any] = {field.name: field.type for field in fields_of(HostSettings)}
 
-#: The table with the effect of each plugin's failure: abort or degrade.
+#: The table with the effect of each plugin's failure, ``abort`` or ``degrade``.
 ON_FAILURE = "on_failure"
 
 #: Settings that are names. Their values are shown even if they come from a variable.
@@ -104,7 +104,7 @@ def _names(node: Leaf | Tree | None) -> tuple[str, ...]:
 
 
 class _Reader:
-    """Turns a tree of leaves into plain values, and keeps their origins."""
+    """Converts a tree into plain values, and keeps their origins."""
 
     def __init__(
         self, problems: ProblemList, resolver: Resolver, tables: Mapping[str, str]
@@ -125,14 +125,14 @@ class _Reader:
         return values
 
     def leaf(self, leaf: Leaf, path: str) -> Any:
-        """Return one value and note its origin."""
+        """Return one value, references resolved, and record its origin."""
         files, variables = self.resolver.files, self.resolver.variables
         before = len(files), len(variables)
         value = self.resolver.resolve(leaf.value, leaf.origin, leaf.folder)
         if path in NAMES:
             del variables[before[1] :]
-        given = (*files[before[0] :], *variables[before[1] :])
-        self.origins[path] = Origin(leaf.origin, contains(value, Secret), given)
+        resolved = (*files[before[0] :], *variables[before[1] :])
+        self.origins[path] = Origin(leaf.origin, contains(value, Secret), resolved)
         if not leaf.from_toml and isinstance(value, str):
             return Untyped(value)
         return value
@@ -193,7 +193,7 @@ class _Reader:
         known: dict[str, Failure] = {}
         for name, value in values.items():
             if value in FAILURES:
-                known[name] = FAILURES[FAILURES.index(value)]
+                known[name] = value
             else:
                 self.add(
                     "wrong-value.on-failure",

@@ -29,7 +29,7 @@ class Untyped(str):
 
 @final
 class Unresolved:
-    """Stands for a text with a wrong reference, so that only one problem is reported."""
+    """Replaces a text with a wrong reference, so that only one problem is reported."""
 
     __slots__ = ()
 
@@ -38,9 +38,9 @@ UNRESOLVED = Unresolved()
 
 
 class Resolver:
-    """Replaces references, and keeps their texts, with and without the text around them.
+    """Replaces references, and collects their texts and the resulting texts.
 
-    ``files`` has the texts from files, ``variables`` the texts from variables, without defaults.
+    ``files``: those of file references. ``variables``: those of variables, without defaults.
     """
 
     def __init__(self, environ: Mapping[str, str], sources: Sources, problems: ProblemList) -> None:
@@ -59,7 +59,7 @@ class Resolver:
             text = self._text(value, origin, folder) if "${" in value else value
             if isinstance(text, Unresolved) or "\0" not in reveal(text):
                 return text
-            # No path, host name, header or text of a database can hold a NUL.
+            # No path, host name, header or text in a database can contain a NUL.
             self._problems.add("nul-in-text", origin)
             return UNRESOLVED
         if isinstance(value, list):
@@ -119,7 +119,7 @@ class Resolver:
 
 
 def reveal(value: Any, convert: Callable[[Untyped], Any] = str) -> Any:
-    """Return a value with secrets as text; ``convert`` converts each :class:`Untyped` text."""
+    """Return a value with secrets as text; ``convert`` is called for each :class:`Untyped`."""
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, Untyped):

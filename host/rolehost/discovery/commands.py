@@ -19,34 +19,22 @@ GROUP = "rolehost.commands"
 Commands = Mapping[str, tuple[str, str]]
 
 HOST: Commands = {
-    "actors": (
-        "rolehost.cli.listings:actors",
-        "List actors and their plugins.",
-    ),
+    "actors": ("rolehost.cli.listings:actors", "List actors and their plugins."),
     "check": ("rolehost.cli.check:check", "Check deployments; start nothing."),
     "commands": ("rolehost.cli.listings:commands", "List the commands that plugins add."),
     "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
-    "handlers": (
-        "rolehost.cli.listings:handlers",
-        "List event handlers by topic and group.",
-    ),
+    "handlers": ("rolehost.cli.listings:handlers", "List event handlers by topic and group."),
     "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
     "migrate": ("rolehost.cli.migrate:migrate", "Apply and revert migrations."),
-    "plugins": (
-        "rolehost.cli.plugins:plugins",
-        "List installed plugins and their states.",
-    ),
-    "reload": (
-        "rolehost.cli.reload:reload",
-        "Reload a deployment after its file has changed.",
-    ),
+    "plugins": ("rolehost.cli.plugins:plugins", "List installed plugins and their states."),
+    "reload": ("rolehost.cli.reload:reload", "Reload a deployment after its file has changed."),
     "routes": ("rolehost.cli.listings:routes", "List HTTP routes."),
     "run": ("rolehost.cli.run:run", "Run all roles of a deployment in the foreground."),
     "schedules": ("rolehost.cli.listings:schedules", "List schedules with their last ticks."),
     "settings": ("rolehost.cli.listings:settings", "List settings with their values and origins."),
 }
 
-#: Commands of tools of this project → the extra of ``rolehost`` that installs the tool.
+#: Command of a tool of this project → the extra of ``rolehost`` that installs the tool.
 TOOL_EXTRAS: Mapping[str, str] = {
     "asyncapi": "fleet",
     "doctor": "fleet",
@@ -62,7 +50,7 @@ RESERVED = frozenset({*HOST, *TOOL_EXTRAS})
 
 
 def install_hint(name: str) -> str:
-    """Return the error message for a command of ``TOOL_EXTRAS`` if its tool is not installed."""
+    """Return the error for a command of ``TOOL_EXTRAS`` whose tool is not installed."""
     return (
         f"{name!r} is a command of a distribution that is not installed; "
         f"pip install 'rolehost[{TOOL_EXTRAS[name]}]'"

@@ -22,18 +22,18 @@ from rolehost.discovery.loading import load
 #: commands can be found without importing the API.
 GROUP = "rolehost"
 
-#: Group in which a distribution lists plugins that have no security middleware, so that a service
-#: may run without them. Read without importing anything.
+#: Group in which a distribution lists its plugins without security middleware: a service may run
+#: without them.
 DEGRADABLE = f"{GROUP}.degradable"
 
 _NAME = re.compile(r"^name:(.*)$", re.MULTILINE | re.IGNORECASE)
 _VERSION = re.compile(r"^version:(.*)$", re.MULTILINE | re.IGNORECASE)
 _EXTRAS = re.compile(r"\s*\[[^\]]*\]\s*$")
 
-#: Bytes that are read of ``METADATA``: name and version are at its beginning.
+#: Bytes to read of ``METADATA``: name and version are at its beginning.
 METADATA_BYTES = 4096
 
-#: Bytes that are read of ``entry_points.txt``.
+#: Bytes to read of ``entry_points.txt``.
 ENTRY_POINTS_BYTES = 1 << 16
 
 
@@ -68,8 +68,8 @@ def installed(path: Sequence[str] | None = None) -> tuple[InstalledPlugin, ...]:
     """Return every installed plugin, sorted by name, without importing any.
 
     A distribution that is found twice (an editable install and its source folder) is listed once:
-    the first on the path, which an import would use. If *two* distributions have a plugin of one
-    name, both are listed; composing refuses the name if enabled. ``path`` replaces ``sys.path``.
+    the first on the path, which an import would use. If *two* distributions have a plugin of the
+    same name, both are listed, and it cannot be enabled. ``path`` replaces ``sys.path``.
     """
     found: list[InstalledPlugin] = []
     seen: set[str] = set()

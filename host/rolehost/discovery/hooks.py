@@ -15,7 +15,7 @@ from rolehost.suggest import did_you_mean, one_of
 
 PREFIX = f"{GROUP}_"
 
-#: Attribute that ``hookimpl`` leaves on a function: pluggy's name for a project's marker.
+#: Attribute that ``hookimpl`` sets on a function (pluggy's HookimplMarker).
 MARK = f"{GROUP}_impl"
 
 #: Names of all hooks, in the order of their specifications.
@@ -54,7 +54,7 @@ class HookTable:
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
-            # If register() raises, hooks that it has already added stay.
+            # register() may have added hooks before it raised.
             if self._manager.get_plugin(name) is not None:
                 self._manager.unregister(name=name)
             where = getattr(plugin, "__name__", type(plugin).__name__)
@@ -96,7 +96,7 @@ def _hook_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
 
 
 def signature_problems(hook: str, function: Any, who: str) -> Iterator[Problem]:
-    """Yield each reason for which the host cannot call a function as a hook."""
+    """Yield each reason why the host cannot call a function as a hook."""
     where = line_of(function)
     options = getattr(function, MARK, None)
     if options is None:

@@ -88,7 +88,7 @@ def _importing_lines(error: BaseException) -> str:
 class Effects:
     """The side effects of an import.
 
-    ``reverted`` (reverted): working directory, signal handlers. ``remaining``: variables, threads.
+    ``reverted``: working directory, signal handlers. ``remaining``: variables, threads.
     """
 
     reverted: list[str] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Effects:
 
 @contextmanager
 def record_effects() -> Iterator[Effects]:
-    """Record side effects; keep standard output clean, because it may be a JSON document."""
+    """Record side effects; redirect standard output, because it may be a JSON document."""
     effects = Effects()
     folder = _working_directory()
     handlers = {number: signal.getsignal(number) for number in SIGNALS}

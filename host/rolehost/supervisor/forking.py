@@ -27,8 +27,8 @@ SHARED_MODULES = ("rolehost.observe.logs", "rolehost.roles.process")
 def fork_first_processes(composition: Composition, plan: ProcessPlan) -> ProcessPlan:
     """Fork the first process of each slot; return the plan with these processes.
 
-X
-    :data:`STOP_SIGNALS` stay blocked until the supervisor handles them.
+    In a child it raises SystemExit when the role has ended. The caller must have no other thread
+    and no open connection. :data:`STOP_SIGNALS` stay blocked until the supervisor handles them.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     gc.disable()

@@ -1,8 +1,8 @@
 """The watchdog: finds running processes that make no progress.
 
 A process is *hung* if one of its parts made no progress for ``[supervisor] hang`` seconds. The
-supervisor logs the stacks of its threads, shows it to the other processes (:mod:`rolehost.observe.board`),
-sends TERM, and kills it after the grace of its role.
+supervisor logs the stacks of its threads, shows it to the other processes (:class:`Board`), sends
+TERM, and kills it after the grace of its role.
 
 gunicorn's master ends its hung worker processes itself. It writes ``hung`` and ``lost`` to its
 status pipe, and the supervisor logs and counts them here.
