@@ -72,12 +72,15 @@ class Place:
     env: Mapping[str, str]
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return environment variables so that a process creates files only inside a folder."""
+def environment(folder: Path, trees: Sequence[Path] = (ROOT,)) -> dict[str, str]:
+    """Return environment variables so that a process creates files only inside a folder.
+
+    ``trees`` are the folders of packages that come before the installed ones.
+    """
     runtime = folder / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
     return {
-        "PYTHONPATH": f"{folder / 'site'}:{ROOT}",
+        "PYTHONPATH": ":".join(map(str, (folder / "site", *trees))),
         "XDG_RUNTIME_DIR": str(runtime),
     }
 
@@ -86,6 +89,7 @@ def place(
     folder: Path,
     plugins: Mapping[str, str],
     installed: Sequence[str] = (),
+    trees: Sequence[Path] = (ROOT,),
     **sections: Mapping[str, Any],
 ) -> Place:
     """Write a deployment.
@@ -94,6 +98,7 @@ def place(
         folder: created if missing.
         plugins: entry points to install and enable, name → target.
         installed: installed plugins to enable.
+        trees: see :func:`environment`.
         sections: the deployment's sections; only values that both TOML and JSON have.
     """
     folder.mkdir(exist_ok=True)
@@ -106,7 +111,7 @@ def place(
         lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     file = folder / "bench.toml"
     file.write_text("\n".join(lines) + "\n", "utf-8")
-    return Place(folder, file, environment(folder))
+    return Place(folder, file, environment(folder, trees))
 
 
 def migrate(made: Place) -> None:

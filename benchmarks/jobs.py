@@ -1,9 +1,8 @@
-"""Durable jobs on SQLite, compared with a bare ``sqlite3`` loop of the same statements."""
+"""Durable jobs on SQLite, compared with the statements of commit 991056b in a ``sqlite3`` loop."""
 
 from __future__ import annotations
 
 from benchmarks.children import figures
-from benchmarks.deployments import Place
 from benchmarks.ephemeral import worker_place
 from benchmarks.model import Bench, Figure, Goal
 from benchmarks.pairs import Side, interleave
@@ -21,8 +20,10 @@ SHARE = Goal(least=0.6)
 _SHOWN = (
     ("durable jobs run, nothing in them", "plain", "plain", SHARE),
     ("durable jobs run, nothing in them", "plain", "", WANTED),
+    ("durable jobs run, nothing in them", "plain_cost", "plain_cost", None),
     ("durable jobs, beside Dramatiq over memory", "plain", "memory", None),
     ("durable jobs run, one effect row each", "effects", "effects", SHARE),
+    ("durable jobs run, one effect row each", "effects_cost", "effects_cost", None),
     ("durable jobs run, one effect row each", "effects", "", WANTED),
     ("durable jobs enqueued, one a transaction", "single", "single", None),
 )
@@ -42,10 +43,11 @@ def run(bench: Bench) -> list[Figure]:
         Figure(
             benchmark="jobs",
             what=what,
-            unit="/s",
+            unit="µs CPU" if ours.endswith("_cost") else "/s",
             ours=rounds.ours[ours],
             bare=rounds.bare[bare] if bare else (),
             quiet=rounds.quiet,
+            inverse=ours.endswith("_cost"),
             goal=goal,
         )
         for what, ours, bare, goal in _SHOWN
@@ -57,7 +59,7 @@ def _host(bench: Bench, counts: list[str]) -> Side:
 
     def measure() -> dict[str, float]:
         made = worker_place(bench, f"jobs-host-{next(number)}")
-        return _program("host_jobs", made, counts)
+        return figures("host_jobs", [str(made.file), *counts], made.folder, made.env)
 
     return measure
 
@@ -68,10 +70,7 @@ def _bare(bench: Bench, counts: list[str]) -> Side:
     def measure() -> dict[str, float]:
         made = worker_place(bench, f"jobs-bare-{next(number)}")
         memory = figures("bare_memory", [counts[1]], made.folder, made.env)
-        return {**memory, **_program("bare_sqlite", made, counts)}
+        database = str(made.folder / "bare.db")
+        return {**memory, **figures("bare_sqlite", [database, *counts], made.folder, made.env)}
 
     return measure
-
-
-def _program(name: str, made: Place, counts: list[str]) -> dict[str, float]:
-    return figures(name, [str(made.file), *counts], made.folder, made.env)

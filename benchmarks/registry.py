@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from benchmarks import (
     cache,
+    earlier,
     ephemeral,
     ephemeral_redis,
     events,
@@ -13,6 +14,8 @@ from benchmarks import (
     jobs,
     jobs_postgres,
     kit,
+    ledger,
+    limits,
     memory,
     pickup,
     startup,
@@ -31,9 +34,19 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     ),
     "jobs": ("How many durable jobs a second, beside a bare sqlite3 loop?", jobs.run),
     "jobs-postgres": (
-        "How many durable jobs a second on PostgreSQL, beside Dramatiq, others and a bare loop?",
+        "How many durable jobs a second on PostgreSQL, beside Dramatiq and others?",
         jobs_postgres.run,
     ),
+    "ledger": (
+        "And beside bare loops of the statements of commit 991056b?",
+        ledger.run,
+    ),
+    "limits": (
+        "What does a concurrency limit for each partition cost, beside a bare loop without any?",
+        limits.run,
+    ),
+    "groups": ("How many jobs a second in groups, with one row each?", limits.groups),
+    "earlier": ("Is the host slower than it was before limits and groups?", earlier.run),
     "events": (
         "How many events a second from Kafka, beside bare clients and FastStream?",
         events.run,
@@ -53,7 +66,17 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     "kit": ("What does a test pay for a host of its own?", kit.run),
 }
 
-_ENGINES = ("ephemeral-redis", "jobs-postgres", "events", "cache", "pickup-engines")
+_ENGINES = (
+    "ephemeral-redis",
+    "jobs-postgres",
+    "ledger",
+    "limits",
+    "groups",
+    "earlier",
+    "events",
+    "cache",
+    "pickup-engines",
+)
 
 #: Group → its benchmarks: those without a server, and those on engines.
 GROUPS: dict[str, tuple[str, ...]] = {

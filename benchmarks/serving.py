@@ -67,7 +67,7 @@ def host(
     arguments = ["-m", "rolehost.roles", "--role", "http", "--deployment", str(made.file)]
     with running(arguments, folder, made.env) as child:
         child.await_ready()
-        _await_answer(child, port)
+        await_answer(child, port)
         yield Server(child, port)
 
 
@@ -89,18 +89,23 @@ def falcon(folder: Path, *, usual: bool = False) -> Iterator[Server]:
     bind = f"--bind=127.0.0.1:{port}"
     arguments = ["-m", "gunicorn", *_GUNICORN, bind, "benchmarks.programs.bare_falcon:app"]
     with running(arguments, folder, env) as child:
-        _await_answer(child, port)
+        await_answer(child, port)
         yield Server(child, port)
 
 
-def _await_answer(child: Child, port: int) -> None:
+def await_answer(child: Child, port: int, path: str = URL) -> None:
+    """Wait until a server answers a GET with 200.
+
+    Raises:
+        Unmeasured: it ended, answered something else, or took too long.
+    """
     deadline = time.monotonic() + READY
     while time.monotonic() < deadline:
         if child.process.poll() is not None:
             raise child.failure("ended before it answered")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
-            connection.request("GET", URL)
+            connection.request("GET", path)
             status = connection.getresponse().status
         except OSError:
             time.sleep(0.02)

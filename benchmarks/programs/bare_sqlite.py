@@ -1,8 +1,4 @@
-"""The statements of durable jobs in a bare ``sqlite3`` loop.
-
-A recorder captures the SQL of the host's ledger, so that both sides always run the same
-statements.
-"""
+"""The ledger's statements of commit 991056b in a bare ``sqlite3`` loop, on a table of its own."""
 
 from __future__ import annotations
 
@@ -10,72 +6,11 @@ import json
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from rolehost.delivery.ledger import ClaimedJob, Finish, Ledger, NewJob
-from rolehost.deployment.model import WorkerSettings
-
-from benchmarks.programs.worker import started
-
-#: Maximum rows of one claim: the host's default.
-BATCH = WorkerSettings().prefetch
-
-ACTORS = ("answer", "effect", "nothing")
-
-
-class Recorded:
-    """A transaction that only records the last statement."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.rowcount = 0
-
-    def execute(self, sql: str, _params: Sequence[Any] = ()) -> Recorded:
-        self.text = sql
-        return self
-
-    def executemany(self, sql: str, _rows: Sequence[Sequence[Any]]) -> None:
-        self.text = sql
-
-    def fetchone(self) -> tuple[int]:
-        return (0,)
-
-    def fetchall(self) -> list[Any]:
-        return []
-
-
-class Statements:
-    """The SQL of the ledger's statements."""
-
-    def __init__(self) -> None:
-        ledger = Ledger(SimpleNamespace(capabilities=frozenset()))  # type: ignore[arg-type]
-        tx: Any = Recorded()
-        new = new_job("nothing", 0)
-        job = ClaimedJob(0, "", "", b"", 0, 0, 0, 0, 0, 0, 0, None, None, 0)
-        ledger.insert(tx, new)
-        self.insert = tx.text
-        ledger.insert_many(tx, [new])
-        self.insert_many = tx.text
-        ledger.promote(tx, 0)
-        self.promote = tx.text
-        ledger.claim(tx, "bench", ACTORS, "", BATCH)
-        self.claim = tx.text
-        ledger.finish(tx, job, Finish("completed", 0, True, None), 0)
-        self.finish = tx.text
-
-
-def new_job(actor: str, number: int) -> NewJob:
-    """Return a row to insert."""
-    arguments = b'{"number":%d}' % number
-    return NewJob("bench", actor, "available", 0, now(), arguments, None, None, now(), None)
-
-
-def now() -> int:
-    """Return milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
+from benchmarks.programs import frozen
+from benchmarks.programs.frozen import new_job, now
 
 
 class Loop:
@@ -83,77 +18,76 @@ class Loop:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
-        for pragma in ("foreign_keys = 1", "synchronous = FULL", "cache_size = -2048"):
-            self._connection.execute(f"PRAGMA {pragma}")
         self.execute = self._connection.execute
         self.executemany = self._connection.executemany
-        self._sql = Statements()
+        self.execute("PRAGMA journal_mode = WAL")
+        for pragma in ("foreign_keys = 1", "synchronous = FULL", "cache_size = -2048"):
+            self.execute(f"PRAGMA {pragma}")
+        self._connection.executescript(frozen.SQLITE_SCHEMA)
 
     def enqueue(self, count: int) -> float:
         """Insert jobs, each in its own transaction; return jobs per second."""
         began = time.perf_counter()
         for number in range(count):
             self.execute("BEGIN IMMEDIATE")
-            self.execute(self._sql.insert, new_job("nothing", number)).fetchone()
+            self.execute(frozen.INSERT, new_job("nothing", number)).fetchone()
             self.execute("COMMIT")
         return count / (time.perf_counter() - began)
 
-    def plain(self, count: int) -> float:
-        """Claim and complete jobs in batches; return jobs per second."""
+    def plain(self, count: int) -> dict[str, float]:
+        """Claim and complete jobs in batches; return jobs per second and the cost of a job."""
         self._fill("nothing", count)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         finished: list[tuple[Any, ...]] = []
         while True:
             self.execute("BEGIN IMMEDIATE")
             if finished:
-                self.executemany(self._sql.finish, finished)
+                self.executemany(frozen.FINISH, finished)
             rows = self._claim()
             self.execute("COMMIT")
             if not rows:
-                return count / (time.perf_counter() - began)
-            finished = [self._finish(row) for row in rows]
+                break
+            finished = [frozen.finish_values(row[0], row[8]) for row in rows]
+        seconds, used = time.perf_counter() - began, time.process_time() - used
+        return {"plain": count / seconds, "plain_cost": used / count * 1e6}
 
-    def effects(self, count: int) -> float:
+    def effects(self, count: int) -> dict[str, float]:
         """Claim in batches; write an effect and complete in one transaction each."""
         self._fill("effect", count)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         while True:
             self.execute("BEGIN IMMEDIATE")
             rows = self._claim()
             self.execute("COMMIT")
             if not rows:
-                return count / (time.perf_counter() - began)
+                break
             for row in rows:
                 self.execute("BEGIN IMMEDIATE")
-                self.execute("INSERT INTO effects (number) VALUES (?)", (row[0],))
-                self.execute(self._sql.finish, self._finish(row))
+                self.execute(frozen.EFFECT, (row[0],))
+                # The claimed columns: id is the first, token the ninth.
+                self.execute(frozen.FINISH, frozen.finish_values(row[0], row[8]))
                 self.execute("COMMIT")
+        seconds, used = time.perf_counter() - began, time.process_time() - used
+        return {"effects": count / seconds, "effects_cost": used / count * 1e6}
 
     def _fill(self, actor: str, count: int) -> None:
         self.execute("BEGIN IMMEDIATE")
-        self.executemany(self._sql.insert_many, [new_job(actor, number) for number in range(count)])
+        self.executemany(frozen.INSERT_MANY, [new_job(actor, number) for number in range(count)])
         self.execute("COMMIT")
 
     def _claim(self) -> list[Any]:
-        self.execute(self._sql.promote, (now(),))
-        return self.execute(self._sql.claim, ("bare", "bench", *ACTORS, BATCH)).fetchall()
-
-    @staticmethod
-    def _finish(row: Any) -> tuple[Any, ...]:
-        # The claimed columns: id is the first, token the ninth.
-        return ("completed", now(), 1, None, now(), row[0], row[8])
+        self.execute(frozen.PROMOTE, (now(),))
+        claim = ("bare", frozen.QUEUE, *frozen.ACTORS, frozen.BATCH)
+        return self.execute(frozen.SQLITE_CLAIM, claim).fetchall()
 
 
-def main(file: Path, single: int, plain: int, effects: int) -> None:
+def main(path: Path, single: int, plain: int, effects: int) -> None:
     """Print jobs per second: enqueued one by one, run in bulk, run with an effect."""
-    with started(file, "command"):
-        pass  # creates the schema
-    loop = Loop(file.with_name("bench.db"))
-    loop.execute("CREATE TABLE effects (id INTEGER PRIMARY KEY, number INTEGER NOT NULL)")
+    loop = Loop(path)
     loop.enqueue(1)
     found = {"single": loop.enqueue(single)}
     loop.execute("DELETE FROM rolehost_jobs")
-    found |= {"plain": loop.plain(plain), "effects": loop.effects(effects)}
+    found |= {**loop.plain(plain), **loop.effects(effects)}
     print(json.dumps(found))
 
 

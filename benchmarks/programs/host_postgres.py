@@ -18,6 +18,9 @@ from benchmarks.tally import Tally
 #: Threads that enqueue concurrently.
 THREADS = 8
 
+#: Partitions of the jobs of the limited actor.
+TENANTS = 100
+
 
 def fill(file: Path, actor: str, count: int) -> None:
     """Enqueue jobs in bulk; print jobs per second."""
@@ -25,8 +28,14 @@ def fill(file: Path, actor: str, count: int) -> None:
         process.services.database.ping()  # opens the connection
         began = time.perf_counter()
         with process.services.unit_of_work() as work:
-            work.enqueue_many(actor, [{"number": number} for number in range(count)])
+            work.enqueue_many(actor, [_arguments(actor, number) for number in range(count)])
         print(json.dumps({"bulk": count / (time.perf_counter() - began)}))
+
+
+def _arguments(actor: str, number: int) -> dict[str, object]:
+    if actor == "limited":
+        return {"number": number, "tenant": f"tenant {number % TENANTS}"}
+    return {"number": number}
 
 
 def drain(file: Path, tally: Tally) -> None:
@@ -68,8 +77,6 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["fill", file, actor, count]:
             fill(Path(file), actor, int(count))
-        case ["bulk", file, count]:
-            fill(Path(file), "nothing", int(count))
         case ["drain", file, tally, slot]:
             drain(Path(file), Tally(Path(tally), int(slot)))
         case ["enqueue", file, count]:

@@ -52,6 +52,11 @@ def nothing(_job: JobContext, number: int) -> None:
 @actor(queue="bench")
 def effect(job: JobContext, number: int) -> None:
     """Write one row in the transaction of the completion."""
+    write_row(job, number)
+
+
+def write_row(job: JobContext, number: int) -> None:
+    """Write one row and count."""
     with job.services.unit_of_work() as work:
         database = work.database.peewee
         database.execute_sql(f"INSERT INTO effects (number) VALUES ({database.param})", (number,))

@@ -1,0 +1,39 @@
+"""The plugin of the benchmarks of limits and groups; its import fails without ``Limits``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rolehost.api import Actor, JobContext, Limits, PluginInfo, actor, hookimpl
+
+from benchmarks.programs import plugin
+
+#: Jobs of a partition that may run at the same time.
+CONCURRENCY = 4
+
+
+@actor(queue="bench", partition="tenant", partition_limits=Limits(concurrency=CONCURRENCY))
+def limited(_job: JobContext, number: int, tenant: str) -> None:  # noqa: ARG001
+    """Do nothing, with a limit for each tenant."""
+    plugin.countdown.count(number)
+
+
+@actor(queue="bench", grouped=True)
+def grouped(job: JobContext, number: int) -> None:
+    """Write one row in a transaction that other jobs share."""
+    plugin.write_row(job, number)
+
+
+class Limited:
+    """A plugin with the actors."""
+
+    @hookimpl
+    def rolehost_plugin(self) -> PluginInfo:
+        return PluginInfo(api=1, requires=("database", "queue"), enqueues=("limited", "grouped"))
+
+    @hookimpl
+    def rolehost_actors(self) -> Sequence[Actor]:
+        return [limited, grouped]
+
+
+limits = Limited()
