@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rolehost.composition.several import examine_all
+from rolehost.composition import examine_all
 from rolehost.errors import ConfigurationError, Problem
 
 from rolehost_fleet.model import Fleet, FleetMember

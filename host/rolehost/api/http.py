@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-#: Attribute of a responder in which :func:`operation` stores the :class:`Operation`.
+#: Attribute of a responder in which an :class:`Operation` stores itself.
 OPERATION = "__rolehost_operation__"
 
 
@@ -99,7 +99,7 @@ async def read(req: falcon.asgi.Request) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """The description of a responder in the OpenAPI document.
+    """Describes the decorated responder in the OpenAPI document; also named ``operation``.
 
     Attributes:
         summary: one line.
@@ -120,33 +120,11 @@ class Operation:
     operation_id: str = ""
     hidden: bool = False
 
-
-def operation(
-    *,
-    summary: str = "",
-    request: Any = None,
-    responses: Mapping[int, Any] | None = None,
-    query: Any = None,
-    tags: tuple[str, ...] = (),
-    operation_id: str = "",
-    hidden: bool = False,
-) -> Callable[[_F], _F]:
-    """Describe the decorated responder in the OpenAPI document.
-
-    The keywords are the fields of :class:`Operation`. The decorator does not change the responder.
-    """
-    described = Operation(
-        summary=summary,
-        request=request,
-        responses=responses or {},
-        query=query,
-        tags=tags,
-        operation_id=operation_id,
-        hidden=hidden,
-    )
-
-    def mark(responder: _F) -> _F:
-        setattr(responder, OPERATION, described)
+    def __call__(self, responder: _F) -> _F:
+        """Add this description to the decorated responder, which does not change otherwise."""
+        setattr(responder, OPERATION, self)
         return responder
 
-    return mark
+
+#: The name of the decorator: ``@operation(summary="Store a note", request=Note)``.
+operation = Operation

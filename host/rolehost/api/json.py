@@ -35,7 +35,7 @@ def load_json(body: bytes | str, kind: Any = Any) -> Any:
     """
     if isinstance(body, str):
         body = body.encode()
-    if _is_deep(body):
+    if is_deeper(body, MAX_DEPTH):
         raise ValueError(f"JSON is nested deeper than {MAX_DEPTH} levels")
     try:
         if not body.isascii():
@@ -45,9 +45,10 @@ def load_json(body: bytes | str, kind: Any = Any) -> Any:
         raise ValueError(f"JSON is not UTF-8: {error.reason} (byte {error.start})") from None
 
 
-def _is_deep(body: bytes) -> bool:
-    # PERF: almost every body has fewer opening brackets than MAX_DEPTH.
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+def is_deeper(body: bytes, levels: int) -> bool:
+    """Return whether arrays and objects in JSON are nested deeper than ``levels``."""
+    # PERF: almost every body has fewer opening brackets than the limit.
+    if body.count(b"[") + body.count(b"{") <= levels:
         return False
     brackets = _TEXTS.sub(b"", body).translate(None, _OTHERS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > levels

@@ -124,7 +124,7 @@ class Context:
 
     def compositions(self, paths: Sequence[Path]) -> Sequence[Composition]:
         """Compose several deployments; ConfigurationError has every error of all of them."""
-        from rolehost.composition.several import examine_all
+        from rolehost.composition import examine_all
 
         composed, mistakes = examine_all(paths)
         if mistakes:

@@ -4,7 +4,7 @@
 """
 
 from rolehost.composition.access import access_of
-from rolehost.composition.composing import Probe, compose, examine, probe
+from rolehost.composition.composing import Probe, compose, examine, examine_all, probe
 from rolehost.composition.model import Composition, Owned, Plugin
 from rolehost.composition.problems import in_order
 from rolehost.composition.routes import responders
@@ -17,6 +17,7 @@ __all__ = [
     "access_of",
     "compose",
     "examine",
+    "examine_all",
     "in_order",
     "probe",
     "responders",

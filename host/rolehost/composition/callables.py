@@ -157,18 +157,12 @@ def _check_route(owned: Owned[Route], problems: Problems, *, open_ended: bool) -
         first = ("req", "ws") if method == "WEBSOCKET" else ("req", "resp")
         taken = dict.fromkeys(("self", *first, *(field.name for field in fields)))
         shape = f"def {name}({', '.join(taken)})"
+        expected = f"async {shape}" if method == "WEBSOCKET" else shape
+        subject = f"{name} of {type(route.resource).__name__} for {route.path}"
         faults = _responder_faults(responder, method, first, fields, open_ended=open_ended)
-        for got, fix in faults:
-            problems.about(
-                owned,
-                "responder-signature",
-                where=line_of(responder),
-                name=name,
-                resource=type(route.resource).__name__,
-                path=route.path,
-                expected=f"async {shape}" if method == "WEBSOCKET" else shape,
-                got=got,
-                fix=fix,
+        for fault in faults:
+            _cannot_call(
+                owned, "responder-signature", subject, responder, expected, fault, problems
             )
 
 

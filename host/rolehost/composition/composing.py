@@ -1,9 +1,10 @@
-"""Composes a deployment and its plugins."""
+"""Composes deployments, each with its plugins."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +22,7 @@ from rolehost.api.contributions import (
     Schedule,
 )
 from rolehost.api.metrics import Metric
-from rolehost.composition import access, budgets, callables, degrading, names, routes, topology
+from rolehost.composition import access, callables, degrading, names, routes, topology
 from rolehost.composition.declaring import LoadedPlugin, declare
 from rolehost.composition.degrading import Gathered
 from rolehost.composition.extensions import collect, given_to
@@ -31,7 +32,7 @@ from rolehost.composition.order import ordered
 from rolehost.composition.problems import Problems, in_order
 from rolehost.composition.settings import check_sections, settings_of, with_origins
 from rolehost.composition.storage import choose
-from rolehost.deployment import Deployment, secrets_in
+from rolehost.deployment import Deployment, read, secrets_in
 from rolehost.discovery import InstalledPlugin
 from rolehost.errors import ConfigurationError, Problem
 from rolehost.redaction import hide
@@ -129,7 +130,6 @@ def _checked(gathered: Gathered) -> Composition | None:
     routes.check(contributions.of(Route), problems)
     callables.check(contributions, problems)
     topology.check(plugins, contributions, roles, problems)
-    budgets.check(contributions, roles, problems)
     authentications = access.check(contributions, problems)
     backends = choose(plugins, contributions, problems, gathered.selection.known)
     degrading.check(gathered, backends)
@@ -179,3 +179,36 @@ def probe(deployment: Deployment, found: InstalledPlugin) -> Probe:
             declare(loaded, settings, None, problems, contributions, {})
     info = loaded.info if loaded is not None else None
     return Probe(found, info, contributions, problems.sorted())
+
+
+def examine_all(
+    paths: Sequence[Path],
+    *,
+    environ: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> tuple[list[tuple[Path, Composition]], tuple[Problem, ...]]:
+    """Compose deployments; return the compositions, and the problems of the others.
+
+    A problem in a file that several deployments include is reported once, for all of them.
+    ``environ`` is by default the environment of the process; ``extra`` is as for :func:`compose`.
+    """
+    composed: list[tuple[Path, Composition]] = []
+    # Problem, with a ``who`` that does not name the deployment → the deployments that have it.
+    found_in: dict[Problem, list[str]] = {}
+    for path in paths:
+        deployment, found = read(path, environ=environ)
+        composition, problems = examine(deployment, extra=extra)
+        for problem in (*found, *problems):
+            who = problem.who.replace(f"deployment {path}", "deployment")
+            found_in.setdefault(dataclasses.replace(problem, who=who), []).append(str(path))
+        if composition is not None:
+            composed.append((path, composition))
+    return composed, in_order(
+        dataclasses.replace(problem, who=_who_of_several(problem.who, dict.fromkeys(files)))
+        for problem, files in found_in.items()
+    )
+
+
+def _who_of_several(who: str, files: Collection[str]) -> str:
+    deployments = f"deployment{'s' if len(files) > 1 else ''} {', '.join(files)}"
+    return deployments if who == "deployment" else f"{who} in {deployments}"

@@ -126,22 +126,23 @@ def check(gathered: Gathered, backends: Mapping[Kind, Owned[Backend]]) -> None:
     problems = gathered.problems
     may_degrade = problems.deployment.may_degrade
 
-    def never(code: str, name: str, **values: str) -> None:
+    def never(code: str, name: str, reason: str) -> None:
         where, who = problems.at(f"on_failure.{name}"), problems.named([name])
-        problems.add(code, where, who=who, name=name, **values)
+        problems.add("degrade", where, code=code, who=who, name=name, reason=reason)
 
     for owned in gathered.contributions.of(Middleware):
         if owned.value.security and may_degrade(owned.plugin):
-            values = {"middleware": owned.value.name, "location": owned.location}
-            never("degrade-security", owned.plugin, **values)
+            reason = f"its middleware {owned.value.name} at {owned.location} is for security"
+            never("degrade-security", owned.plugin, reason)
     database = backends.get("database")
     if database is not None and may_degrade(database.plugin):
-        never("degrade-database", database.plugin, database=database.value.name)
+        reason = f"it is the database of this deployment: {database.value.name}"
+        never("degrade-database", database.plugin, reason)
     reported: set[tuple[str, str]] = set()
     for name, by, why in _needed(gathered, backends):
         if may_degrade(name) and not may_degrade(by) and (name, by) not in reported:
             reported.add((name, by))
-            never("degrade-required", name, by=by, why=why)
+            never("degrade-required", name, f"{by}, which may not be degraded, {why}")
 
 
 def _needed(

@@ -54,17 +54,26 @@ def check(contributions: Contributions, problems: Problems) -> None:
     _check_metrics(contributions.of(Metric), problems)
 
 
-def report_clash(problems: Problems, code: str, subject: str, claims: Sequence[Owned[Any]]) -> None:
-    """Report one name that several contributions claim."""
-    owners = sorted({owned.plugin for owned in claims})
+def report_clash(
+    problems: Problems,
+    code: str,
+    subject: str,
+    claims: Sequence[Owned[Any]],
+    shown: Callable[[Any], str] = lambda _: "",
+) -> None:
+    """Report one name that several contributions claim; ``shown`` describes a contribution."""
+    owners = ", ".join(sorted({owned.plugin for owned in claims}))
+    several = f"enable only one of {owners}, or rename it in all but one of them"
     problems.about(
         claims,
-        "claimed.plugins" if len(owners) > 1 else "claimed",
+        "duplicate-metric" if code == "duplicate-metric" else "claimed",
         code=code,
         subject=subject,
         count=len(claims),
-        claims=", ".join(f"{owned.plugin} at {owned.location}" for owned in claims),
-        owners=", ".join(owners),
+        claims="; ".join(
+            f"{shown(owned.value)}{owned.plugin} at {owned.location}" for owned in claims
+        ),
+        hint=several if "," in owners else "",
     )
 
 
@@ -105,20 +114,13 @@ def _check_metrics(metrics: Sequence[Owned[Metric]], problems: Problems) -> None
         # Report metrics that share several series once.
         if len(claims) > 1 and together not in reported:
             reported.add(together)
-            _report_metrics(name, claims, problems)
-
-
-def _report_metrics(name: str, claims: Sequence[Owned[Metric]], problems: Problems) -> None:
-    owners = sorted({owned.plugin for owned in claims})
-    shown = (f"{described(owned.value)}, of {owned.plugin} at {owned.location}" for owned in claims)
-    problems.about(
-        claims,
-        "duplicate-metric.plugins" if len(owners) > 1 else "duplicate-metric",
-        name=name,
-        count=len(claims),
-        claims="; ".join(shown),
-        owners=", ".join(owners),
-    )
+            report_clash(
+                problems,
+                "duplicate-metric",
+                f"the name {name} at /metrics",
+                claims,
+                shown=lambda metric: f"{described(metric)}, of ",
+            )
 
 
 def described(metric: Metric) -> str:

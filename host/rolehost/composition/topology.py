@@ -1,4 +1,4 @@
-"""The roles of a deployment, and checks of queues, actors and schedules."""
+"""The roles of a deployment, and checks of queues, schedules, batch sizes and durations."""
 
 from __future__ import annotations
 
@@ -39,9 +39,14 @@ def check(
     roles: Sequence[Role],
     problems: Problems,
 ) -> None:
-    """Report roles, queues, topics and schedules that do not match the contributions."""
+    """Report errors in roles, queues, batch sizes, durations and schedules."""
     _check_declared_roles(roles, contributions, problems)
     _check_queues(contributions, problems)
+    _check_durations(roles, problems)
+    for owned in contributions.of(Handler):
+        if owned.value.batch < 1:
+            name, batch = owned.value.name, owned.value.batch
+            problems.about(owned, "handler-batch", name=name, batch=batch)
     elsewhere = {name for plugin in plugins for name in plugin.info.enqueues}
     for owned in contributions.of(Schedule):
         _check_actor(owned, contributions, elsewhere, problems)
@@ -155,3 +160,22 @@ def _check_cron(owned: Owned[Schedule], expression: str, problems: Problems) -> 
     except (CronSimError, ValueError, OverflowError) as error:
         values = {"schedule": schedule, "cron": expression, "error": error}
         problems.about(owned, "invalid-cron", **values)
+
+
+def _check_durations(roles: Sequence[Role], problems: Problems) -> None:
+    """Report a heartbeat that is too long for its lease, and grace periods that are too short."""
+    host = problems.deployment.host
+    lease, heartbeat = host.delivery.lease, host.delivery.heartbeat
+    if heartbeat > lease / 3:
+        where = problems.at("delivery.heartbeat")
+        problems.add("heartbeat-too-long", where, most=lease / 3, heartbeat=heartbeat, lease=lease)
+    graces = {
+        "http": host.http.grace + host.http.shutdown_delay,
+        "worker": host.worker.grace,
+        "consumer": host.consumer.grace,
+    }
+    grace = host.supervisor.grace
+    for role, seconds in graces.items():
+        if role in roles and seconds > grace:
+            where = problems.at("supervisor.grace")
+            problems.add("grace-too-short", where, role=role, seconds=seconds, grace=grace)

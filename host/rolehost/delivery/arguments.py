@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from rolehost.api.contributions import Actor
+from rolehost.api.json import is_deeper
 from rolehost.delivery.failures import describe
 from rolehost.errors import PayloadError
 
@@ -31,7 +32,6 @@ MAX_BYTES = 1_048_576
 MAX_DEPTH = 100
 
 _encoder = msgspec.json.Encoder()
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 #: The text of a msgspec error that contains a path.
 _PATH = re.compile(r"^(?P<text>.*) - at `(?:key` in `)?\$\.(?P<path>.*)`$", re.DOTALL)
 #: If a value is NaN, infinite or a text with a NUL character, the JSON contains one of these.
@@ -106,7 +106,7 @@ def encode(actor: str, plain: Mapping[str, Any]) -> bytes:
         body = _encoder.encode(plain)
         if len(body) > MAX_BYTES:
             raise ValueError(f"they take {len(body)} bytes as JSON; at most {MAX_BYTES}")
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        if is_deeper(body, MAX_DEPTH):
             raise ValueError(f"they are nested more than {MAX_DEPTH} levels deep")
     except Exception as error:  # encoding runs code of the objects, which may raise anything
         raise _payload_error(actor, plain, error) from None
@@ -134,18 +134,6 @@ def _payload_error(actor: str, plain: Mapping[str, Any], error: Exception) -> Pa
             continue
         return PayloadError(f"argument {name} of actor {actor}: {text}")
     return PayloadError(f"arguments of actor {actor}: {text}")
-
-
-def _depth(body: bytes) -> int:
-    """Return how many levels of lists and objects a JSON text has."""
-    depth = deepest = 0
-    for byte in _STRING.sub(b"", body):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
 
 
 def _not_in_json(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
