@@ -82,9 +82,7 @@ def test_names_of_the_host_are_not_to_be_had():
 @pytest.mark.parametrize("given", ["x", ("x",), metric("x"), [object()]])
 def test_an_item_that_is_not_a_metric_is_reported(given: Any):
     wrong = plugin(PluginInfo(api=PLUGIN_API, metrics=given))
-    assert mistakes(a=wrong) == [
-        ("hook-result", "PluginInfo.metrics has items that are not metrics")
-    ]
+    assert mistakes(a=wrong) == [("hook-result", "PluginInfo.metrics is not a tuple of Metric")]
 
 
 def test_a_composition_knows_the_metrics_and_whose_they_are():

@@ -89,25 +89,24 @@ def _gather(selection: Selection, role: Role | None) -> Gathered:
     enabled = [name for name in deployment.plugins if name not in problems.degraded]
     loaded = ordered(selection.load(enabled), problems, selection.known)
     check_sections(problems, selection.known)
-    configured: list[tuple[LoadedPlugin, Any]] = []
+    configured: list[LoadedPlugin] = []
     for plugin in loaded:
         settings, right = settings_of(plugin, problems)
         if right:
             hide(f"{problems.deployment_name}, {plugin.found.name}", secrets_in(settings))
-            configured.append((plugin, settings))
+            configured.append(dataclasses.replace(plugin, settings=settings))
         else:
             problems.unknown_contributions = True
     extensions = collect(configured, role, selection.known, problems)
     contributions = Contributions()
     plugins = []
-    for plugin, settings in configured:
-        given = given_to(plugin, extensions)
-        declare(plugin, settings, role, problems, contributions, given)
-        plugins.append(_plugin(plugin, settings, contributions))
+    for plugin in configured:
+        declare(plugin, role, problems, contributions, given_to(plugin, extensions))
+        plugins.append(_plugin(plugin, contributions))
     return Gathered(problems, selection, configured, plugins, contributions, extensions)
 
 
-def _plugin(loaded: LoadedPlugin, settings: Any, contributions: Contributions) -> Plugin:
+def _plugin(loaded: LoadedPlugin, contributions: Contributions) -> Plugin:
     """Return the plugin; ``publishes`` also has the topics from its settings."""
     found, info = loaded.found, loaded.info
     topics = [each.value for each in contributions.of(str) if each.plugin == found.name]
@@ -117,7 +116,7 @@ def _plugin(loaded: LoadedPlugin, settings: Any, contributions: Contributions) -
         distribution=found.distribution,
         version=found.version,
         info=dataclasses.replace(info, publishes=published),
-        settings=settings,
+        settings=loaded.settings,
         module=loaded.module,
     )
 
@@ -176,7 +175,8 @@ def probe(deployment: Deployment, found: InstalledPlugin) -> Probe:
     if loaded is not None:
         settings, right = settings_of(loaded, problems)
         if right:
-            declare(loaded, settings, None, problems, contributions, {})
+            loaded = dataclasses.replace(loaded, settings=settings)
+            declare(loaded, None, problems, contributions, {})
     info = loaded.info if loaded is not None else None
     return Probe(found, info, contributions, problems.sorted())
 

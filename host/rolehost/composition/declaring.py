@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from rolehost.api.contributions import Extension, PluginInfo, Role
 from rolehost.api.hooks import DECLARING, DeclareContext
@@ -28,28 +29,21 @@ READ_BY: dict[str, Role | None] = {
     "rolehost_commands": None,
 }
 
-FAILED: Any = object()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPlugin:
-    """An imported plugin with its description; its settings are not decoded yet."""
+    """An imported plugin with its description; ``settings`` is None until they are decoded."""
 
     found: InstalledPlugin
     module: Any
     info: PluginInfo
-
-
-def hooks_for(role: Role | None) -> Iterator[str]:
-    """Yield the hooks that a process of this role calls; None: all hooks."""
-    for hook in DECLARING:
-        if role is None or READ_BY.get(hook, role) == role:
-            yield hook
+    settings: Any = None
 
 
 def declare(
     plugin: LoadedPlugin,
-    settings: Any,
     role: Role | None,
     problems: Problems,
     into: Contributions,
@@ -57,60 +51,49 @@ def declare(
 ) -> None:
     """Collect the contributions of one plugin, and the metrics in its description."""
     name = plugin.found.name
-    context = context_of(plugin.found, problems, settings, extensions)
-    for hook in hooks_for(role):
-        items, _ = call_list_hook(problems, plugin, hook, DECLARING[hook], context)
-        for item in items:
-            into.add(Owned(item, name, location(item, getattr(plugin.module, hook))))
+    for hook, classes in DECLARING.items():
+        if role is None or READ_BY.get(hook, role) == role:
+            for item in call_list_hook(problems, plugin, hook, classes, extensions):
+                into.add(Owned(item, name, location(item, getattr(plugin.module, hook))))
     place = line_of(plugin.module.rolehost_plugin)
-    for metric in _metrics(plugin, problems):
+    for metric in items_of(problems, plugin, "metrics", Metric):
         into.add(Owned(metric, name, place))
 
 
-def _metrics(plugin: LoadedPlugin, problems: Problems) -> Iterator[Metric]:
-    given: Any = plugin.info.metrics
-    wrong: list[tuple[str, str]] = []
-    if not isinstance(given, list | tuple):
-        wrong.append((type(given).__name__, "put it in a tuple"))
-        given = ()
-    for number, metric in enumerate(given):
-        if isinstance(metric, Metric):
-            yield metric
-        else:
-            got = f"{type(metric).__name__} at position {number}"
-            wrong.append((got, "make it a Metric(name=…, kind=…, summary=…)"))
-    for got, fix in wrong:
+def items_of(problems: Problems, plugin: LoadedPlugin, field: str, kind: type[T]) -> tuple[T, ...]:
+    """Return the valid items of a field of a plugin's description; report the others."""
+    value = getattr(plugin.info, field)
+    for got, fix in _wrong_items(value, (kind,)):
         where = f"{plugin.found.target}, rolehost_plugin"
-        problems.add("hook-result.metrics", where, failed=[plugin.found.name], got=got, fix=fix)
-
-
-def context_of(
-    found: InstalledPlugin,
-    problems: Problems,
-    settings: Any = None,
-    extensions: Mapping[str, Sequence[Extension[Any]]] | None = None,
-) -> DeclareContext[Any]:
-    """Return the context for the declaring hooks of a plugin."""
-    return DeclareContext(
-        plugin=found.name,
-        settings=settings,
-        deployment=problems.deployment.name,
-        environment=problems.deployment.host.deployment.environment,
-        extensions=extensions or {},
-    )
+        words = {"field": field, "name": kind.__name__, "got": got, "fix": fix}
+        problems.add("hook-result.items", where, failed=[plugin.found.name], **words)
+    return tuple(_valid_items(value, (kind,)))
 
 
 def call_hook(
-    problems: Problems, found: InstalledPlugin, hook: str, module: Any, context: DeclareContext[Any]
+    problems: Problems,
+    found: InstalledPlugin,
+    hook: str,
+    module: Any,
+    settings: Any = None,
+    extensions: Mapping[str, Sequence[Extension[Any]]] = MappingProxyType({}),
 ) -> Any:
     """Return the result of a declaring hook; None if the plugin has no such hook.
 
-    Return ``FAILED``, with a problem, if it raised or exceeded its time limit.
+    If it raises or exceeds its time limit, add a problem and return None; the result is unknown.
     """
     function = implementation(module, hook)
     if function is None:
         return None
-    seconds = problems.deployment.host.limits.declare
+    host = problems.deployment.host
+    seconds = host.limits.declare
+    context = DeclareContext(
+        plugin=found.name,
+        settings=settings,
+        deployment=problems.deployment.name,
+        environment=host.deployment.environment,
+        extensions=extensions,
+    )
     try:
         with redirect_stdout(sys.stderr):  # standard output may be a JSON document
             return bounded(lambda: function(context), seconds, same_thread=True)
@@ -137,7 +120,7 @@ def call_hook(
         )
     problems.unknown_contributions = True
     problems.unknown_results.add((found.name, hook))
-    return FAILED
+    return None
 
 
 def call_list_hook(
@@ -145,28 +128,29 @@ def call_list_hook(
     plugin: LoadedPlugin,
     hook: str,
     allowed: tuple[type[Any], ...],
-    context: DeclareContext[Any],
-) -> tuple[list[Any], bool]:
-    """Return the items of a hook that returns a list, and whether they are complete."""
-    result = call_hook(problems, plugin.found, hook, plugin.module, context)
-    if result is None or result is FAILED:
-        return [], result is None
+    extensions: Mapping[str, Sequence[Extension[Any]]] = MappingProxyType({}),
+) -> list[Any]:
+    """Return the valid items of a hook; if one is not valid, the result of the hook is unknown."""
+    result = call_hook(problems, plugin.found, hook, plugin.module, plugin.settings, extensions)
+    if result is None:
+        return []
     if inspect.iscoroutine(result):
         result.close()
-    wrong = list(_wrong_results(result, allowed))
-    if not wrong:
-        return list(result), True
-    problems.unknown_contributions = True
-    problems.unknown_results.add((plugin.found.name, hook))
-    where = f"{line_of(getattr(plugin.module, hook))}, {hook}"
-    for got, fix in wrong:
+    for got, fix in _wrong_items(result, allowed):
+        problems.unknown_contributions = True
+        problems.unknown_results.add((plugin.found.name, hook))
+        where = f"{line_of(getattr(plugin.module, hook))}, {hook}"
         values = {"hook": hook, "names": _names(allowed), "got": got, "fix": fix}
         problems.add("hook-result", where, failed=[plugin.found.name], **values)
-    right = result if isinstance(result, list | tuple) else ()
-    return [item for item in right if isinstance(item, allowed)], False
+    return _valid_items(result, allowed)
 
 
-def _wrong_results(result: Any, allowed: tuple[type[Any], ...]) -> Iterator[tuple[str, str]]:
+def _valid_items(result: Any, allowed: tuple[type[Any], ...]) -> list[Any]:
+    items = result if isinstance(result, list | tuple) else ()
+    return [item for item in items if isinstance(item, allowed)]
+
+
+def _wrong_items(result: Any, allowed: tuple[type[Any], ...]) -> Iterator[tuple[str, str]]:
     if isinstance(result, allowed):
         yield f"a single {type(result).__name__}", "put it in a list"
     elif not isinstance(result, list | tuple):

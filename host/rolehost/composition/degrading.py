@@ -12,7 +12,7 @@ from typing import Any
 
 from rolehost.api.contributions import Backend, Middleware, Route
 from rolehost.api.hooks import DECLARING
-from rolehost.composition.declaring import LoadedPlugin, call_list_hook, context_of
+from rolehost.composition.declaring import LoadedPlugin, call_list_hook
 from rolehost.composition.loading import Selection
 from rolehost.composition.model import Contributions, Degraded, Owned, Plugin
 from rolehost.composition.problems import Problems
@@ -27,13 +27,13 @@ MIDDLEWARE = "rolehost_middleware"
 class Gathered:
     """The input of the checks: the loaded plugins and their contributions.
 
-    ``configured`` are the plugins whose declaring hooks were called, with their settings;
-    ``plugins`` are the same plugins as in a composition.
+    ``loaded`` are the plugins whose declaring hooks were called; ``plugins`` are the same plugins,
+    with all their topics, for the composition.
     """
 
     problems: Problems
     selection: Selection
-    configured: Sequence[tuple[LoadedPlugin, Any]]
+    loaded: Sequence[LoadedPlugin]
     plugins: Sequence[Plugin]
     contributions: Contributions
     extensions: Mapping[str, Any]
@@ -83,14 +83,12 @@ def _has_no_security(name: str, gathered: Gathered) -> bool:
         return False
     if getattr(module, MIDDLEWARE, None) is None:
         return True
-    for plugin, settings in gathered.configured:
+    for plugin in gathered.loaded:
         if plugin.found.name == name:
             # In a process of a role without routes, this hook was not called yet.
             ignored = Problems(problems.deployment)
-            context = context_of(plugin.found, ignored, settings)
-            allowed = DECLARING[MIDDLEWARE]
-            items, whole = call_list_hook(ignored, plugin, MIDDLEWARE, allowed, context)
-            return whole and not any(item.security for item in items)
+            items = call_list_hook(ignored, plugin, MIDDLEWARE, DECLARING[MIDDLEWARE])
+            return not ignored.unknown_results and not any(item.security for item in items)
     return False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rolehost.api.contributions import Extension, ExtensionPoint, Role
 from rolehost.api.hooks import GROUP
-from rolehost.composition.declaring import LoadedPlugin, call_list_hook, context_of
+from rolehost.composition.declaring import LoadedPlugin, call_list_hook, items_of
 from rolehost.composition.locations import location
 from rolehost.composition.problems import Problems
 from rolehost.discovery.hooks import extension_functions, line_of, signature_problems
@@ -22,35 +22,30 @@ _Offered = dict[str, tuple[ExtensionPoint, LoadedPlugin]]
 
 
 def collect(
-    plugins: Sequence[tuple[LoadedPlugin, Any]],
+    plugins: Sequence[LoadedPlugin],
     role: Role | None,
     installed: set[str],
     problems: Problems,
 ) -> Extensions:
     """Call the implementations of every offered point; points of other roles have no items."""
     offered: _Offered = {}
-    for plugin, _ in plugins:
-        for point in plugin.info.extension_points:
+    for plugin in plugins:
+        for point in items_of(problems, plugin, "extension_points", ExtensionPoint):
             if _is_sound(point, plugin, offered, problems):
                 offered[point.hook] = (point, plugin)
-    wrong = {
-        (plugin.found.name, hook)
-        for plugin, _ in plugins
-        for hook in _check_implementations(plugin, offered, installed, problems)
-    }
+    for plugin in plugins:
+        _check_implementations(plugin, offered, installed, problems)
     result: Extensions = {}
+    unknown = problems.unknown_results
     for hook, (point, _) in offered.items():
-        readers = plugins if role is None or point.role in (None, role) else ()
-        items: list[Extension[Any]] = []
-        whole = True
-        for plugin, settings in readers:
-            if (plugin.found.name, hook) in wrong:
-                whole = False
-            else:
-                given, right = _given(point, plugin, settings, problems)
-                items += given
-                whole = whole and right
-        if whole:
+        callers = plugins if role is None or point.role in (None, role) else ()
+        items = [
+            item
+            for plugin in callers
+            if (plugin.found.name, hook) not in unknown
+            for item in _given(point, plugin, problems)
+        ]
+        if not any((plugin.found.name, hook) in unknown for plugin in callers):
             result[hook] = tuple(items)
     return result
 
@@ -64,30 +59,24 @@ def given_to(
 
 
 def _given(
-    point: ExtensionPoint, plugin: LoadedPlugin, settings: Any, problems: Problems
-) -> tuple[list[Extension[Any]], bool]:
-    context = context_of(plugin.found, problems, settings)
-    items, whole = call_list_hook(problems, plugin, point.hook, point.classes, context)
+    point: ExtensionPoint, plugin: LoadedPlugin, problems: Problems
+) -> Iterator[Extension[Any]]:
     name, who = plugin.found.name, plugin.found.who
     hook = getattr(plugin.module, point.hook, None)
-    given = [
-        Extension(value=item, plugin=name, who=who, location=location(item, hook)) for item in items
-    ]
-    return given, whole
+    for item in call_list_hook(problems, plugin, point.hook, point.classes):
+        yield Extension(value=item, plugin=name, who=who, location=location(item, hook))
 
 
 def _prefix(plugin: str) -> str:
     return plugin.replace("-", "_") + "_"
 
 
-def _is_sound(point: Any, plugin: LoadedPlugin, offered: _Offered, problems: Problems) -> bool:
+def _is_sound(
+    point: ExtensionPoint, plugin: LoadedPlugin, offered: _Offered, problems: Problems
+) -> bool:
     name = plugin.found.name
     where = f"{plugin.found.target}, rolehost_plugin"
     prefix = _prefix(name)
-    if not isinstance(point, ExtensionPoint):
-        got = type(point).__name__
-        problems.add("hook-result.extension-points", where, failed=[name], got=got)
-        return False
     hook = point.hook
     if not hook.isidentifier() or not hook.startswith(prefix) or prefix == "rolehost_":
         better = prefix + hook.removeprefix(f"{GROUP}_")
@@ -108,41 +97,37 @@ def _is_sound(point: Any, plugin: LoadedPlugin, offered: _Offered, problems: Pro
 
 def _check_implementations(
     plugin: LoadedPlugin, offered: _Offered, installed: set[str], problems: Problems
-) -> Iterator[str]:
-    """Report malformed and misspelt implementations; yield the points that they are meant for."""
+) -> None:
+    """Report malformed and misspelt implementations; their results are unknown."""
+    name = plugin.found.name
     marked = dict(extension_functions(plugin.module))
     for hook in offered:
         function = marked.get(hook) or getattr(plugin.module, hook, None)
         if inspect.isroutine(function):
             wrong = list(signature_problems(hook, function, plugin.found.who))
-            problems.add_raised(plugin.found.name, wrong)
+            problems.add_raised(name, wrong)
             if wrong:
-                yield hook
-    for name, function in marked.items():
-        meant = [] if name in offered else _meant(name, offered, installed)
+                problems.unknown_results.add((name, hook))
+    for hook, function in marked.items():
+        meant = [] if hook in offered else _meant(hook, offered, installed)
         if meant:
-            problems.unknown_results.add((plugin.found.name, "rolehost_middleware"))
+            # It may also be a misspelt rolehost_middleware.
+            problems.unknown_results |= {(name, each) for each in (*meant, "rolehost_middleware")}
             problems.add(
                 "unknown-hook.extension",
                 line_of(function),
-                failed=[plugin.found.name],
-                hint=did_you_mean(name, meant),
-                hook=name,
+                failed=[name],
+                hint=did_you_mean(hook, meant),
+                hook=hook,
                 known=one_of(meant),
             )
-            yield from meant
 
 
 def _meant(name: str, offered: _Offered, installed: set[str]) -> list[str]:
     """Return the points that a function may be meant for; empty if their plugin is not enabled."""
-    owners = {plugin.found.name for _, plugin in offered.values()}
-    others = [each for each in installed - owners if name.startswith(_prefix(each))]
-    longest = max(map(len, others), default=0)
-    theirs = [
+    owner = max((each for each in installed if name.startswith(_prefix(each))), key=len, default="")
+    return sorted(
         hook
         for hook, (_, plugin) in offered.items()
-        if name.startswith(_prefix(plugin.found.name)) and len(plugin.found.name) > longest
-    ]
-    if theirs or others:
-        return sorted(theirs)
-    return sorted(hook for hook in offered if did_you_mean(name, [hook]))
+        if (plugin.found.name == owner if owner else did_you_mean(name, [hook]))
+    )

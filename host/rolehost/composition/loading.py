@@ -9,7 +9,7 @@ import rolehost
 from rolehost.api.contributions import PluginInfo
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.bounded import TimeLimitExceeded, bounded
-from rolehost.composition.declaring import FAILED, LoadedPlugin, call_hook, context_of
+from rolehost.composition.declaring import LoadedPlugin, call_hook
 from rolehost.composition.pins import Pins
 from rolehost.composition.problems import Problems
 from rolehost.discovery import InstalledPlugin, installed
@@ -126,10 +126,9 @@ class Selection:
             where = f"entry point {found.name} = {found.target}"
             self.problems.add("no-plugin-hook", where, failed=[found.name])
             return None
-        context = context_of(found, self.problems)
-        info = call_hook(self.problems, found, hook, module, context)
+        info = call_hook(self.problems, found, hook, module)
         where = f"{found.target}, {hook}"
-        if info is FAILED:
+        if (found.name, hook) in self.problems.unknown_results:
             return None
         if not isinstance(info, PluginInfo):
             got = type(info).__name__
