@@ -83,7 +83,7 @@ def check(contributions: Contributions, problems: Problems) -> None:
     for owned in contributions.of(Route):
         _check_route(owned, problems, open_ended=open_ended)
     for owned, code, subject, fn, positional in _plain_functions(contributions):
-        if fault := _plain_fault(fn, positional):
+        if fault := _fault(fn, positional):
             expected = f"def {_name(fn)}({', '.join(positional)})"
             _cannot_call(owned, code, subject, fn, expected, fault, problems)
     for owned in contributions.of(Actor):
@@ -126,24 +126,25 @@ def _cannot_call(
     problems.about(owned, "signature", code=code, where=where, **words)
 
 
-def _plain_fault(fn: Any, positional: tuple[str, ...]) -> _Fault | None:
+def _fault(fn: Any, positional: tuple[str, ...], *, coroutine: bool = False) -> _Fault | None:
     if not callable(fn):
         return f"{type(fn).__name__}, which cannot be called", "use a function"
-    if fault := _async_fault(fn):
+    if fault := _async_fault(fn, coroutine=coroutine):
         return fault
     if _mismatch(fn, positional):
-        return _shown(
-            fn
-        ), f"use the parameters {', '.join(positional)}" if positional else "use no parameters"
+        names = ", ".join(positional)
+        return _shown(fn), f"use the parameters {names}" if names else "use no parameters"
     return None
 
 
-def _async_fault(fn: Callable[..., Any]) -> _Fault | None:
-    if _is_coroutine(fn):
-        return "a coroutine function", "write def instead of async def"
+def _async_fault(fn: Callable[..., Any], *, coroutine: bool = False) -> _Fault | None:
     if _is_generator(fn):
         return "a generator function, whose body would not run", "remove yield"
-    return None
+    if _is_coroutine(fn) == coroutine:
+        return None
+    if coroutine:
+        return "a synchronous function", "write async def instead of def"
+    return "a coroutine function", "write def instead of async def"
 
 
 def _check_route(owned: Owned[Route], problems: Problems, *, open_ended: bool) -> None:
@@ -219,16 +220,10 @@ def _check_middleware(owned: Owned[Middleware], problems: Problems) -> None:
         if function is None:
             continue
         found = True
-        taken = ", ".join(positional)
-        if callable(function) and not _is_coroutine(function):
-            fault = "a synchronous function", "write async def instead of def"
-        elif not callable(function) or _mismatch(function, positional):
-            fault = _shown(function), f"use the parameters {taken}"
-        else:
-            continue
-        subject = f"{name} of the middleware {middleware}"
-        expected = f"async def {name}(self, {taken})"
-        _cannot_call(owned, "middleware-signature", subject, function, expected, fault, problems)
+        if fault := _fault(function, positional, coroutine=True):
+            subject = f"{name} of the middleware {middleware}"
+            shape = f"async def {name}(self, {', '.join(positional)})"
+            _cannot_call(owned, "middleware-signature", subject, function, shape, fault, problems)
     if not found:
         values = {"middleware": middleware, "known": ", ".join(MIDDLEWARE)}
         problems.about(owned, "middleware-signature", type=type(component).__name__, **values)
@@ -304,8 +299,6 @@ def _name(fn: Any) -> str:
 
 def _shown(fn: Any) -> str:
     """Return a function's name and signature as a line of code."""
-    if not callable(fn):
-        return f"{type(fn).__name__}, which cannot be called"
     signature = inspect.signature(fn, follow_wrapped=False)
     bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
     if inspect.ismethod(fn):
