@@ -302,7 +302,7 @@ def test_a_plugin_whose_metrics_are_none_is_broken_and_stops_no_question(shop: S
     assert "no installed plugin gives it" in told.out
     rows = {row["name"]: row for row in shop("plugins", "--json", "--probe").json}
     assert rows["wrong"]["state"] == "broken"
-    assert "items that are not metrics" in rows["wrong"]["why"]
+    assert "PluginInfo.metrics is not a tuple of Metric" in rows["wrong"]["why"]
 
 
 @pytest.mark.needs("rolehost_fleet")
