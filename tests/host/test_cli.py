@@ -255,7 +255,7 @@ def test_settings_have_origins_and_hide_secrets(shop: Shell):
         ("handler:bill", ["orders", "billing", "published by"]),
         ("schedule:daily", ["every 86400 s", "send"]),
         ("backend:memory", ["the only one offered"]),
-        ("plugin:shop", ["gives:", "route /orders", "metric shop_sold", "A shop"]),
+        ("plugin:shop", ["contributes:", "route /orders", "metric shop_sold", "A shop"]),
         ("setting:shop.currency", ["EUR", "default"]),
         ("setting:shop.key", ["********", "rolehost.toml:6"]),
         ("topic:orders", ["published by", "consumed by"]),
@@ -278,8 +278,8 @@ def test_why_tells_who_gives_what_is_on(shop: Shell, subject: str, words: list[s
         ("plugin:sahre", ["not installed", 'did you mean "spare"?']),
         ("route:/spare", ["spare-plugin 1.0", 'add "spare" to plugins']),
         ("metric:spare_sold_total", ["spare-plugin 1.0", 'add "spare" to plugins']),
-        ("metric:shop_slod", ["no installed plugin gives it", 'did you mean "shop_sold"?']),
-        ("actor:sned", ["no installed plugin gives it", 'did you mean "send"?']),
+        ("metric:shop_slod", ["no installed plugin has it", 'did you mean "shop_sold"?']),
+        ("actor:sned", ["no installed plugin has it", 'did you mean "send"?']),
     ],
 )
 def test_why_tells_what_would_turn_on_what_is_off(shop: Shell, subject: str, words: list[str]):
@@ -299,7 +299,7 @@ def test_a_plugin_whose_metrics_are_none_is_broken_and_stops_no_question(shop: S
     file.write_text(file.read_text() + '\n[wrong]\nkey = "k"\n')
     told = shop("why", "metric:unknown")
     assert told.status == exits.FAILED, told
-    assert "no installed plugin gives it" in told.out
+    assert "no installed plugin has it" in told.out
     rows = {row["name"]: row for row in shop("plugins", "--json", "--probe").json}
     assert rows["wrong"]["state"] == "broken"
     assert "PluginInfo.metrics is not a tuple of Metric" in rows["wrong"]["why"]

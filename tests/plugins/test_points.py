@@ -134,8 +134,8 @@ def test_listings_name_the_point_and_who_gives_to_it(restaurant: Path):
 @pytest.mark.needs("rolehost_fleet")
 def test_why_names_the_point_and_who_gives_to_it(restaurant: Path):
     why = words(rolehost(restaurant, "why", "extension:menu_dishes"))
-    assert "given by: plugin menu (rolehost-menu 0.1.0)" in why
+    assert "contributed by: plugin menu (rolehost-menu 0.1.0)" in why
     kitchen = "plugin kitchen (rolehost-kitchen 0.1.0) at rolehost_points.kitchen"
-    assert f"given to it: {kitchen}" in why
+    assert f"implemented by: {kitchen}" in why
     told = words(rolehost(restaurant, "why", "plugin:kitchen"))
     assert "extends: menu_dishes of plugin menu" in told

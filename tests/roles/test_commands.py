@@ -55,7 +55,7 @@ def test_a_database_without_the_tables_is_told_in_a_line(tmp_path, capsys):
     path.write_text('plugins = ["embedded"]\n[storage]\nqueue = "embedded"\n')
     status, out, error = told(capsys, "jobs", "list", "-d", str(path))
     assert (status, out) == (4, "")
-    assert "run rolehost migrate up first" in error
+    assert f"run rolehost migrate up -d {path} first" in error
 
 
 def test_jobs_are_listed_and_shown(deployment, capsys):

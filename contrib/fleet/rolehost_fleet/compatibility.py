@@ -35,7 +35,7 @@ _BOUNDS = {
 _SAME = ("pattern", "format", "contentEncoding", "multipleOf", CUSTOM)
 
 
-def misfits(reader: Schema, writer: Schema) -> list[str]:
+def conflicts(reader: Schema, writer: Schema) -> list[str]:
     """Return what the writer may encode and the reader refuses; empty if they are compatible.
 
     Args:

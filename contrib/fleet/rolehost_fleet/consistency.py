@@ -14,7 +14,7 @@ from rolehost.composition.routes import responders
 from rolehost.composition.schemas import schema_of
 from rolehost.composition.topology import actor_of
 
-from rolehost_fleet.compatibility import misfits
+from rolehost_fleet.compatibility import conflicts
 from rolehost_fleet.findings import Notes
 from rolehost_fleet.model import Fleet, FleetMember, named
 
@@ -262,7 +262,7 @@ def _payloads(fleet: Fleet, notes: Notes) -> None:
             for owned in other.handlers_run()
             if owned.value.topic == topic
         ]
-        for other, owned in _once(readers):
+        for other, owned in _deduplicated(readers):
             wrong = _misfits(kind, owned.value.payload)
             if wrong:
                 notes.error(
@@ -282,7 +282,7 @@ def _misfits(written: Any, read: Any) -> list[str]:
     """Return what a handler refuses of a published type; ``bytes`` is never compared."""
     if bytes in (written, read):
         return []
-    return misfits(schema_of(read), schema_of(written))
+    return conflicts(schema_of(read), schema_of(written))
 
 
 def _typed(fleet: Fleet) -> Iterator[tuple[FleetMember, str, str, Any]]:
@@ -295,7 +295,7 @@ def _typed(fleet: Fleet) -> Iterator[tuple[FleetMember, str, str, Any]]:
                     yield member, plugin.name, topic, kind
 
 
-def _once(readers: Sequence[Contributed]) -> Iterator[Contributed]:
+def _deduplicated(readers: Sequence[Contributed]) -> Iterator[Contributed]:
     seen = set()
     for member, owned in readers:
         if owned.location not in seen:

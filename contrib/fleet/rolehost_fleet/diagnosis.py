@@ -67,7 +67,7 @@ def _missing(status: FleetStatus, expected: Iterable[Manifest]) -> Iterator[Prob
             code="no-process",
             who=f"deployment {name}",
             where="presence",
-            what=f"no process of {name} lives"
+            what=f"no process of {name} is running"
             if nothing
             else f"{name} has no process of the role {', '.join(lacking)}",
             expected=f"processes of the role {', '.join(wanted)}",
@@ -108,8 +108,8 @@ def _schema(status: FleetStatus) -> Iterator[Problem]:
                 what="the schema does not fit the code",
                 expected="all migrations of the phase pre, unchanged, and no newer ones",
                 got=drift.error,
-                fix="rolehost migrate status lists them, rolehost migrate up applies pending"
-                " ones; or run the version of the code that fits the schema",
+                fix="rolehost migrate status -d FILE lists them, rolehost migrate up -d FILE"
+                " applies pending ones; or run the version of the code that fits the schema",
             )
 
 

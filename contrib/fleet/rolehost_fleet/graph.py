@@ -28,7 +28,7 @@ _SHAPES: dict[NodeKind, tuple[str, str]] = {
 }
 
 #: Maximum number of lines of a node; the last line counts the rest.
-LINES = 8
+MAX_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,13 @@ def graph(fleet: Fleet) -> Graph:
                 _id(member, role),
                 "processes",
                 f"{member.name} · {role}",
-                tuple(_about(member, role)),
+                tuple(_details(member, role)),
                 member.name,
             )
     _requests(fleet, builder)
     _jobs(fleet, builder)
     _events(fleet, builder)
-    _folded(fleet, builder)
+    _merge_idle_roles(fleet, builder)
     edges = tuple(
         Edge(source, target, kind, tuple(sorted(names)))
         for (source, target, kind), names in sorted(builder.edges.items())
@@ -130,7 +130,7 @@ def _id(member: FleetMember, role: Role) -> str:
     return f"{member.name}/{role}"
 
 
-def _about(member: FleetMember, role: Role) -> Iterator[str]:
+def _details(member: FleetMember, role: Role) -> Iterator[str]:
     count = member.processes(role)
     instances = f"{member.replicas} instance{'s' if member.replicas > 1 else ''}"
     yield f"{instances} × {count} process{'es' if count > 1 else ''}"
@@ -164,7 +164,7 @@ def _roles(member: FleetMember, plugin: str) -> tuple[Role, ...]:
     return tuple(role for role in member.roles if plugin in owners.get(role, ()))
 
 
-def _folded(fleet: Fleet, builder: _Builder) -> None:
+def _merge_idle_roles(fleet: Fleet, builder: _Builder) -> None:
     """Merge each role without edges into a node of the same deployment that has edges."""
     tied = {end for source, target, _ in builder.edges for end in (source, target)}
     for member in fleet.members:
@@ -224,7 +224,7 @@ def _queues(fleet: Fleet) -> dict[str, list[str]]:
 def _queue(builder: _Builder, name: str, queues: dict[str, list[str]]) -> str:
     if name not in queues:
         return builder.node("outside workers", "outside", "other workers", ("outside the fleet",))
-    return builder.node(f"queue {name}", "queue", f"queue {name}", cut(sorted(queues[name])))
+    return builder.node(f"queue {name}", "queue", f"queue {name}", truncate(sorted(queues[name])))
 
 
 def _events(fleet: Fleet, builder: _Builder) -> None:
@@ -249,7 +249,7 @@ def _events(fleet: Fleet, builder: _Builder) -> None:
 
 
 def _topic(builder: _Builder, topic: str, groups: dict[str, dict[str, None]]) -> str:
-    lines = cut(list(groups.get(topic, {"no group of the fleet": None})))
+    lines = truncate(list(groups.get(topic, {"no group of the fleet": None})))
     return builder.node(f"topic {topic}", "topic", f"topic {topic}", lines)
 
 
@@ -262,11 +262,11 @@ def _outside(builder: _Builder, topic: str, read_here: bool) -> None:
         builder.edge(f"topic {topic}", other, "event")
 
 
-def cut(lines: list[str]) -> tuple[str, ...]:
-    """Return at most :data:`LINES` lines; the last one counts the omitted lines."""
-    if len(lines) <= LINES:
+def truncate(lines: list[str]) -> tuple[str, ...]:
+    """Return at most :data:`MAX_LINES` lines; the last one counts the omitted lines."""
+    if len(lines) <= MAX_LINES:
         return tuple(lines)
-    return (*lines[: LINES - 1], f"and {len(lines) - LINES + 1} more")
+    return (*lines[: MAX_LINES - 1], f"and {len(lines) - MAX_LINES + 1} more")
 
 
 def mermaid(graph: Graph) -> str:
@@ -275,7 +275,7 @@ def mermaid(graph: Graph) -> str:
     lines = ["flowchart LR"]
     deployments = dict.fromkeys(node.deployment for node in graph.nodes if node.deployment)
     for index, deployment in enumerate(deployments):
-        lines.append(f"    subgraph d{index} [{_quoted(deployment)}]")
+        lines.append(f"    subgraph d{index} [{_quote(deployment)}]")
         lines += [
             f"        {_node(ids, node)}" for node in graph.nodes if node.deployment == deployment
         ]
@@ -283,15 +283,15 @@ def mermaid(graph: Graph) -> str:
     lines += [f"    {_node(ids, node)}" for node in graph.nodes if not node.deployment]
     for edge in graph.edges:
         arrow = "-.->" if edge.kind == "request" else "-->"
-        label = f"|{_quoted('<br>'.join(edge.names))}|" if edge.names else ""
+        label = f"|{_quote('<br>'.join(edge.names))}|" if edge.names else ""
         lines.append(f"    {ids[edge.source]} {arrow}{label} {ids[edge.target]}")
     return "\n".join(lines) + "\n"
 
 
 def _node(ids: dict[str, str], node: Node) -> str:
     left, right = _SHAPES[node.kind]
-    return f"{ids[node.id]}{left}{_quoted('<br>'.join((node.title, *node.lines)))}{right}"
+    return f"{ids[node.id]}{left}{_quote('<br>'.join((node.title, *node.lines)))}{right}"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return '"' + text.replace("&", "&amp;").replace('"', "&quot;") + '"'

@@ -26,12 +26,12 @@ class Edge(NamedTuple):
     why: str
 
 
-def rolling(deployment: str) -> Node:
+def roll_node(deployment: str) -> Node:
     """Return the node for the rollout of a deployment."""
     return Node("roll", deployment)
 
 
-def draining(what: str) -> Node:
+def drain_node(what: str) -> Node:
     """Return the node for the wait until a backlog is empty."""
     return Node("drain", what)
 
@@ -53,7 +53,7 @@ def ordered(
     left = set(nodes)
     open_edges = {edge for edge in edges if edge.first in left and edge.then in left}
     order: list[Node] = []
-    ring: tuple[Edge, ...] = ()
+    cycle: tuple[Edge, ...] = ()
     while left:
         blocked = {edge.then for edge in open_edges}
         # A wait comes late, because other deployments can be rolled out before it.
@@ -61,17 +61,17 @@ def ordered(
             left - blocked, key=lambda node: (node in last, node.kind == "drain", node.name)
         )
         if not free:
-            found = _ring(open_edges)
-            ring = ring or found
+            found = _find_cycle(open_edges)
+            cycle = cycle or found
             open_edges.discard(found[-1])
             continue
         order.append(free[0])
         left.discard(free[0])
         open_edges = {edge for edge in open_edges if edge.first != free[0]}
-    return tuple(order), ring
+    return tuple(order), cycle
 
 
-def _ring(edges: Iterable[Edge]) -> tuple[Edge, ...]:
+def _find_cycle(edges: Iterable[Edge]) -> tuple[Edge, ...]:
     """Return the edges of a cycle, in order."""
     arriving = {edge.then: edge for edge in sorted(edges, reverse=True)}
     # Every node here has a predecessor, so walking back must reach a node twice.
@@ -80,7 +80,7 @@ def _ring(edges: Iterable[Edge]) -> tuple[Edge, ...]:
     while node not in seen:
         seen.append(node)
         node = arriving[node].first
-    ring = [arriving[node]]
-    while ring[-1].first != node:
-        ring.append(arriving[ring[-1].first])
-    return tuple(reversed(ring))
+    cycle = [arriving[node]]
+    while cycle[-1].first != node:
+        cycle.append(arriving[cycle[-1].first])
+    return tuple(reversed(cycle))

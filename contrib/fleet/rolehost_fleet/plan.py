@@ -10,7 +10,7 @@ from rolehost.composition.manifest import Manifest
 from rolehost.errors import Problem
 
 from rolehost_fleet.changes import Change, Sides, compare, migrations
-from rolehost_fleet.ordering import Edge, Node, draining, ordered, rolling
+from rolehost_fleet.ordering import Edge, Node, drain_node, ordered, roll_node
 from rolehost_fleet.queued import Unreadable
 from rolehost_fleet.rollout import rules
 from rolehost_fleet.rules import Rules
@@ -79,23 +79,25 @@ def make(
     found = rules(sides, status)
     for each in unreadable:
         _unreadable(found, each)
-    nodes = [rolling(name) for name in sides.touched]
+    nodes = [roll_node(name) for name in sides.touched]
     # Edges of deployments that do not change are ignored.
-    nodes += [draining(what) for what in found.drains]
-    order, ring = ordered(nodes, found.edges, [rolling(n) for n in sides.old if n not in sides.new])
-    if ring:
-        _no_order(found, ring)
+    nodes += [drain_node(what) for what in found.drains]
+    order, cycle = ordered(
+        nodes, found.edges, [roll_node(n) for n in sides.old if n not in sides.new]
+    )
+    if cycle:
+        _report_cycle(found, cycle)
     accepted = [problem for problem in found.errors if problem.who in accept]
     return Plan(
         changes=compare(sides),
         steps=tuple(_steps(sides, order, found)),
-        errors=_once(problem for problem in found.errors if problem not in accepted),
-        warnings=_once([*accepted, *found.warnings]),
+        errors=_deduplicated(problem for problem in found.errors if problem not in accepted),
+        warnings=_deduplicated([*accepted, *found.warnings]),
     )
 
 
 def _steps(sides: Sides, order: Sequence[Node], found: Rules) -> Iterable[Step]:
-    yield from _migrating(sides, "pre", "before anything else", "--phase pre")
+    yield from _migration_steps(sides, "pre", "before anything else", "--phase pre")
     done = set(order)
     for node in order:
         later = (edge for edge in found.edges if edge.first == node and edge.then in done)
@@ -110,14 +112,14 @@ def _steps(sides: Sides, order: Sequence[Node], found: Rules) -> Iterable[Step]:
             yield Step("stop", node.name, f"stop {node.name}", why)
         else:
             yield Step("roll", node.name, f"roll out {node.name}", why)
-    yield from _migrating(sides, "post", "when no old process runs any more", "--phase post")
+    yield from _migration_steps(sides, "post", "when no old process runs any more", "--phase post")
 
 
-def _migrating(sides: Sides, phase: str, when: str, option: str) -> Iterable[Step]:
+def _migration_steps(sides: Sides, phase: str, when: str, option: str) -> Iterable[Step]:
     found = migrations(sides, phase)
     if found:
         labels = ", ".join(each.label for each in found)
-        text = f"rolehost migrate up {option}, with the new version, {when}: {labels}"
+        text = f"rolehost migrate up -d FILE {option}, with the new version, {when}: {labels}"
         yield Step("migrate", phase, text)
 
 
@@ -135,23 +137,23 @@ def _unreadable(found: Rules, each: Unreadable) -> None:
         where=each.example,
         expected="arguments that fit",
         got=each.why,
-        fix="let the old version work them off first, or let the new version accept both forms",
+        fix="let the old version process them first, or let the new version accept both forms",
     )
 
 
-def _no_order(found: Rules, ring: tuple[Edge, ...]) -> None:
-    names = sorted({node.name for edge in ring for node in (edge.first, edge.then)})
+def _report_cycle(found: Rules, cycle: tuple[Edge, ...]) -> None:
+    names = sorted({node.name for edge in cycle for node in (edge.first, edge.then)})
     found.error(
         "no-order",
         f"deployments {', '.join(names)}",
         "no order of these rollouts keeps all constraints",
         expected="changes that have an order",
         got="; ".join(
-            f"{edge.first.name} before {edge.then.name}, for {edge.why}" for edge in ring
+            f"{edge.first.name} before {edge.then.name}, for {edge.why}" for edge in cycle
         ),
         fix="make two rollouts: first the additions, then the removals",
     )
 
 
-def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def _deduplicated(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys(problems))

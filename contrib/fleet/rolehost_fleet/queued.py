@@ -16,10 +16,10 @@ from rolehost.errors import PayloadError
 from rolehost.storage import Database, Record
 
 #: Maximum number of jobs of one actor, or events of one topic, to decode; the oldest ones.
-MOST = 1000
+MAX_DECODED = 1000
 
 #: Raises ValueError with the reason if it cannot decode the bytes.
-Reader = Callable[[bytes], object]
+Decoder = Callable[[bytes], object]
 
 
 class Unreadable(NamedTuple):
@@ -40,9 +40,9 @@ class Unreadable(NamedTuple):
     why: str
 
 
-def readers(
+def decoders(
     manifests: Iterable[Manifest], actors: Iterable[Mapping[str, Actor]] = ()
-) -> dict[str, Reader]:
+) -> dict[str, Decoder]:
     """Return a decoder for the arguments of each actor.
 
     Args:
@@ -50,7 +50,7 @@ def readers(
         actors: installed actors by name; their types check more than a schema can.
     """
     known = {name: actor for each in actors for name, actor in each.items()}
-    made: dict[str, Reader] = {}
+    made: dict[str, Decoder] = {}
     for manifest in manifests:
         for name, entry in manifest.actors_run.items():
             made[name] = _by_schema(entry.arguments)
@@ -60,7 +60,7 @@ def readers(
 
 
 def unreadable_jobs(
-    database: Database, manifests: Iterable[Manifest], reading: Mapping[str, Reader]
+    database: Database, manifests: Iterable[Manifest], reading: Mapping[str, Decoder]
 ) -> list[Unreadable]:
     """Try to decode the arguments of unfinished jobs as the new workers do."""
     entries: dict[str, ActorEntry] = {}
@@ -73,7 +73,7 @@ def unreadable_jobs(
                 "SELECT id, arguments FROM rolehost_jobs WHERE actor = ? AND state IN"
                 " ('available', 'scheduled', 'retrying', 'claimed', 'running')"
                 " ORDER BY id LIMIT ?",
-                (name, MOST),
+                (name, MAX_DECODED),
             )
         found += _undecodable(
             name, [(f"job {row[0]}", bytes(row[1])) for row in rows], reading[name]
@@ -92,7 +92,7 @@ def unreadable_events(database: Database, manifests: Iterable[Manifest]) -> list
                 rows = database.read(
                     "SELECT id, headers, value FROM rolehost_outbox WHERE topic = ?"
                     " ORDER BY id LIMIT ?",
-                    (topic, MOST),
+                    (topic, MAX_DECODED),
                 )
             values = []
             for number, headers, value in rows:
@@ -102,7 +102,7 @@ def unreadable_events(database: Database, manifests: Iterable[Manifest]) -> list
     return found
 
 
-def _undecodable(name: str, values: list[tuple[str, bytes]], read: Reader) -> list[Unreadable]:
+def _undecodable(name: str, values: list[tuple[str, bytes]], read: Decoder) -> list[Unreadable]:
     failed = []
     for label, value in values:
         try:
@@ -114,7 +114,7 @@ def _undecodable(name: str, values: list[tuple[str, bytes]], read: Reader) -> li
     return [Unreadable(name, len(failed), len(values), *failed[0])]
 
 
-def _by_type(actor: Actor, by_schema: Reader) -> Reader:
+def _by_type(actor: Actor, by_schema: Decoder) -> Decoder:
     signature = Signature(actor)
 
     def read(body: bytes) -> object:
@@ -127,7 +127,7 @@ def _by_type(actor: Actor, by_schema: Reader) -> Reader:
     return read
 
 
-def _by_schema(schema: Schema) -> Reader:
+def _by_schema(schema: Schema) -> Decoder:
     def read(body: bytes) -> None:
         try:
             value = msgspec.json.decode(body)

@@ -1,7 +1,7 @@
 """The constraints on the order of a rollout, and the errors that forbid it.
 
 If something is added, its consumers roll out before its producers. If something is removed, its
-producers roll out first, then its backlog is worked off, then its consumers roll out. During a
+producers roll out first, then its backlog is processed, then its consumers roll out. During a
 rollout old and new processes run side by side, so old jobs meet new workers and new jobs meet old
 workers.
 """

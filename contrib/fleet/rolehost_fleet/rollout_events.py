@@ -9,7 +9,7 @@ from typing import Any
 from rolehost.composition.manifest import HandlerEntry, Manifest
 
 from rolehost_fleet.changes import Sides
-from rolehost_fleet.compatibility import misfits
+from rolehost_fleet.compatibility import conflicts
 from rolehost_fleet.rules import Rules, by_name
 from rolehost_fleet.status import FleetStatus, count
 
@@ -150,8 +150,8 @@ def _payloads(found: Rules, group: Group, sides: Sides) -> None:
     written_after = _written(sides.new, topic, after)
     if before.payload == after.payload and written_before == written_after:
         return
-    forwards = misfits(after.payload or {}, written_before)
-    backwards = misfits(before.payload or {}, written_after)
+    forwards = conflicts(after.payload or {}, written_before)
+    backwards = conflicts(before.payload or {}, written_after)
     if forwards:
         note = found.warning if group.unread == 0 else found.error
         unread = group.unread

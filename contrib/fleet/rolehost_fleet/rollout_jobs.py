@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rolehost.composition.manifest import ActorEntry, Manifest
 
 from rolehost_fleet.changes import Sides, signature
-from rolehost_fleet.compatibility import fields, misfits, renamed
+from rolehost_fleet.compatibility import conflicts, fields, renamed
 from rolehost_fleet.rules import Rules, by_name
 from rolehost_fleet.status import FleetStatus, count
 
@@ -112,7 +112,7 @@ def _actor(found: Rules, actor: Actor) -> None:
 
 
 def _removed(found: Rules, actor: Actor) -> None:
-    """No worker has the actor any more: senders stop first, then the backlog is worked off."""
+    """No worker has the actor any more: senders stop first, then the backlog is processed."""
     name, workers = actor.name, ", ".join(sorted(actor.old))
     if actor.senders_new and not actor.external:
         found.error(
@@ -166,7 +166,7 @@ def _backlog(found: Rules, actor: Actor) -> None:
             expected="none waiting",
             got=waiting,
             where=f"workers in {workers}",
-            fix=f"stop enqueueing them and let {workers} work them off, or cancel them"
+            fix=f"stop enqueueing them and let {workers} process them, or cancel them"
             " (rolehost jobs); then plan again",
         )
 
@@ -196,14 +196,14 @@ def _moved(found: Rules, actor: Actor) -> None:
         what + then,
         expected=f"no job of it in {before.queue}",
         got="an unknown number of jobs" if actor.left is None else count(actor.left, "job"),
-        fix=f"work them off first, or use an actor with another name for {after.queue}",
+        fix=f"let workers process them first, or use an actor with another name for {after.queue}",
     )
 
 
 def _arguments(found: Rules, actor: Actor) -> None:
     """Compare the arguments: old jobs meet new workers, and new jobs meet old workers."""
-    forwards = misfits(actor.after.arguments, actor.before.arguments)
-    backwards = misfits(actor.before.arguments, actor.after.arguments)
+    forwards = conflicts(actor.after.arguments, actor.before.arguments)
+    backwards = conflicts(actor.before.arguments, actor.after.arguments)
     workers = sorted(actor.new)
     senders = sorted({*actor.senders_old, *actor.senders_new})
     apart = [sender for sender in senders if sender not in workers]

@@ -9,7 +9,7 @@ from typing import TypeVar
 from rolehost.composition.manifest import Manifest
 from rolehost.errors import Problem
 
-from rolehost_fleet.ordering import Edge, draining, rolling
+from rolehost_fleet.ordering import Edge, drain_node, roll_node
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -21,7 +21,7 @@ class Rules:
 
     Attributes:
         edges: constraints on the order.
-        drains: backlog that must be worked off → its size now; None: unknown.
+        drains: backlog that must become empty → its size now; None: unknown.
         errors: problems that forbid the rollout.
         warnings: risks.
     """
@@ -35,21 +35,21 @@ class Rules:
         """Roll out some deployments before others; a deployment never waits for itself."""
         for one in first:
             self.edges += [
-                Edge(rolling(one), rolling(other), why) for other in then if other != one
+                Edge(roll_node(one), roll_node(other), why) for other in then if other != one
             ]
 
     def drain(
         self, what: str, left: int | None, first: Iterable[str], then: Iterable[str], why: str
     ) -> None:
-        """Work off a backlog after some deployments are rolled out and before others are.
+        """Wait for an empty backlog after some deployments are rolled out and before others are.
 
-        A deployment in both lists is rolled out after the backlog is worked off.
+        A deployment in both lists is rolled out when the backlog is empty.
         """
-        node = draining(what)
+        node = drain_node(what)
         later = set(then)
         self.drains[what] = left
-        self.edges += [Edge(rolling(one), node, why) for one in first if one not in later]
-        self.edges += [Edge(node, rolling(other), why) for other in sorted(later)]
+        self.edges += [Edge(roll_node(one), node, why) for one in first if one not in later]
+        self.edges += [Edge(node, roll_node(other), why) for other in sorted(later)]
 
     def error(self, code: str, who: str, what: str, **words: str) -> None:
         """Add an error, which forbids the rollout."""

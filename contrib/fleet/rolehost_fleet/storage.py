@@ -198,7 +198,7 @@ def _migrations(fleet: Fleet, notes: Notes) -> None:
             ' [fleet] migrations = "job"',
             got=named((member, 'migrate = "check"') for member in members),
             fix='set [deployment] migrate = "run" in one of them; or run rolehost migrate up'
-            ' before them and set [fleet] migrations = "job"',
+            ' -d FILE before them and set [fleet] migrations = "job"',
         )
     for owner, found in owners.items():
         if len({package for _, package in found}) > 1:

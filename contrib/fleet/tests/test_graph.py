@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rolehost.api import Schedule
 from rolehost.cli.main import invoke
-from rolehost_fleet.graph import LINES, Graph, cut, graph, mermaid
+from rolehost_fleet.graph import MAX_LINES, Graph, graph, mermaid, truncate
 from rolehost_fleet.loading import load
 
 from tests.proofs.fleet_check_cases import ENVIRON
@@ -83,9 +83,9 @@ def test_the_same_fleet_gives_the_same_flowchart(shop: Graph) -> None:
 
 
 def test_a_long_list_is_cut_and_what_is_left_out_is_counted() -> None:
-    assert cut(["a", "b"]) == ("a", "b")
-    assert cut([str(number) for number in range(20)])[-1] == "and 13 more"
-    assert len(cut([str(number) for number in range(20)])) == LINES
+    assert truncate(["a", "b"]) == ("a", "b")
+    assert truncate([str(number) for number in range(20)])[-1] == "and 13 more"
+    assert len(truncate([str(number) for number in range(20)])) == MAX_LINES
 
 
 @pytest.mark.needs("rolehost_webhooks")

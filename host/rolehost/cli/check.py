@@ -9,8 +9,8 @@ import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json
-from rolehost.cli.lazy import imported
-from rolehost.cli.output import document
+from rolehost.cli.lazy import import_command
+from rolehost.cli.output import print_json
 from rolehost.composition import Composition, in_order
 from rolehost.errors import Problem, RolehostError
 
@@ -32,7 +32,7 @@ def check(
     paths = deployments or (context.path,)
     results = [(path, *_examined(Context(path, names))) for path in paths]
     if as_json:
-        document([_as_dict(*result) for result in results])
+        print_json([_as_dict(*result) for result in results])
     else:
         for result in results:
             _print(*result)
@@ -49,7 +49,7 @@ def _examined(context: Context) -> tuple[Composition | None, tuple[Problem, ...]
 def _commands(composition: Composition) -> Iterator[Problem]:
     for owned in composition.commands:
         try:
-            imported(owned.value.target)
+            import_command(owned.value.target)
         except RolehostError as error:
             plugin = composition.plugin(owned.plugin)
             yield Problem(
@@ -81,8 +81,8 @@ def _print(path: Path | None, composition: Composition | None, found: tuple[Prob
     if found:
         for problem in found:
             click.echo(f"{problem}\n")
-        count = f"{len(found)} error{'s' if len(found) > 1 else ''}"
-        click.echo(f"{name}: {count}")
+        errors = f"{len(found)} error{'s' if len(found) > 1 else ''}"
+        click.echo(f"{name}: {errors}")
         return
     assert composition is not None  # there is one if there are no problems
     for warning in composition.warnings:
@@ -91,6 +91,6 @@ def _print(path: Path | None, composition: Composition | None, found: tuple[Prob
         click.echo(f"{name}: ok: no plugin is enabled, so there is nothing to run")
         return
     roles = ", ".join(composition.roles) or "none"
-    many = len(composition.warnings)
-    warned = f", {many} warning{'s' if many > 1 else ''}" if many else ""
-    click.echo(f"{name}: ok: {len(composition.plugins)} plugins, roles: {roles}{warned}")
+    count = len(composition.warnings)
+    warnings = f", {count} warning{'s' if count > 1 else ''}" if count else ""
+    click.echo(f"{name}: ok: {len(composition.plugins)} plugins, roles: {roles}{warnings}")

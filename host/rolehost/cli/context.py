@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,27 +26,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 VARIABLE = "ROLEHOST_DEPLOYMENT"
 
 #: Default deployment files; the first that exists is used.
-USUAL = (Path("rolehost.toml"), Path("deploy/embedded.toml"))
+DEFAULT_FILES = (Path("rolehost.toml"), Path("deploy/embedded.toml"))
 
 
 class Examined(NamedTuple):
     """A deployment, with defaults for unreadable sections, and its errors.
 
-    ``unreadable`` are errors of its files and settings, ``faulty`` errors of plugins and of their
-    combination. ``composition`` is None if the deployment cannot be composed.
+    ``file_errors`` are errors of its files and settings, ``plugin_errors`` those of plugins and
+    of their combination. ``composition`` is None if the deployment cannot be composed.
     """
 
     deployment: Deployment
-    unreadable: Sequence[Problem]
+    file_errors: Sequence[Problem]
     composition: Composition | None
-    faulty: Sequence[Problem]
+    plugin_errors: Sequence[Problem]
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """All errors, in order."""
         from rolehost.composition import in_order
 
-        return in_order((*self.unreadable, *self.faulty))
+        return in_order((*self.file_errors, *self.plugin_errors))
 
 
 class Context:
@@ -74,7 +75,16 @@ class Context:
         named = os.environ.get(VARIABLE)
         if named:
             return Path(named)
-        return next((path for path in USUAL if path.is_file()), None)
+        return next((path for path in DEFAULT_FILES if path.is_file()), None)
+
+    def command(self, words: str) -> str:
+        """Return a command line, ``rolehost WORDS``, for the same deployment."""
+        parts = ["rolehost", *words.split()]
+        if self.given is not None:
+            parts += ["-d", str(self.given)]
+        if self.plugins is not None:
+            parts += ["--plugins", ",".join(self.plugins)]
+        return shlex.join(parts)
 
     @cached_property
     def sources(self) -> Sources:
@@ -92,9 +102,9 @@ class Context:
     @property
     def deployment(self) -> Deployment:
         """The deployment, or ConfigurationError with all its errors; no plugin is imported."""
-        deployment, unreadable = self._read
-        if unreadable:
-            raise ConfigurationError(unreadable)
+        deployment, file_errors = self._read
+        if file_errors:
+            raise ConfigurationError(file_errors)
         return deployment
 
     @cached_property
@@ -102,8 +112,8 @@ class Context:
         """The deployment, read and composed if its errors allow it."""
         from rolehost.composition import examine
 
-        deployment, unreadable = self._read
-        examined = Examined(deployment, unreadable, *examine(deployment))
+        deployment, file_errors = self._read
+        examined = Examined(deployment, file_errors, *examine(deployment))
         if self.owns_process:
             gc.freeze()
             gc.enable()
@@ -113,7 +123,7 @@ class Context:
     def composition(self) -> Composition:
         """The composition, or ConfigurationError with every error of deployment and plugins."""
         found = self.examined
-        if found.composition is None or found.unreadable:
+        if found.composition is None or found.file_errors:
             raise ConfigurationError(found.problems)
         return found.composition
 

@@ -25,40 +25,40 @@ class Refused(RolehostError):
 
 
 @contextmanager
-def opened(context: Context) -> Iterator[Database]:
+def open_database(context: Context) -> Iterator[Database]:
     """Open only the service database, inside a session; StartError if it does not exist."""
-    backend = _with_database(context).backends["database"].value
+    backend = _require_database(context).backends["database"].value
     with closing(backend.factory()) as database, database.session():
         yield database
 
 
 @contextmanager
-def ledger(context: Context) -> Iterator[Database]:
+def open_ledger(context: Context) -> Iterator[Database]:
     """Open the service database; StartError if it or the host's tables do not exist."""
     from rolehost.schema import HOST_SET, require_pre
 
-    with opened(context) as database:
-        require_pre(database, [HOST_SET])
+    with open_database(context) as database:
+        require_pre(database, [HOST_SET], context.command("migrate up"))
         yield database
 
 
 @contextmanager
-def acting(context: Context) -> Iterator[ProcessServices]:
+def open_services(context: Context) -> Iterator[ProcessServices]:
     """Provide the services that change jobs or dead letters; no plugin is started."""
     from rolehost.schema import HOST_SET, require_pre
     from rolehost.services import ProcessServices
 
-    composition = _with_database(context)
+    composition = _require_database(context)
     with (
         closing(ProcessServices(composition, role="command")) as services,
         services.database.session(),
     ):
-        require_pre(services.database, [HOST_SET])
+        require_pre(services.database, [HOST_SET], context.command("migrate up"))
         services.wait_for_writers()
         yield services
 
 
-def _with_database(context: Context) -> Composition:
+def _require_database(context: Context) -> Composition:
     if "database" not in context.composition.backends:
         where = context.path or "no deployment file was found"
         raise StartError(

@@ -10,8 +10,8 @@ import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.database import Refused, acting, for_each, ledger
-from rolehost.cli.output import listing, moment, shown
+from rolehost.cli.database import Refused, for_each, open_ledger, open_services
+from rolehost.cli.output import print_record, print_rows, rfc3339
 from rolehost.errors import StorageError
 
 if TYPE_CHECKING:
@@ -32,20 +32,20 @@ def dead() -> None:
 
 @dead.command("list")
 @takes_deployment(argument=False)
-@click.option("--of", "what", help="Only dead letters of this actor or handler.")
+@click.option("--of", "source", help="Only dead letters of this actor or handler.")
 @click.option("--limit", default=100, show_default=True, help="Maximum number of dead letters.")
 @as_json
 @click.pass_obj
-def list_letters(context: Context, what: str | None, limit: int, as_json: bool) -> None:
+def list_letters(context: Context, source: str | None, limit: int, as_json: bool) -> None:
     """List dead letters, newest first."""
     from rolehost.delivery import deadletters
 
-    with ledger(context) as database:
-        found = deadletters.listing(database, what=what, limit=limit)
+    with open_ledger(context) as database:
+        found = deadletters.listing(database, what=source, limit=limit)
     try:
         with _queue(context) as queue:
             if queue is not None:
-                found += deadletters.list_messages(queue, what=what, limit=limit)
+                found += deadletters.list_messages(queue, what=source, limit=limit)
     except StorageError as error:
         click.echo(f"dead letters of ephemeral actors are missing: {error}", err=True)
     found = sorted(found, key=lambda letter: -letter.died_at)[:limit]
@@ -55,12 +55,12 @@ def list_letters(context: Context, what: str | None, limit: int, as_json: bool) 
             "of": letter.what,
             "origin": letter.origin,
             "state": letter.state,
-            "died_at": moment(letter.died_at),
+            "died_at": rfc3339(letter.died_at),
             "error": letter.error,
         }
         for letter in found
     ]
-    listing(rows, as_json=as_json, empty="no dead letters")
+    print_rows(rows, as_json=as_json, empty="no dead letters")
 
 
 @dead.command()
@@ -72,17 +72,17 @@ def show(context: Context, letter: str, as_json: bool) -> int:
     """Show all fields of one dead letter."""
     from rolehost.delivery import deadletters
 
-    kind, number = _parsed(letter)
+    kind, number = _parse(letter)
     if kind == "message":
         with _queue(context) as queue:
             found = deadletters.show_message(queue, number) if queue else None
     else:
-        with ledger(context) as database:
+        with open_ledger(context) as database:
             found = deadletters.show(database, letter)
     if found is None:
-        click.echo(_missing(letter), err=True)
+        click.echo(_not_found(context, letter), err=True)
         return exits.FAILED
-    shown(found, as_json=as_json)
+    print_record(found, as_json=as_json)
     return exits.OK
 
 
@@ -92,7 +92,7 @@ def show(context: Context, letter: str, as_json: bool) -> int:
 @click.pass_obj
 def replay(context: Context, letters: tuple[str, ...]) -> int:
     """Run dead letters again, starting with their first attempt."""
-    return _each(context, letters, _replay, "will run again")
+    return _change_each(context, letters, _replay, "will run again")
 
 
 @dead.command()
@@ -101,16 +101,16 @@ def replay(context: Context, letters: tuple[str, ...]) -> int:
 @click.pass_obj
 def discard(context: Context, letters: tuple[str, ...]) -> int:
     """Delete dead letters; they cannot be restored."""
-    return _each(context, letters, _discard, "discarded")
+    return _change_each(context, letters, _discard, "discarded")
 
 
-def _each(context: Context, letters: tuple[str, ...], act: Act, outcome: str) -> int:
-    parsed = {letter: _parsed(letter) for letter in letters}
-    with acting(context) as services:
+def _change_each(context: Context, letters: tuple[str, ...], act: Act, outcome: str) -> int:
+    parsed = {letter: _parse(letter) for letter in letters}
+    with open_services(context) as services:
 
         def one(letter: str) -> str:
             if not act(services, letter, *parsed[letter]):
-                raise Refused(_missing(letter))
+                raise Refused(_not_found(context, letter))
             return f"{letter} {outcome}"
 
         return for_each(letters, one)
@@ -152,7 +152,7 @@ def _has_queue(services: ProcessServices) -> bool:
     return "queue" in services.backends
 
 
-def _parsed(letter: str) -> tuple[str, int]:
+def _parse(letter: str) -> tuple[str, int]:
     from rolehost.delivery import deadletters
 
     try:
@@ -161,5 +161,6 @@ def _parsed(letter: str) -> tuple[str, int]:
         raise click.BadParameter(str(error)) from None
 
 
-def _missing(letter: str) -> str:
-    return f"dead letter {letter} does not exist; rolehost dead list lists the dead letters"
+def _not_found(context: Context, letter: str) -> str:
+    command = context.command("dead list")
+    return f"dead letter {letter} does not exist; {command} lists the dead letters"

@@ -6,8 +6,8 @@ import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.database import Refused, acting, for_each, ledger
-from rolehost.cli.output import listing, moments, shown
+from rolehost.cli.database import Refused, for_each, open_ledger, open_services
+from rolehost.cli.output import print_record, print_rows, with_times
 
 #: Columns of a table; ``show`` and ``--json`` have all columns.
 _LISTED = ("id", "state", "actor", "queue", "attempt", "run_at", "error")
@@ -40,17 +40,17 @@ def list_jobs(
     """List jobs, newest first."""
     from rolehost.delivery import administration
 
-    with ledger(context) as database:
+    with open_ledger(context) as database:
         try:
             found = administration.listing(
                 database, state=state, queue=queue, actor=actor, limit=limit
             )
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--state") from None
-    rows = [moments(job) for job in found]
+    rows = [with_times(job) for job in found]
     if not as_json:
         rows = [{name: row[name] for name in _LISTED} for row in rows]
-    listing(rows, as_json=as_json, empty="no jobs match")
+    print_rows(rows, as_json=as_json, empty="no jobs match")
 
 
 @jobs.command()
@@ -62,12 +62,13 @@ def show(context: Context, number: int, as_json: bool) -> int:
     """Show all fields of one job."""
     from rolehost.delivery import administration
 
-    with ledger(context) as database:
+    with open_ledger(context) as database:
         job = administration.show(database, number)
     if job is None:
-        click.echo(f"job {number} does not exist; rolehost jobs list lists the jobs", err=True)
+        command = context.command("jobs list")
+        click.echo(f"job {number} does not exist; {command} lists the jobs", err=True)
         return exits.FAILED
-    shown(job, as_json=as_json)
+    print_record(job, as_json=as_json)
     return exits.OK
 
 
@@ -80,7 +81,7 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 
-    with acting(context) as services:
+    with open_services(context) as services:
 
         def retried(number: int) -> str:
             why = administration.argument_error(
@@ -109,7 +110,7 @@ def cancel(context: Context, numbers: tuple[int, ...]) -> int:
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 
-    with acting(context) as services:
+    with open_services(context) as services:
 
         def cancelled(number: int) -> str:
             with unit_of_work(services.delivery) as work:

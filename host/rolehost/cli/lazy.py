@@ -14,7 +14,7 @@ from rolehost.errors import RolehostError
 Targets = Mapping[str, tuple[str, str]]
 
 
-def imported(target: str) -> click.Command:
+def import_command(target: str) -> click.Command:
     """Import the click command at ``module:attribute``, or raise RolehostError."""
     module, _, attribute = target.partition(":")
     try:
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
     ) -> click.Command | None:
         """Import a command."""
         found = self.targets().get(cmd_name)
-        return imported(found[0]) if found else None
+        return import_command(found[0]) if found else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
             ctx.fail(self.unknown(ctx, args[0]))
         return super().resolve_command(ctx, args)
 
-    def nearest(self, name: str) -> str:
+    def hint_for(self, name: str) -> str:
         """Return a hint, or empty text."""
         from rolehost.suggest import did_you_mean
 
@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
 
     def unknown(self, ctx: click.Context, name: str) -> str:
         """Return the error message for an unknown command."""
-        hint = self.nearest(name) or f"see {ctx.command_path} --help"
+        hint = self.hint_for(name) or f"see {ctx.command_path} --help"
         return f"{ctx.command_path} has no command {name!r}; {hint}"
 
     def format_commands(

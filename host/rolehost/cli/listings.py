@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.output import listing, moment
+from rolehost.cli.output import print_rows, rfc3339
 from rolehost.composition import Composition, access_of, responders
 from rolehost.composition.settings import effective
 from rolehost.composition.topology import actor_of, when
@@ -41,7 +41,7 @@ def routes(context: Context, as_json: bool) -> None:
         for owned in composition.routes
     ]
     rows.sort(key=lambda row: (row["path"], row["methods"]))
-    listing(rows, as_json=as_json, empty="no enabled plugin contributes a route")
+    print_rows(rows, as_json=as_json, empty="no enabled plugin contributes a route")
 
 
 @click.command()
@@ -67,7 +67,7 @@ def actors(context: Context, as_json: bool) -> None:
                 "location": owned.location if owned else "in another deployment",
             }
         )
-    listing(rows, as_json=as_json, empty="no enabled plugin contributes or enqueues an actor")
+    print_rows(rows, as_json=as_json, empty="no enabled plugin contributes or enqueues an actor")
 
 
 @click.command()
@@ -91,7 +91,7 @@ def handlers(context: Context, as_json: bool) -> None:
         for owned in composition.handlers
     ]
     rows.sort(key=lambda row: (row["topic"], row["group"]))
-    listing(rows, as_json=as_json, empty="no enabled plugin contributes a handler")
+    print_rows(rows, as_json=as_json, empty="no enabled plugin contributes a handler")
 
 
 @click.command()
@@ -115,35 +115,35 @@ def schedules(context: Context, declared: bool, as_json: bool) -> None:
             "missed": owned.value.missed,
             "plugin": owned.plugin,
             "location": owned.location,
-            **(_went(states.get(owned.value.name)) if states is not None else {}),
+            **(_last_tick(states.get(owned.value.name)) if states is not None else {}),
         }
         for owned in context.composition.schedules
     ]
     rows.sort(key=lambda row: str(row["name"]))
-    listing(rows, as_json=as_json, empty="no enabled plugin contributes a schedule")
+    print_rows(rows, as_json=as_json, empty="no enabled plugin contributes a schedule")
 
 
 def _states(context: Context) -> Mapping[str, TickState] | None:
-    from rolehost.cli.database import ledger
+    from rolehost.cli.database import open_ledger
     from rolehost.delivery import tickstate
 
     composition = context.composition
     if not composition.schedules or "database" not in composition.backends:
         return None
     try:
-        with ledger(context) as database:
+        with open_ledger(context) as database:
             return tickstate.read(database)
     except (StartError, StorageError) as error:
         click.echo(f"the state of the schedules is unknown: {str(error).splitlines()[0]}", err=True)
         return None
 
 
-def _went(state: TickState | None) -> dict[str, Any]:
+def _last_tick(state: TickState | None) -> dict[str, Any]:
     if state is None:
         return {"last": None, "failures": 0, "error": None}
     failed = state.failed_at is not None and state.failed_at >= state.last_tick
     return {
-        "last": moment(state.last_tick),
+        "last": rfc3339(state.last_tick),
         "failures": state.failures,
         "error": state.error if failed else None,
     }
@@ -156,7 +156,7 @@ def _went(state: TickState | None) -> dict[str, Any]:
 def settings(context: Context, as_json: bool) -> None:
     """List every setting with its value and origin, including defaults; secrets are asterisks."""
     rows = sorted(values(context.composition), key=lambda row: str(row["key"]))
-    listing(rows, as_json=as_json, empty="there are no settings")
+    print_rows(rows, as_json=as_json, empty="there are no settings")
 
 
 def values(composition: Composition) -> Iterator[dict[str, Any]]:
@@ -180,7 +180,7 @@ def commands(context: Context, as_json: bool) -> None:
         for owned in context.composition.commands
     ]
     rows.sort(key=lambda row: row["name"])
-    listing(rows, as_json=as_json, empty="no enabled plugin contributes a command")
+    print_rows(rows, as_json=as_json, empty="no enabled plugin contributes a command")
 
 
 def extends(composition: Composition, plugin: str) -> list[str]:

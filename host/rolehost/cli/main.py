@@ -11,7 +11,7 @@ import click
 import rolehost
 from rolehost.cli import exits
 from rolehost.cli.context import Context, takes_deployment
-from rolehost.cli.lazy import LazyGroup, Targets, imported
+from rolehost.cli.lazy import LazyGroup, Targets, import_command
 from rolehost.discovery.commands import HOST, TOOL_EXTRAS, install_hint, tool_commands
 from rolehost.errors import (
     ConfigurationError,
@@ -33,7 +33,7 @@ class Commands(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command; commands of plugins come from the composition."""
         if cmd_name in HOST:
-            return imported(HOST[cmd_name][0])
+            return import_command(HOST[cmd_name][0])
         known = super().get_command(ctx, cmd_name)
         if known is not None:
             return known
@@ -42,15 +42,15 @@ class Commands(LazyGroup):
         try:
             contributed = ctx.ensure_object(Context).composition.commands
         except ConfigurationError:
-            if self.nearest(cmd_name):
+            if self.hint_for(cmd_name):
                 return None  # probably a misspelt command of the host
             raise
         named = (owned.value for owned in contributed if owned.value.name == cmd_name)
-        return next((imported(command.target) for command in named), None)
+        return next((import_command(command.target) for command in named), None)
 
     def unknown(self, ctx: click.Context, name: str) -> str:
         """Return the error message for an unknown command."""
-        hint = self.nearest(name) or "see rolehost --help"
+        hint = self.hint_for(name) or "see rolehost --help"
         path = ctx.ensure_object(Context).path
         where = f"the plugins of {path}" if path else "plugins (no deployment file was found)"
         return f"neither the host nor {where} have a command {name!r}; {hint}"
@@ -101,9 +101,9 @@ def invoke(arguments: Sequence[str], *, owns_process: bool = False) -> int:
         click.echo("interrupted", err=True)
         return exits.INTERRUPTED
     except ConfigurationError as error:
-        from rolehost.cli.output import problems
+        from rolehost.cli.output import print_problems
 
-        problems(error.problems)
+        print_problems(error.problems)
         return exits.CONFIGURATION
     except RolehostError as error:
         click.echo(f"rolehost: {error}", err=True)

@@ -10,8 +10,8 @@ import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.database import opened
-from rolehost.cli.output import listing, moments
+from rolehost.cli.database import open_database
+from rolehost.cli.output import print_rows, with_times
 from rolehost.errors import StartError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def up(context: Context, phase: Phase) -> None:
     """
     from rolehost import schema
 
-    with opened(context) as database:
+    with open_database(context) as database:
         applied = schema.up(database, _sets(context), phase=None if phase == "all" else phase)
     for migration in applied:
         click.echo(f"applied {migration.label}")
@@ -72,17 +72,17 @@ def down(context: Context, owner: str, steps: int, yes: bool) -> None:
     from rolehost import schema
 
     owned = _set_of(context, owner)
-    with opened(context) as database:
+    with open_database(context) as database:
         _refuse_while_used(database)
         last = schema.last(database, owned, steps)
         if last and not yes:
             _confirm(last)
             # A process may have started since the question was asked.
             _refuse_while_used(database)
-        taken_back = schema.down(database, owned, steps=steps)
-    for migration in taken_back:
+        reverted = schema.down(database, owned, steps=steps)
+    for migration in reverted:
         click.echo(f"reverted {migration.label}")
-    if not taken_back:
+    if not reverted:
         click.echo(f"no migrations of {owner} are applied")
 
 
@@ -115,16 +115,16 @@ def _confirm(labels: Sequence[str]) -> None:
 @as_json
 @click.pass_obj
 def status(context: Context, check: bool, phase: Phase, as_json: bool) -> int:
-    """List migrations and their states. They are pending, applied, changed or gone."""
+    """List migrations and their states. States: pending, applied, changed, gone."""
     from rolehost import schema
 
-    with opened(context) as database:
+    with open_database(context) as database:
         lines = schema.status(database, _sets(context))
     found = [line for line in lines if phase in ("all", line.phase)]
-    rows = [moments(line._asdict()) for line in found]
-    listing(rows, as_json=as_json, empty="no migrations")
-    wanting = any(line.state in ("pending", "changed") for line in found)
-    return exits.FAILED if check and wanting else exits.OK
+    rows = [with_times(line._asdict()) for line in found]
+    print_rows(rows, as_json=as_json, empty="no migrations")
+    incomplete = any(line.state in ("pending", "changed") for line in found)
+    return exits.FAILED if check and incomplete else exits.OK
 
 
 @migrate.command()

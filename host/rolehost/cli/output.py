@@ -14,27 +14,27 @@ from rolehost.errors import Problem
 from rolehost.redaction import masked
 
 
-def listing(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
     """Print rows with the same keys; ``empty`` is printed instead of a table without rows."""
     if as_json:
-        document(rows)
+        print_json(rows)
     elif rows:
         _table(rows)
     else:
         click.echo(empty)
 
 
-def document(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Print one JSON document."""
     click.echo(masked(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
-def problems(found: Iterable[Problem]) -> None:
+def print_problems(found: Iterable[Problem]) -> None:
     """Print problems to standard error, separated by blank lines."""
     click.echo("\n\n".join(str(problem) for problem in found), err=True)
 
 
-def moment(milliseconds: int | None) -> str | None:
+def rfc3339(milliseconds: int | None) -> str | None:
     """Return a time of the database as RFC 3339 text in UTC."""
     if milliseconds is None:
         return None
@@ -42,18 +42,18 @@ def moment(milliseconds: int | None) -> str | None:
     return shown.replace("+00:00", "Z")
 
 
-def moments(record: dict[str, Any]) -> dict[str, Any]:
+def with_times(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record of the database with its times as text."""
     return {
-        name: moment(value) if name.endswith("_at") else value for name, value in record.items()
+        name: rfc3339(value) if name.endswith("_at") else value for name, value in record.items()
     }
 
 
-def shown(record: dict[str, Any], *, as_json: bool) -> None:
+def print_record(record: dict[str, Any], *, as_json: bool) -> None:
     """Print one record of the database: as JSON, or a line for each field."""
-    readable = moments(record)
+    readable = with_times(record)
     if as_json:
-        document(readable)
+        print_json(readable)
         return
     width = max(map(len, readable))
     for name, value in readable.items():
@@ -77,7 +77,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     head = [name.replace("_", " ") for name in rows[0]]
     cells = [[masked(text(cell)) for cell in row.values()] for row in rows]
     if sys.stdout.isatty():
-        _folded(head, cells)
+        _print_rich(head, cells)
         return
     lines = [head, *cells]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -86,7 +86,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
         click.echo("  ".join(padded).rstrip())
 
 
-def _folded(head: Sequence[str], cells: Iterable[Iterable[str]]) -> None:
+def _print_rich(head: Sequence[str], cells: Iterable[Iterable[str]]) -> None:
     # PERF: importing rich takes a tenth of the time of a listing.
     from rich import box
     from rich.console import Console

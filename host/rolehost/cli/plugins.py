@@ -12,8 +12,7 @@ from rolehost.cli import exits, pin
 from rolehost.cli.context import Context, Examined, as_json, takes_deployment
 from rolehost.cli.lazy import LazyGroup, Targets
 from rolehost.cli.listings import extends
-from rolehost.cli.output import listing
-from rolehost.cli.output import problems as tell
+from rolehost.cli.output import print_problems, print_rows
 from rolehost.composition import Composition, probe
 from rolehost.deployment import Deployment
 from rolehost.discovery import InstalledPlugin, installed
@@ -26,12 +25,12 @@ class _Plugins(LazyGroup):
 
     def targets(self) -> Targets:
         """Return ``list`` and the commands of installed tools, for example ``grade``."""
-        words = {
+        names = {
             name: target for name, target in tool_commands().items() if name.startswith("plugins ")
         }
         return {
             "list": ("rolehost.cli.plugins:list_plugins", "List all installed plugins by name."),
-            **{name.removeprefix("plugins "): target for name, target in words.items()},
+            **{name.removeprefix("plugins "): target for name, target in names.items()},
         }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -76,11 +75,13 @@ def list_plugins(context: Context, probing: bool, pinning: bool, as_json: bool) 
     found = installed()
     rows = [_row(plugin, examined, probing=probing) for plugin in found]
     missing = set(examined.deployment.plugins) - {plugin.name for plugin in found}
-    rows += [_missing(name, examined) for name in missing]
+    rows += [_missing_row(name, examined) for name in missing]
     rows.sort(key=lambda row: (row["name"], row["distribution"] or ""))
-    listing(rows, as_json=as_json, empty="no plugin is installed: pip install 'rolehost[standard]'")
-    if examined.unreadable:
-        tell(examined.unreadable)
+    print_rows(
+        rows, as_json=as_json, empty="no plugin is installed: pip install 'rolehost[standard]'"
+    )
+    if examined.file_errors:
+        print_problems(examined.file_errors)
         return exits.CONFIGURATION
     return exits.OK
 
@@ -98,8 +99,8 @@ def _row(plugin: InstalledPlugin, examined: Examined, *, probing: bool) -> dict[
     }
 
 
-def _missing(name: str, examined: Examined) -> dict[str, Any]:
-    hint = next((each.fix for each in examined.faulty if each.got == name), "install it")
+def _missing_row(name: str, examined: Examined) -> dict[str, Any]:
+    hint = next((each.fix for each in examined.plugin_errors if each.got == name), "install it")
     return {
         "name": name,
         "state": "missing",
@@ -117,11 +118,11 @@ def _state(
     """Return the state, the reason, and the PluginInfo if it was loaded."""
     deployment, composition = examined.deployment, examined.composition
     if plugin.name not in deployment.plugins:
-        seen = probe(deployment, plugin) if probing else None
-        if seen is not None and seen.problems:
-            return "broken", _text(seen.problems), seen.info
+        probed = probe(deployment, plugin) if probing else None
+        if probed is not None and probed.problems:
+            return "broken", _text(probed.problems), probed.info
         why = f"not in plugins of {deployment.path or '(no deployment file)'}"
-        return "disabled", why, seen.info if seen else None
+        return "disabled", why, probed.info if probed else None
     own = [each for each in examined.problems if _concerns(each, plugin)]
     if own:
         return "broken", _text(own), None

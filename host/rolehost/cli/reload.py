@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.output import document, problems
+from rolehost.cli.output import print_json, print_problems
 from rolehost.errors import Problem, RolehostError
 from rolehost.supervisor.control import RunningSupervisor, running_supervisors
 
@@ -39,38 +39,38 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
         raise click.UsageError("a reload cannot change --plugins; rolehost run keeps its value")
     found = running_supervisors()
     try:
-        supervisor = _chosen(found, pid, context.path)
-        result = _followed(supervisor, timeout, quiet=as_json)
+        supervisor = _choose(found, pid, context.path)
+        result = _follow(supervisor, timeout, quiet=as_json)
     finally:
         for each in found:
             each.close()
     if as_json:
-        document(result)
+        print_json(result)
     else:
-        _print_result(result)
+        _print_result(result, context.command("migrate up --phase post"))
     return int(result["status"])
 
 
-def _chosen(
+def _choose(
     found: list[RunningSupervisor], pid: int | None, path: Path | None
 ) -> RunningSupervisor:
     if pid is not None:
-        meant = [each for each in found if each.pid == pid]
+        matches = [each for each in found if each.pid == pid]
         what = f"with process id {pid}"
     else:
         real = os.path.realpath(path) if path else ""
-        meant = [each for each in found if (each.path and os.path.realpath(each.path)) == real]
+        matches = [each for each in found if (each.path and os.path.realpath(each.path)) == real]
         what = f"runs {path}" if path else "runs without a deployment file"
-    if len(meant) == 1:
-        return meant[0]
+    if len(matches) == 1:
+        return matches[0]
     known = ", ".join(f"{each.pid} ({each.path or each.name})" for each in found)
-    if meant:
+    if matches:
         raise RolehostError(f"several supervisors run {path}; choose one with --pid: {known}")
     others = f"running: {known}" if known else "this user runs none on this machine"
     raise RolehostError(f"no supervisor {what}; {others}; another user may run one")
 
 
-def _followed(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
+def _follow(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
     try:
         for update in supervisor.reload(timeout):
             if "result" in update:
@@ -98,10 +98,10 @@ def _progress(update: dict[str, Any]) -> str:
     return f"{update['done']}/{update['of']} {update['process']}"
 
 
-def _print_result(result: dict[str, Any]) -> None:
+def _print_result(result: dict[str, Any], migrate: str) -> None:
     found = [Problem(**problem) for problem in result.get("problems", ())]
     if found:
-        problems(found)
+        print_problems(found)
         click.echo("\nNothing was changed; the running deployment continues.", err=True)
     elif result["status"]:
         click.echo(f"rolehost: {result['outcome']}: {result['message']}", err=True)
@@ -109,7 +109,7 @@ def _print_result(result: dict[str, Any]) -> None:
         click.echo(f"reloaded in {result['seconds']:g} s: {' '.join(result['roles'])}")
         for name, label in LABELS.items():
             if result[name]:
-                click.echo(f"{label} {', '.join(result[name])}")
+                click.echo(f"{label.format(migrate)} {', '.join(result[name])}")
         if result["message"]:
             click.echo(result["message"], err=True)
 
@@ -119,5 +119,5 @@ LABELS = {
     "enabled": "enabled:",
     "disabled": "disabled:",
     "migrated": "migrated:",
-    "waiting": "pending until older processes have ended (rolehost migrate up --phase post):",
+    "waiting": "pending until older processes have ended ({}):",
 }

@@ -9,7 +9,7 @@ import click
 
 from rolehost.cli import exits
 from rolehost.cli.context import Context, takes_deployment
-from rolehost.cli.output import problems as tell
+from rolehost.cli.output import print_problems
 from rolehost.composition import Composition
 from rolehost.errors import StorageRefused, StorageUnavailable
 from rolehost.suggest import one_of
@@ -38,9 +38,9 @@ def run(context: Context, only: tuple[str, ...]) -> int:
                 param_hint="--role",
             )
     if composition.warnings:
-        tell(composition.warnings)
+        print_problems(composition.warnings)
     if only or composition.roles_run:
-        arguments = _same_deployment(context)
+        arguments = _deployment_arguments(context)
         if not _migrated(composition):
             arguments.append(MIGRATE)
         plan = ProcessPlan.of(composition, arguments, only=only, started_at=started_at)
@@ -50,10 +50,10 @@ def run(context: Context, only: tuple[str, ...]) -> int:
             listener=listening_socket(plan.bind), sources=sources, board=anonymous_file()
         )
         become_supervisor(fork_first_processes(composition, plan))
-    return _nothing(context, composition)
+    return _explain_nothing_to_run(context, composition)
 
 
-def _nothing(context: Context, composition: Composition) -> int:
+def _explain_nothing_to_run(context: Context, composition: Composition) -> int:
     name = context.path or "no deployment file"
     enabled = [plugin.name for plugin in composition.plugins]
     click.echo(f"rolehost: nothing to run ({name}).", err=True)
@@ -66,7 +66,8 @@ def _nothing(context: Context, composition: Composition) -> int:
     elif enabled:
         click.echo(
             f"The enabled plugins ({', '.join(enabled)}) contribute no route, actor, handler or"
-            " schedule. Enable one that does; rolehost plugins lists the installed plugins.",
+            f" schedule. Enable one that does; {context.command('plugins')} lists the installed"
+            " plugins.",
             err=True,
         )
     else:
@@ -78,7 +79,7 @@ def _nothing(context: Context, composition: Composition) -> int:
     return exits.NOTHING_TO_RUN
 
 
-def _same_deployment(context: Context) -> list[str]:
+def _deployment_arguments(context: Context) -> list[str]:
     arguments = []
     if context.path is not None:
         arguments += ["--deployment", str(context.path)]

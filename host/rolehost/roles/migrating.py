@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -35,11 +36,17 @@ def migrate_at_start(composition: Composition, database: Database) -> list[Migra
                 log.warning(
                     "migrations wait until older processes are gone",
                     migrations=[migration.location for migration in later],
-                    then="rolehost migrate up --phase post",
+                    then=f"{migrate_command(composition)} --phase post",
                 )
             return list(applied)
-        require_pre(database, sets)
+        require_pre(database, sets, migrate_command(composition))
     return []
+
+
+def migrate_command(composition: Composition) -> str:
+    """Return the command line that applies the migrations of this deployment."""
+    path = composition.deployment.path
+    return shlex.join(["rolehost", "migrate", "up", *(["-d", str(path)] if path else [])])
 
 
 def migrate_policy(composition: Composition) -> Literal["run", "check"]:

@@ -29,13 +29,16 @@ def pending(
     return _pending(load(sets, database.dialect), history.read(database), phase)
 
 
-def require_pre(database: Database, sets: Iterable[Set]) -> None:
-    """Raise StartError if migrations of the phase *pre* are pending; its text lists their files."""
+def require_pre(database: Database, sets: Iterable[Set], command: str) -> None:
+    """Raise StartError if migrations of the phase *pre* are pending.
+
+    Its text lists their files, and ``command``, which applies them.
+    """
     waiting = pending(database, sets, phase="pre")
     if waiting:
         locations = ", ".join(migration.location for migration in waiting)
         raise StartError(
-            f"{len(waiting)} migrations are pending ({locations}): run rolehost migrate up first"
+            f"{len(waiting)} migrations are pending ({locations}): run {command} first"
         )
 
 

@@ -25,7 +25,7 @@ from rolehost.errors import (
     StorageUnavailable,
 )
 from rolehost.observe import logs
-from rolehost.roles.migrating import migrate_policy, running_processes
+from rolehost.roles.migrating import migrate_command, migrate_policy, running_processes
 from rolehost.roles.status import CANNOT_START, MISCONFIGURED, SOURCES_VARIABLE, STATUS_VARIABLE
 from rolehost.schema import HOST_SET, pending, require_pre, up
 from rolehost.storage import Database
@@ -106,7 +106,7 @@ def _check(options: argparse.Namespace, sources_fd: int, output: int) -> dict[st
                 answer["migrated"] = [each.location for each in up(database, sets, phase="pre")]
                 answer["post_pending"] = bool(pending(database, sets))
             else:
-                require_pre(database, sets)
+                require_pre(database, sets, migrate_command(composition))
             answer["running"] = running_processes(database)
     return answer
 

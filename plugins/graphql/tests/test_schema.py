@@ -174,7 +174,7 @@ def test_where_it_is_not_enabled_it_is_told_what_would_turn_it_on(tmp_path: Path
         check=False,
     )
     assert done.returncode == 1
-    assert "would be given by: plugin graphql" in " ".join(done.stdout.split())
+    assert "would come from: plugin graphql" in " ".join(done.stdout.split())
 
 
 def test_without_http_nothing_of_strawberry_is_imported():

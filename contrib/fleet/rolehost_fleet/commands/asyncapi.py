@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 from rolehost.cli.context import Context
-from rolehost.cli.output import document
+from rolehost.cli.output import print_json
 from rolehost.errors import StartError
 
 from rolehost_fleet.commands.sources import named_fleet, takes_fleet
@@ -35,4 +35,4 @@ def asyncapi(
     if compact:
         click.echo(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
     else:
-        document(content)
+        print_json(content)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 from rolehost.cli import exits
 from rolehost.cli.context import as_json
-from rolehost.cli.output import document
+from rolehost.cli.output import print_json
 from rolehost.composition.manifest import Manifest
 from rolehost.errors import StartError
 
@@ -73,7 +73,7 @@ def check(
         result.findings.errors or (strict and result.findings.warnings) for result in results
     )
     if as_json:
-        document({"ok": not failed, "fleets": [_as_dict(result) for result in results]})
+        print_json({"ok": not failed, "fleets": [_as_dict(result) for result in results]})
     else:
         for result in results:
             _print(result)

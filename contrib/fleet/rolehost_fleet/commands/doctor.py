@@ -9,7 +9,7 @@ from contextlib import closing
 import click
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.output import document
+from rolehost.cli.output import print_json
 from rolehost.redaction import masked
 
 from rolehost_fleet.commands import doctor_checks
@@ -35,7 +35,7 @@ def doctor(context: Context, as_json: bool) -> int:
             _print(line)
     counts = Counter(line.level for line in lines)
     if as_json:
-        document({"ok": not counts["fail"], "lines": [line._asdict() for line in lines]})
+        print_json({"ok": not counts["fail"], "lines": [line._asdict() for line in lines]})
     else:
         click.echo(", ".join(f"{counts[level]} {level}" for level in _COLOURS if counts[level]))
     return exits.FAILED if counts["fail"] else exits.OK
@@ -49,7 +49,7 @@ def _lines(context: Context) -> Iterator[Line]:
     for problem in examined.problems:
         text = f"{problem.code}: {problem.what} ({problem.where})"
         yield Line("fail", "deployment", text, problem.fix)
-    if composition is None or examined.unreadable:
+    if composition is None or examined.file_errors:
         return
     if "http" in composition.roles:
         yield doctor_checks.address(composition.deployment.host.http.bind)
@@ -57,7 +57,7 @@ def _lines(context: Context) -> Iterator[Line]:
         from rolehost.services import ProcessServices
 
         with closing(ProcessServices(composition, role="command")) as services:
-            yield from doctor_checks.engines(services)
+            yield from doctor_checks.engines(services, context.command("migrate up"))
 
 
 def _print(line: Line) -> None:

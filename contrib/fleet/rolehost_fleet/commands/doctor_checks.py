@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from rolehost.services import ProcessServices
 
 #: Minimum limit of open files: each connection of a client or to a backend is one.
-FILES = 1024
+MIN_FILES = 1024
 
 #: Seconds to wait for the answer of an engine.
-PATIENCE = 15.0
+ENGINE_TIMEOUT = 15.0
 
 #: Milliseconds above which an answer is slow: a job or a request waits for several answers.
-SLOW = 50.0
+SLOW_ANSWER = 50.0
 
 #: Clock difference in seconds that is a warning, and that is a failure: leases and schedules
 #: compare clocks.
 SKEW, LARGE_SKEW = 1.0, 5.0
 
 #: Free bytes on the disk below which is a warning, and below which is a failure.
-ROOM, LITTLE = 2**30, 2**27
+FREE_WARN, FREE_FAIL = 2**30, 2**27
 
 _SQL = {
     "sqlite": "SELECT 'SQLite ' || sqlite_version(), NULL",
@@ -77,10 +77,10 @@ def open_files() -> Line:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return Line("ok", "open files", "no limit")
-    if soft >= FILES:
+    if soft >= MIN_FILES:
         return Line("ok", "open files", str(soft))
     most = "no limit" if hard == resource.RLIM_INFINITY else f"at most {hard}"
-    fix = f"ulimit -n {FILES} or more (systemd: LimitNOFILE=)"
+    fix = f"ulimit -n {MIN_FILES} or more (systemd: LimitNOFILE=)"
     return Line("warn", "open files", f"{soft} ({most})", fix)
 
 
@@ -102,11 +102,12 @@ def address(bind: str) -> Line:
     return Line("ok", "address", f"{bind} is free")
 
 
-def engines(services: ProcessServices) -> Iterator[Line]:
+def engines(services: ProcessServices, migrate: str) -> Iterator[Line]:
     """Check each engine, then the schema, the disk and the schedules of the database.
 
     Args:
         services: the services of a process that was not started.
+        migrate: the command line that applies migrations.
     """
     for kind, name in services.backends.items():
         yield from _engine(services, kind, f"{kind} {name}")
@@ -114,7 +115,8 @@ def engines(services: ProcessServices) -> Iterator[Line]:
         return
     try:
         with services.database.session():
-            yield from _migrations(services.database, services.composition.schema_sets)
+            sets = services.composition.schema_sets
+            yield from _migrations(services.database, sets, migrate)
             if services.database.dialect == "sqlite":
                 yield from _disk(services.database)
         yield from _schedules(services)
@@ -124,7 +126,9 @@ def engines(services: ProcessServices) -> Iterator[Line]:
 
 def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Line]:
     try:
-        answers, about, middle = _within(PATIENCE, lambda: _asked(getattr(services, kind)))
+        answers, about, middle = _call_with_timeout(
+            ENGINE_TIMEOUT, lambda: _ask(getattr(services, kind))
+        )
     except Exception as error:  # the command reports whatever the engine or its driver raises
         setting = getattr(error, "setting", None)
         fix = f"as it says; it is set in {setting}" if setting else "as it says"
@@ -139,7 +143,7 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
         f"{about.version if about else 'answers'} in {fastest:.1f} ms,"
         f" the first time in {answers[0]:.1f} ms"
     )
-    if fastest > SLOW:
+    if fastest > SLOW_ANSWER:
         fix = "bring it nearer: every request and job asks it several times"
         yield Line("warn", subject, text, fix)
     else:
@@ -148,7 +152,7 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
         yield _clock(f"clock of {subject}", (about.now - middle) / 1000)
 
 
-def _asked(backend: Any) -> tuple[list[float], ServerInfo | None, float]:
+def _ask(backend: Any) -> tuple[list[float], ServerInfo | None, float]:
     """Return three latencies in milliseconds, the server's version and clock, and our clock."""
     answers = []
     for _ in range(3):  # the first one connects
@@ -173,7 +177,7 @@ def _clock(subject: str, ahead: float) -> Line:
     return Line("fail" if abs(ahead) > LARGE_SKEW else "warn", subject, text, fix)
 
 
-def _migrations(database: Database, sets: Sequence[Set]) -> Iterator[Line]:
+def _migrations(database: Database, sets: Sequence[Set], migrate: str) -> Iterator[Line]:
     try:
         found = status(database, [HOST_SET, *sets])
     except ConfigurationError as error:
@@ -188,16 +192,16 @@ def _migrations(database: Database, sets: Sequence[Set]) -> Iterator[Line]:
         yield Line(
             level, "migrations", f"applied, but unknown to this code, which is older: {names}", fix
         )
-    wanting = [line for line in found if line.state in ("changed", "pending")]
-    wanting.sort(key=lambda line: (line.state != "changed", line.phase == "post"))
-    names = ", ".join(f"{line.owner}/{line.number:04d}" for line in wanting)
-    if any(line.state == "changed" for line in wanting):
+    incomplete = [line for line in found if line.state in ("changed", "pending")]
+    incomplete.sort(key=lambda line: (line.state != "changed", line.phase == "post"))
+    names = ", ".join(f"{line.owner}/{line.number:04d}" for line in incomplete)
+    if any(line.state == "changed" for line in incomplete):
         fix = "restore the files that were applied; put changes into new ones"
         yield Line("fail", "migrations", f"changed after they were applied: {names}", fix)
-    elif any(line.phase == "pre" for line in wanting):
-        yield Line("fail", "migrations", f"pending: {names}", "rolehost migrate up")
-    elif wanting:
-        fix = "rolehost migrate up --phase post, when no older process runs any more"
+    elif any(line.phase == "pre" for line in incomplete):
+        yield Line("fail", "migrations", f"pending: {names}", migrate)
+    elif incomplete:
+        fix = f"{migrate} --phase post, when no older process runs any more"
         yield Line("warn", "migrations", f"pending: {names}", fix)
     else:
         yield Line("ok", "migrations", f"all {len(found)} are applied")
@@ -209,11 +213,11 @@ def _disk(database: Database) -> Iterator[Line]:
         return  # in memory
     free = shutil.disk_usage(Path(file).parent).free
     text = f"{free / 2**30:.1f} GiB free for {file}"
-    if free >= ROOM:
+    if free >= FREE_WARN:
         yield Line("ok", "disk", text)
     else:
         fix = "make room, or move it: [embedded] path"
-        yield Line("fail" if free < LITTLE else "warn", "disk", text, fix)
+        yield Line("fail" if free < FREE_FAIL else "warn", "disk", text, fix)
 
 
 def _schedules(services: ProcessServices) -> Iterator[Line]:
@@ -226,7 +230,7 @@ def _schedules(services: ProcessServices) -> Iterator[Line]:
             yield Line("warn", "schedule", problem.what, problem.fix)
 
 
-def _within(seconds: float, ask: Callable[[], Any]) -> Any:
+def _call_with_timeout(seconds: float, ask: Callable[[], Any]) -> Any:
     """Call a function in a thread, which is left behind if it takes too long."""
     future: Future[Any] = Future()
 

@@ -125,7 +125,7 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
 
 
 def provided(composition: Composition, owned: Owned[Any]) -> Facts:
-    """Return which plugin gives a contribution, the line that enables it, and its location."""
+    """Return which plugin has a contribution, the line that enables it, and its location."""
     return [*origin(composition, owned.plugin), ("written at", owned.location)]
 
 
@@ -134,7 +134,7 @@ def origin(composition: Composition, name: str) -> Facts:
     plugin = composition.plugin(name)
     line = composition.deployment.origins.get(f"plugins.{name}")
     return [
-        ("given by", f"plugin {name} ({plugin.distribution} {plugin.version})"),
+        ("contributed by", f"plugin {name} ({plugin.distribution} {plugin.version})"),
         ("enabled at", line.text if line else "in code"),
     ]
 
@@ -145,21 +145,21 @@ def _plugin(composition: Composition, name: str) -> Facts:
         return []
     info = plugin.info
     needed_by = [item.name for item in composition.plugins if name in item.info.depends]
-    gives = [
+    contributed = [
         f"{label} {kind.name(owned.value)}"
         for label, kind in CONTRIBUTIONS.items()
         for owned in kind.of(composition)
         if owned.plugin == name
     ]
     metrics = composition.metrics.values()
-    gives += [f"metric {owned.value.name}" for owned in metrics if owned.plugin == name]
+    contributed += [f"metric {owned.value.name}" for owned in metrics if owned.plugin == name]
     offers = [f"extension point {each.hook}: {each.summary}" for each in info.extension_points]
     return [
         *origin(composition, name),
         *([("summary", info.summary)] if info.summary else []),
         *([("depends on", ", ".join(info.depends))] if info.depends else []),
         *([("needed by", ", ".join(needed_by))] if needed_by else []),
-        *(("gives", item) for item in gives),
+        *(("contributes", item) for item in contributed),
         *(("offers", item) for item in offers),
         *(("extends", item) for item in extends(composition, name)),
         *(("enqueues", item) for item in info.enqueues),
@@ -185,15 +185,15 @@ def _extension(composition: Composition, hook: str) -> Facts:
         for point in plugin.info.extension_points:
             if point.hook == hook:
                 classes = " or ".join(each.__name__ for each in point.classes)
-                given = [
-                    ("given to it", f"{each.who} at {each.location}")
+                implementations = [
+                    ("implemented by", f"{each.who} at {each.location}")
                     for each in composition.extensions.get(hook, ())
                 ]
                 return [
                     *origin(composition, plugin.name),
                     ("summary", point.summary),
                     ("takes", classes),
-                    *(given or [("given to it", "nothing by the enabled plugins")]),
+                    *(implementations or [("implemented by", "no enabled plugin")]),
                 ]
     return []
 

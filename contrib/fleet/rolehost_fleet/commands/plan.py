@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rolehost.cli import exits
 from rolehost.cli.context import as_json
-from rolehost.cli.output import document
+from rolehost.cli.output import print_json
 from rolehost.errors import StartError
 
 from rolehost_fleet.commands.sources import connected, manifests_of, named_fleet, takes_fleet
@@ -90,7 +90,7 @@ def plan(
     status, unreadable = _read_status(sides, connect)
     made = make(sides[0].manifests, sides[1].manifests, status, unreadable, accept)
     if as_json:
-        document(made.as_dict())
+        print_json(made.as_dict())
     else:
         _print(made, queue_read=status is not None)
     return exits.FAILED if made.errors else exits.OK
@@ -147,13 +147,13 @@ def _running(status: FleetStatus) -> tuple[Manifest, ...]:
 
 
 def _unreadable(database: Database, new: Side) -> list[Unreadable]:
-    from rolehost_fleet.queued import readers, unreadable_events, unreadable_jobs
+    from rolehost_fleet.queued import decoders, unreadable_events, unreadable_jobs
 
     actors = [
         {name: owned.value for name, owned in member.composition.actors.items()}
         for member in (new.fleet.members if new.fleet else ())
     ]
-    reading = readers(new.manifests, actors)
+    reading = decoders(new.manifests, actors)
     return [
         *unreadable_jobs(database, new.manifests, reading),
         *unreadable_events(database, new.manifests),

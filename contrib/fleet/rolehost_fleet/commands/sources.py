@@ -151,7 +151,8 @@ class Shared:
 
         if not self.database.peewee.table_exists("rolehost_processes"):
             raise StartError(
-                "the database has no tables yet, so nothing has run: rolehost migrate up"
+                "the database has no tables yet, so nothing has run; start a deployment, or run"
+                " rolehost migrate up -d FILE"
             )
 
         now, depth = time.time_ns() // 1_000_000, _depth(self.queue)

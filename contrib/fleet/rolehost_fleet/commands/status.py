@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json
-from rolehost.cli.output import document, listing, moment
+from rolehost.cli.output import print_json, print_rows, rfc3339
 from rolehost.errors import StartError
 
 from rolehost_fleet.commands.sources import connected, manifests_of, named_fleet, takes_fleet
@@ -60,7 +60,7 @@ def status(
             if watch and not as_json:
                 click.clear()
             if as_json:
-                document(as_dict(members.name, status, findings))
+                print_json(as_dict(members.name, status, findings))
             else:
                 _print(members.name, status, findings)
             if not watch:
@@ -114,14 +114,14 @@ def _print(name: str, status: FleetStatus, findings: Findings) -> None:
     names = {process.deployment for process in status.processes}
     click.echo(
         f"{name}: {count} process{'' if count == 1 else 'es'} of {len(names)} deployment"
-        f"{'' if len(names) == 1 else 's'}, {moment(status.now)}"
+        f"{'' if len(names) == 1 else 's'}, {rfc3339(status.now)}"
     )
-    listing(_processes(status), as_json=False, empty="no process lives")
+    print_rows(_processes(status), as_json=False, empty="no process is running")
     running = _running(status)
     if running:
-        listing(running, as_json=False, empty="")
+        print_rows(running, as_json=False, empty="")
     waiting = _waiting(status)
-    listing(waiting, as_json=False, empty="nothing waits")
+    print_rows(waiting, as_json=False, empty="nothing is waiting")
     click.echo(f"leading scheduler: {status.leader or 'none'}")
     for problem in findings.errors:
         click.echo(f"\n{problem}")

@@ -1,4 +1,4 @@
-"""``rolehost why KIND:NAME``: which plugin gives a subject, or why it is off."""
+"""``rolehost why KIND:NAME``: which plugin has a subject, or why it is off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rolehost.api.metrics import Metric
 from rolehost.cli import exits
 from rolehost.cli.context import Context, Examined, as_json, takes_deployment
 from rolehost.cli.listings import values
-from rolehost.cli.output import document
+from rolehost.cli.output import print_json
 from rolehost.composition import Composition, Owned, probe
 from rolehost.discovery import InstalledPlugin, installed
 from rolehost.suggest import did_you_mean
@@ -33,7 +33,7 @@ def why(context: Context, subject: str, deployments: tuple[Path, ...], as_json: 
 
     DEPLOYMENTs are files, folders or quoted patterns; several are explained together. If the
     subject is off, the exit status is 1, and installed plugins that are not enabled are imported
-    to find one that gives it. Examples: route:/healthz, actor:deliver, plugin:ops,
+    to find one that has it. Examples: route:/healthz, actor:deliver, plugin:ops,
     backend:embedded, setting:http.bind, topic:orders, role:worker.
     """
     kind, name = split(subject)
@@ -52,7 +52,7 @@ def _within(context: Context, kind: str, name: str) -> tuple[bool, Facts]:
     """Return whether a subject is on in one deployment, and the facts about it."""
     examined = context.examined
     deployment = examined.deployment
-    faulty = examined.composition is None and not examined.unreadable
+    faulty = examined.composition is None and not examined.file_errors
     if faulty and kind == "plugin" and name in deployment.plugins:
         return False, _faulty(examined, name)
     composition = context.composition
@@ -92,7 +92,7 @@ def answer(subject: str, on: bool, facts: Facts, as_json: bool) -> int:
     """Print the facts of a subject; return the exit status."""
     if as_json:
         listed = [{"label": label, "text": text} for label, text in facts]
-        document({"subject": subject, "on": on, "facts": listed})
+        print_json({"subject": subject, "on": on, "facts": listed})
     else:
         click.echo(f"{subject} is {'on' if on else 'off'}")
         for label, text in facts:
@@ -124,13 +124,13 @@ def explain_off(compositions: Sequence[Composition], kind: str, name: str, file:
         infos = [seen.info] if seen.info else []
         if settings or name in _names(kind, seen.contributions.of, infos):
             facts += [
-                ("would be given by", found.who),
+                ("would come from", found.who),
                 ("to turn it on", f'add "{found.name}" to plugins in {file}'),
             ]
     if facts:
         return facts
     hint = did_you_mean(name, sorted(_known(compositions, kind)))
-    return [_because("no installed plugin gives it", hint), *_installable(name)]
+    return [_because("no installed plugin has it", hint), *_installable(name)]
 
 
 def _because(text: str, hint: str) -> tuple[str, str]:
@@ -141,12 +141,12 @@ def _faulty(examined: Examined, name: str) -> Facts:
     """Return why an enabled plugin is off in a deployment that does not compose."""
     own = [
         problem
-        for problem in examined.faulty
+        for problem in examined.plugin_errors
         if problem.who.startswith(f"plugin {name} ") or problem.got == name
     ]
     return [
         ("enabled at", examined.deployment.origins[f"plugins.{name}"].text),
-        *((each.code, f"{each.what}; {each.fix}") for each in own or examined.faulty),
+        *((each.code, f"{each.what}; {each.fix}") for each in own or examined.plugin_errors),
     ]
 
 
@@ -154,11 +154,11 @@ def _degraded(composition: Composition, kind: str, name: str) -> Facts:
     """Return why a degraded plugin is off, or the degraded plugin that has this route."""
     facts: Facts = []
     for each in composition.degraded:
-        gives = kind == "route" and any(owned.value.path == name for owned in each.routes)
-        if gives or (kind == "plugin" and each.name == name):
+        has_route = kind == "route" and any(owned.value.path == name for owned in each.routes)
+        if has_route or (kind == "plugin" and each.name == name):
             line = composition.deployment.origins.get(f"plugins.{each.name}")
             facts += [
-                ("given by", f"plugin {each.name} ({each.distribution} {each.version})"),
+                ("contributed by", f"plugin {each.name} ({each.distribution} {each.version})"),
                 ("enabled at", line.text if line else "in code"),
                 ("because", "the plugin is degraded: [on_failure] lets the rest go on without it"),
                 *((problem.code, f"{problem.what}; {problem.fix}") for problem in each.why),
@@ -232,7 +232,7 @@ def _names(
     contributed: Callable[[type[Any]], Iterable[Owned[Any]]],
     infos: Iterable[PluginInfo],
 ) -> set[str]:
-    """Return the names of a kind, except settings, that plugins give.
+    """Return the names of a kind, except settings, that plugins have.
 
     Args:
         contributed: returns the plugins' contributions of a class.

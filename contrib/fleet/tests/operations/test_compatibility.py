@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from rolehost.composition.schemas import refusal, schema_of
-from rolehost_fleet.compatibility import misfits, renamed
+from rolehost_fleet.compatibility import conflicts, renamed
 
 
 def structure(**fields: Any) -> Any:
@@ -64,23 +64,25 @@ NOT_READ = [
 
 @pytest.mark.parametrize(("reader", "writer"), READ, ids=str)
 def test_what_fits_is_read(reader, writer):
-    assert misfits(structure(a=reader), structure(a=writer)) == []
+    assert conflicts(structure(a=reader), structure(a=writer)) == []
 
 
 @pytest.mark.parametrize(("reader", "writer", "why"), NOT_READ, ids=str)
 def test_what_does_not_fit_is_told_with_its_place(reader, writer, why):
-    assert any(why in each for each in misfits(structure(a=reader), structure(a=writer)))
+    assert any(why in each for each in conflicts(structure(a=reader), structure(a=writer)))
 
 
 def test_a_new_argument_may_be_missing_only_with_a_default():
-    assert misfits(structure(a=int, b=(str, "x")), structure(a=int)) == []
-    assert misfits(structure(a=int, b=str), structure(a=int)) == ["b is not given and is required"]
+    assert conflicts(structure(a=int, b=(str, "x")), structure(a=int)) == []
+    assert conflicts(structure(a=int, b=str), structure(a=int)) == [
+        "b is not given and is required"
+    ]
     made_optional = structure(a=int, b=(str, "x"))
-    assert misfits(structure(a=int, b=str), made_optional) == ["b may be missing and is required"]
+    assert conflicts(structure(a=int, b=str), made_optional) == ["b may be missing and is required"]
 
 
 def test_an_argument_that_is_not_known_is_refused():
-    assert misfits(structure(a=int), structure(a=int, b=str)) == ["b is not known"]
+    assert conflicts(structure(a=int), structure(a=int, b=str)) == ["b is not known"]
 
 
 def test_a_renamed_argument_is_recognised_by_its_type():

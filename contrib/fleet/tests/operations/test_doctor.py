@@ -69,7 +69,11 @@ def test_a_healthy_deployment_is_well(patient):
 def test_pending_migrations_fail_with_what_to_do(patient):
     status, lines = patient.look()
     (line,) = lines["migrations"]
-    assert (status, line["level"], line["fix"]) == (1, "fail", "rolehost migrate up")
+    assert (status, line["level"], line["fix"]) == (
+        1,
+        "fail",
+        f"rolehost migrate up -d {patient.path}",
+    )
 
 
 def test_schedules_that_do_not_tick_are_worth_a_look(fleet):
@@ -82,7 +86,7 @@ def test_schedules_that_do_not_tick_are_worth_a_look(fleet):
     ahead = services.clock.now() + 365 * 86_400_000
     with services.database.session(), services.database.transaction() as tx:
         tx.execute("INSERT INTO rolehost_ticks (schedule, last_tick) VALUES ('often', ?)", (ahead,))
-    lines = list(doctor_checks.engines(services))
+    lines = list(doctor_checks.engines(services, "rolehost migrate up"))
     (line,) = [each for each in lines if each.subject == "schedule"]
     assert (line.level, "often is 365 days ahead" in line.text) == ("warn", True)
 
@@ -163,5 +167,5 @@ def test_an_engine_that_hangs_is_given_up():
 
     leave = threading.Event()
     with pytest.raises(TimeoutError, match="no answer"):
-        doctor_checks._within(0.05, leave.wait)
+        doctor_checks._call_with_timeout(0.05, leave.wait)
     leave.set()

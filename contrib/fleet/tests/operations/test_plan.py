@@ -10,9 +10,9 @@ import pytest
 from rolehost.api import Event, Schedule, actor, handler
 from rolehost.composition.manifest import MigrationEntry
 from rolehost_fleet import status
-from rolehost_fleet.ordering import Edge, ordered, rolling
+from rolehost_fleet.ordering import Edge, ordered, roll_node
 from rolehost_fleet.plan import make
-from rolehost_fleet.queued import readers, unreadable_events, unreadable_jobs
+from rolehost_fleet.queued import decoders, unreadable_events, unreadable_jobs
 
 pytestmark = [
     pytest.mark.needs("rolehost_embedded"),
@@ -123,7 +123,7 @@ def test_an_argument_that_goes_rolls_out_with_the_worker_last_and_the_backlog_be
     services = any_fleet.services(composition)
     services.enqueue("greet", name="fits")
     seen = look(services)
-    tried = unreadable_jobs(services.database, new, readers(new))
+    tried = unreadable_jobs(services.database, new, decoders(new))
     plan = make(old, new, seen, tried)
     assert steps(plan) == [
         "roll out api",
@@ -132,7 +132,7 @@ def test_an_argument_that_goes_rolls_out_with_the_worker_last_and_the_backlog_be
     ]
     assert plan.errors == ()
     services.enqueue("greet", name="does not", times=3)
-    for reading in (readers(new), readers(new, [{"greet": an_actor(v1)}])):
+    for reading in (decoders(new), decoders(new, [{"greet": an_actor(v1)}])):
         tried = unreadable_jobs(services.database, new, reading)
         plan = make(old, new, look(services), tried)
         assert codes(plan.errors) == ["queued-unreadable"]
@@ -264,10 +264,11 @@ def test_migrations_run_before_and_after_the_rest(fleet):
     )
     new = [msgspec.structs.replace(old[0], migrations=tuple(sorted(more)))]
     assert steps(make(old, new)) == [
-        "rolehost migrate up --phase pre, with the new version, before anything else: app/0001_add",
+        "rolehost migrate up -d FILE --phase pre, with the new version, before anything"
+        " else: app/0001_add",
         "roll out app",
-        "rolehost migrate up --phase post, with the new version, when no old process runs any"
-        " more: app/0002_drop",
+        "rolehost migrate up -d FILE --phase post, with the new version, when no old process runs"
+        " any more: app/0002_drop",
     ]
     assert codes(make(new, old).warnings) == ["migrations-gone"]
 
@@ -287,11 +288,11 @@ def test_where_no_order_is_right_that_is_told(fleet):
 
 
 def test_the_order_keeps_every_edge_that_is_no_ring():
-    a, b, c = rolling("a"), rolling("b"), rolling("c")
-    order, ring = ordered([a, b, c], [Edge(c, b, "x"), Edge(b, a, "y")])
-    assert (order, ring) == ((c, b, a), ())
-    order, ring = ordered([a, b, c], [Edge(a, b, "x"), Edge(b, a, "y"), Edge(b, c, "z")])
-    assert set(ring) == {Edge(a, b, "x"), Edge(b, a, "y")}
+    a, b, c = roll_node("a"), roll_node("b"), roll_node("c")
+    order, cycle = ordered([a, b, c], [Edge(c, b, "x"), Edge(b, a, "y")])
+    assert (order, cycle) == ((c, b, a), ())
+    order, cycle = ordered([a, b, c], [Edge(a, b, "x"), Edge(b, a, "y"), Edge(b, c, "z")])
+    assert set(cycle) == {Edge(a, b, "x"), Edge(b, a, "y")}
     assert sorted(order) == [a, b, c]
 
 

@@ -104,7 +104,7 @@ def test_a_deployment_that_should_run_and_does_not_is_missed(any_fleet):
     composition = any_fleet.compose(actors=[greet], handlers=[], enqueues=("greet",))
     services = any_fleet.services(composition)
     (problem,) = judge(services, [describe(composition)]).errors
-    assert problem.what == "no process of app lives"
+    assert problem.what == "no process of app is running"
     switched_off = describe(any_fleet.compose("app", "[fleet]\nreplicas = 0", actors=[greet]))
     assert codes(judge(services, [switched_off])) == []
 
@@ -237,7 +237,7 @@ def test_the_command_answers_with_its_exit_status(tmp_path, monkeypatch, capsys)
     assert invoke(["migrate", "up", "-d", "app.toml"]) == 0
     capsys.readouterr()
     assert invoke(["fleet", "status", "app.toml"]) == 1
-    assert "no process of app lives" in capsys.readouterr().out
+    assert "no process of app is running" in capsys.readouterr().out
     (tmp_path / "app.toml").write_text(
         'plugins = ["embedded", "ops"]\n[embedded]\npath = "app.db"\n[fleet]\nreplicas = 0\n'
     )
@@ -277,7 +277,7 @@ def test_the_command_looks_again_and_again_until_it_is_interrupted(fleet, monkey
     monkeypatch.setattr(status.time, "sleep", nap)
     assert invoke(["fleet", "status", str(path), "--watch", "--every", "0.5"]) == 130
     assert naps == [0.5, 0.5]
-    assert capsys.readouterr().out.count("no process lives") == 2
+    assert capsys.readouterr().out.count("no process is running") == 2
 
 
 def test_what_lives_is_what_a_plan_against_live_compares_with(fleet):

@@ -83,7 +83,7 @@ def why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_an_actor_names_who_enqueues_it_and_who_works_it(why):
     status, facts = why("actor:shop.ship")
     assert status == 0
-    assert ("given by", "plugin whyshop (whyshop-plugin 1.0)") in facts
+    assert ("contributed by", "plugin whyshop (whyshop-plugin 1.0)") in facts
     assert ("queue", "parcels") in facts
     assert ("enqueued by", "plugin whytill in till (till.toml:1)") in facts
     assert ("scheduled by", "schedule shop.daily (every 60 s) in ticks") in facts
@@ -128,7 +128,7 @@ def test_a_plugin_and_a_setting_are_told_for_each_deployment(why):
 def test_what_no_deployment_enables_names_the_plugin_that_would_give_it(why):
     status, facts = why("actor:spare.ship")
     assert status == 1
-    assert ("would be given by", "plugin whyspare (whyspare-plugin 1.0)") in facts
+    assert ("would come from", "plugin whyspare (whyspare-plugin 1.0)") in facts
     assert (
         "to turn it on",
         'add "whyspare" to plugins in ticks.toml or till.toml or works.toml',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 from rolehost.cli.context import as_json
-from rolehost.cli.output import listing
+from rolehost.cli.output import print_rows
 from rolehost.failpoints import NAMES
 
 
@@ -17,4 +17,4 @@ def failpoints(as_json: bool) -> None:
     variable, except in production. Actions: kill, raise, delay=SECONDS.
     """
     rows = [{"point": name, "what has happened": text} for name, text in NAMES.items()]
-    listing(rows, as_json=as_json, empty="there are none")
+    print_rows(rows, as_json=as_json, empty="there are none")

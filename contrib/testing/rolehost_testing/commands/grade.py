@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json
-from rolehost.cli.output import document
+from rolehost.cli.output import print_json
 from rolehost.discovery import InstalledPlugin, installed
 from rolehost.suggest import did_you_mean, one_of
 
@@ -58,7 +58,7 @@ def grade_plugins(
         raise click.BadParameter("name the plugin whose sources these are", param_hint="--source")
     grades = [grade(found, deployment=deployment, source=source, tests=tests) for found in chosen]
     if as_json:
-        document([_as_dict(each) for each in grades])
+        print_json([_as_dict(each) for each in grades])
     else:
         for each in grades:
             _tell(each, verbose)

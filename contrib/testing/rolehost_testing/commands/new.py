@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rolehost.cli.output import problems
+from rolehost.cli.output import print_problems
 from rolehost.deployment import HOST_SECTIONS
 from rolehost.discovery.commands import RESERVED
 from rolehost.storage import Kind
@@ -145,7 +145,7 @@ def new_deployment(
     file = into / f"{name}.toml"
     missing, others = check_text(file, text)
     if others:
-        problems(others)
+        print_problems(others)
         raise Unknown("nothing was written: rolehost check would refuse this deployment")
     if dry_run:
         click.echo(f"{file}\n\n{text}", nl=False)
