@@ -42,7 +42,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "inbox.after_mark": "an event is marked as handled, in a transaction that is open",
         "consumer.before_offsets": "events are handled; their offsets are not committed",
         "consumer.after_offsets": "offsets are committed",
-        "lease.after_acquire": "a lease was taken or renewed; its holder does not know it yet",
+        "lease.after_acquire": "a lease was taken or renewed; its holder has not been notified yet",
         "ticks.after_enqueue": "a tick and its job are written, in a transaction that is open",
     }
 )

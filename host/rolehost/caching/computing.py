@@ -52,7 +52,7 @@ class Computation(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """The computations of one namespace. Thread-safe."""
+    """The running computations of one namespace. Thread-safe."""
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class SingleFlight(Generic[T]):
         self._running: dict[str, Computation[T]] = {}
         self._lock = threading.Lock()
 
-    def fresh(self, entry: Entry[T]) -> bool:
-        """Return whether a value is fresh; shortly before it expires, the result is random."""
+    def is_usable(self, entry: Entry[T]) -> bool:
+        """Return whether to use a value; shortly before it expires, the result is random."""
         if entry.expires_at is None:
             return True
         now = self._now()
@@ -85,9 +85,9 @@ class SingleFlight(Generic[T]):
         with self._lock:
             running = self._running.setdefault(wanted.key, wanted)
         if running is not wanted:
-            return self._join(running, wanted, entry)
+            return self._wait_for_leader(running, wanted, entry)
         try:
-            return self._lead(wanted, entry)
+            return self._compute_as_leader(wanted, entry)
         except Exception as error:
             wanted.error = error
             raise
@@ -96,10 +96,12 @@ class SingleFlight(Generic[T]):
                 del self._running[wanted.key]
             wanted.done.set()
 
-    def _join(self, running: Computation[T], wanted: Computation[T], entry: Entry[T] | None) -> T:
+    def _wait_for_leader(
+        self, running: Computation[T], wanted: Computation[T], entry: Entry[T] | None
+    ) -> T:
         """Return the value of another thread's computation, or ``entry`` without waiting."""
         if entry is not None:
-            return self._serve(entry)
+            return self._use_old(entry)
         self._entries.count("miss")
         if running.done.wait(self._options.patience):
             if running.error is not None:
@@ -107,27 +109,27 @@ class SingleFlight(Generic[T]):
             if running.copy is not None:
                 return running.copy()
         wanted.prefix = self._prefix()
-        return self._make(wanted)
+        return self._compute(wanted)
 
-    def _lead(self, wanted: Computation[T], entry: Entry[T] | None) -> T:
+    def _compute_as_leader(self, wanted: Computation[T], entry: Entry[T] | None) -> T:
         wanted.prefix = self._prefix()
         lock = f"{wanted.prefix}!{digest(wanted.key)}" if self._shared and wanted.prefix else None
         taken = lock is not None and self._acquire(lock)
         if lock is not None and not taken:
             if entry is not None:
-                return self._serve(entry)
-            found, taken = self._wait(wanted.key, lock)
+                return self._use_old(entry)
+            found, taken = self._wait_for_process(wanted.key, lock)
             if found is not None:
-                return self._adopt(wanted, found)
+                return self._use_new(wanted, found)
         try:
-            with self._releasing(lock if taken else None):
+            with self._release_after(lock if taken else None):
                 # Another process may have stored a value since this one read the cache.
                 found = self._entries.find(wanted.key)
-                if found is not None and self._newer(found, entry):
-                    return self._adopt(wanted, found)
+                if found is not None and self._is_newer(found, entry):
+                    return self._use_new(wanted, found)
                 if entry is None:
                     self._entries.count("miss")
-                return self._make(wanted)
+                return self._compute(wanted)
         except Exception:
             if entry is None:
                 raise
@@ -136,9 +138,9 @@ class SingleFlight(Generic[T]):
                 self._entries.namespace,
                 exc_info=True,
             )
-            return self._serve(entry)
+            return self._use_old(entry)
 
-    def _make(self, wanted: Computation[T]) -> T:
+    def _compute(self, wanted: Computation[T]) -> T:
         began = time.perf_counter()
         value = wanted.compute()
         took = time.perf_counter() - began
@@ -169,7 +171,7 @@ class SingleFlight(Generic[T]):
         return self._entries.attempt(lambda: self._entries.cache.add(lock, b"", patience), True)
 
     @contextmanager
-    def _releasing(self, lock: str | None) -> Iterator[None]:
+    def _release_after(self, lock: str | None) -> Iterator[None]:
         began = time.monotonic()
         try:
             yield
@@ -178,7 +180,7 @@ class SingleFlight(Generic[T]):
             if lock is not None and time.monotonic() - began < self._options.patience:
                 self._entries.attempt(lambda: self._entries.cache.delete(lock), False)
 
-    def _wait(self, key: str, lock: str) -> tuple[Entry[T] | None, bool]:
+    def _wait_for_process(self, key: str, lock: str) -> tuple[Entry[T] | None, bool]:
         """Return another process's value if it arrives in time, and whether the lock was taken."""
 
         def read() -> tuple[bytes | None, bool]:
@@ -193,26 +195,26 @@ class SingleFlight(Generic[T]):
             pause = min(2 * pause, _LONGEST_WAIT)
             data, free = self._entries.attempt(read, None) or (None, True)
             entry = None if data is None else self._entries.decode(data)
-            if entry is not None and self._unexpired(entry):
+            if entry is not None and self._is_fresh(entry):
                 return entry, False
             if free and self._acquire(lock):
                 return None, True
         return None, False
 
-    def _newer(self, found: Entry[T], entry: Entry[T] | None) -> bool:
+    def _is_newer(self, found: Entry[T], entry: Entry[T] | None) -> bool:
         known = None if entry is None else (entry.expires_at, entry.duration)
-        return (found.expires_at, found.duration) != known and self._unexpired(found)
+        return (found.expires_at, found.duration) != known and self._is_fresh(found)
 
-    def _unexpired(self, entry: Entry[T]) -> bool:
+    def _is_fresh(self, entry: Entry[T]) -> bool:
         return entry.expires_at is None or entry.expires_at > self._now()
 
-    def _adopt(self, wanted: Computation[T], entry: Entry[T]) -> T:
+    def _use_new(self, wanted: Computation[T], entry: Entry[T]) -> T:
         data = self._entries.serializer.dump(entry.value)
         wanted.copy = lambda: self._entries.serializer.load(data).value
         self._entries.count("hit")
         return entry.value
 
-    def _serve(self, entry: Entry[T]) -> T:
+    def _use_old(self, entry: Entry[T]) -> T:
         """Return an old value, because another caller computes it again or computing failed."""
-        self._entries.count("hit" if self._unexpired(entry) else "stale")
+        self._entries.count("hit" if self._is_fresh(entry) else "stale")
         return entry.value

@@ -26,16 +26,7 @@ class Provider(Protocol):
 
 
 class CachedFunction(Generic[P, T]):
-    """A function whose results are cached in a namespace; made by :func:`cached`.
-
-    Args:
-        function: the function; its first argument is the services.
-        namespace: namespace of the results.
-        value_type: type of the results; None: the return annotation of the function.
-        options: options of the namespace, for example ``ttl``.
-        key: returns the key for the arguments after the services; None: the key is made from all
-            of them.
-    """
+    """A function whose results are cached in a namespace; see :func:`cached`."""
 
     def __init__(
         self,

@@ -28,22 +28,14 @@ class Caching(Generic[T]):
     """Values of one type by key. Thread-safe; blocking, like every storage.
 
     If the cache is unavailable, no error is raised: reads are misses, and writes are dropped.
-    Afterwards the namespace is invalidated, because it may hold values that a dropped write should
+    Afterwards the namespace is invalidated, because it may have values that a dropped write should
     have replaced. But :meth:`add` and :meth:`incr` raise
     :class:`~rolehost.errors.StorageUnavailable`, because they have no safe default result. If
     ``strict`` is set, every call raises it. A value of another type, which another version of
     the program wrote, is a miss.
 
-    :meth:`rolehost.api.Services.caching` returns one.
-
-    Args:
-        breaker: the cache of this process.
-        namespace: name of the namespace, the same in every process that shares the values.
-        value_type: type of the values. They are decoded as this type, but not checked when
-            stored.
-        options: options of the namespace.
-        now: returns seconds since the epoch, the same on every machine.
-        chance: random source of early computations.
+    :meth:`rolehost.api.Services.caching` returns one. Values are decoded as the type, but not
+    checked when stored.
     """
 
     def __init__(
@@ -203,7 +195,7 @@ class Caching(Generic[T]):
         if tags:
             self._entries.tags(tags)  # refused before anything is computed
         entry = self._entries.find(key)
-        if entry is not None and self._flights.fresh(entry):
+        if entry is not None and self._flights.is_usable(entry):
             self._entries.count("hit")
             return entry.value
         return self._flights.run(Computation(key, compute, self._ttl(ttl), tags), entry)
