@@ -73,7 +73,7 @@ def with_origins(deployment: Deployment, plugins: Sequence[Plugin]) -> Deploymen
     """Return the deployment with an origin for every value, defaults and secrets marked."""
     origins = dict(deployment.origins)
     for section, settings in _sections(deployment, plugins):
-        for field in fields_of(type(settings)):
+        for field in fields_of(settings.__class__):
             key = f"{section}.{field.encode_name}"
             origin = origins.get(key, Origin("default"))
             if isinstance(getattr(settings, field.name), Secret):

@@ -6,6 +6,7 @@ TOML instead of msgspec's messages.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tomllib
@@ -26,15 +27,10 @@ from rolehost.suggest import did_you_mean, one_of
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-_fields: dict[Any, tuple[msgspec.structs.FieldInfo, ...]] = {}
-
-
+@functools.cache
 def fields_of(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
     """Return the fields of a settings type. PERF: msgspec reads the annotations at every call."""
-    found = _fields.get(kind)
-    if found is None:
-        found = _fields[kind] = msgspec.structs.fields(kind)
-    return found
+    return msgspec.structs.fields(kind)
 
 
 def decode(

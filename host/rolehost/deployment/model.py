@@ -317,9 +317,8 @@ class Deployment:
         ]
         if not hidden:
             return problem
-        texts = ("what", "expected", "got", "fix")
-        changes = {name: mask_only(getattr(problem, name), hidden) for name in texts}
-        return replace(problem, **changes)
+        texts = {name: getattr(problem, name) for name in ("what", "expected", "got", "fix")}
+        return replace(problem, **{name: mask_only(text, hidden) for name, text in texts.items()})
 
     def may_degrade(self, plugin: str) -> bool:
         """Return whether the process may run without a plugin if it fails."""

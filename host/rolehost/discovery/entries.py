@@ -75,18 +75,16 @@ def installed(path: Sequence[str] | None = None) -> tuple[InstalledPlugin, ...]:
     seen: set[str] = set()
     for each in _distributions(GROUP, path):
         # Parsing the whole metadata would cost far more.
-        name, version = _NAME.search(each.headers), _VERSION.search(each.headers)
-        distribution = name[1].strip() if name else "(unnamed)"
-        key = re.sub(r"[-_.]+", "-", distribution).lower()
+        title, version = _NAME.search(each.headers), _VERSION.search(each.headers)
+        package = title[1].strip() if title else "(unnamed)"
+        key = re.sub(r"[-_.]+", "-", package).lower()
         if key not in seen:
             seen.add(key)
             release = version[1].strip() if version else "(no version)"
             degradable = _group(each.points, DEGRADABLE)
             found += [
-                InstalledPlugin(
-                    plugin, distribution, release, target, each.folder, plugin in degradable
-                )
-                for plugin, target in _group(each.points, GROUP).items()
+                InstalledPlugin(name, package, release, target, each.folder, name in degradable)
+                for name, target in _group(each.points, GROUP).items()
             ]
     return tuple(sorted(found))
 
@@ -141,9 +139,7 @@ def _in_folder(folder: Path, section: re.Pattern[str]) -> Iterator[_Distribution
             place += "/EGG-INFO"
         points = _read(f"{place}/entry_points.txt", ENTRY_POINTS_BYTES)
         if section.search(points):
-            headers = _read(f"{place}/METADATA", METADATA_BYTES) or _read(
-                f"{place}/PKG-INFO", METADATA_BYTES
-            )
+            headers = _read(f"{place}/METADATA") or _read(f"{place}/PKG-INFO")
             yield _Distribution(points, headers, place)
 
 
@@ -157,7 +153,7 @@ def _by_importlib(distributions: Any, section: re.Pattern[str]) -> Iterator[_Dis
             yield _Distribution(points, headers or "", folder)
 
 
-def _read(path: str, size: int) -> str:
+def _read(path: str, size: int = METADATA_BYTES) -> str:
     """Return the first bytes of a file as text; empty if it cannot be read."""
     # PERF: there are hundreds of files; this takes three system calls each and no file object.
     try:

@@ -23,7 +23,7 @@ from rolehost.roles.status import (
 from rolehost.supervisor.plan import ProcessPlan, RolePlan, StartedProcess, module_command
 
 #: Exit status of a child that could not execute its program, as in a shell.
-EXIT_NOT_EXECUTED = 127
+NOT_EXECUTED = 127
 
 #: Signals that stop the supervisor. They are blocked while ``rolehost run`` becomes the
 #: supervisor; otherwise a signal would kill it and orphan its children.
@@ -242,4 +242,4 @@ def spawn(
     except OSError as error:
         os.write(2, f"cannot execute {command[0]}: {error.strerror}\n".encode())
     finally:
-        os._exit(EXIT_NOT_EXECUTED)
+        os._exit(NOT_EXECUTED)

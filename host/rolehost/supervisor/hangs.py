@@ -30,13 +30,7 @@ STACK_SECONDS = 0.5
 MAX_STACK_LINES = 200
 
 #: Process states in ``/proc/PID/stat``.
-PROCESS_STATES = {
-    "T": "stopped",
-    "t": "traced",
-    "D": "waiting for a device",
-    "R": "running",
-    "S": "asleep",
-}
+STATES = {"T": "stopped", "t": "traced", "D": "waiting for a device", "R": "running", "S": "asleep"}
 
 
 @dataclass(eq=False)
@@ -140,9 +134,8 @@ class HangMonitor:
 
     def _add(self, name: str, slot: Slot, pid: int, part: str, silent: float) -> None:
         now = time.monotonic()
-        self._hung[name] = HungProcess(
-            Hang(name, pid, part, now, silent), slot, now + STACK_SECONDS
-        )
+        hang = Hang(name, pid, part, now, silent)
+        self._hung[name] = HungProcess(hang, slot, now + STACK_SECONDS)
         self._publish()
 
     def _step(self, hung: HungProcess, at: float, now: float) -> None:
@@ -190,4 +183,4 @@ def _state(pid: int) -> str:
         letter = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
     except OSError:
         return ""
-    return PROCESS_STATES.get(letter, letter)
+    return STATES.get(letter, letter)

@@ -17,14 +17,7 @@ from rolehost.private import NotPrivate
 from rolehost.redaction import hide
 from rolehost.roles.status import RETIRE
 from rolehost.supervisor.check import EXIT_FAILED, CheckProcess
-from rolehost.supervisor.child import (
-    EXIT_NOT_EXECUTED,
-    STOP_SIGNALS,
-    Exit,
-    Phase,
-    Slot,
-    signal_pipe,
-)
+from rolehost.supervisor.child import NOT_EXECUTED, STOP_SIGNALS, Exit, Phase, Slot, signal_pipe
 from rolehost.supervisor.control import ControlServer, Notify
 from rolehost.supervisor.descriptors import anonymous_file, close_listening_socket
 from rolehost.supervisor.drain import MARGIN, Drain
@@ -34,7 +27,7 @@ from rolehost.supervisor.reload import Reload, Replacement
 from rolehost.supervisor.report import StatusReport
 
 #: Exit statuses after which a restart cannot help: command line, configuration, start, program.
-CANNOT_START = frozenset({2, 3, 4, EXIT_NOT_EXECUTED})
+CANNOT_START = frozenset({2, 3, 4, NOT_EXECUTED})
 
 #: Exit status of the supervisor if it had to kill a process at the end.
 EXIT_KILLED = 1
@@ -175,12 +168,9 @@ class Supervisor:
     def _follow(self, slot: Slot) -> None:
         assert slot.status is not None
         self._watch(slot.status, partial(self._read_status, slot))
-        self._report(
-            "debug" if slot.incarnation == 1 else "info",
-            f"{slot.name} started",
-            pid=slot.pid,
-            incarnation=slot.incarnation,
-        )
+        count = slot.incarnation
+        level = "debug" if count == 1 else "info"
+        self._report(level, f"{slot.name} started", pid=slot.pid, incarnation=count)
 
     def _read_status(self, slot: Slot) -> None:
         lines = slot.read()
@@ -278,11 +268,8 @@ class Supervisor:
         self._hangs.count(slot, "hang" if self._hangs.is_hung(slot) else "death")
         seconds = slot.restart_after(time.monotonic())
         why = f" ({slot.reason})" if slot.reason else ""
-        self._report(
-            "error",
-            f"{slot.name} {ended}{why}; restarting in {seconds:g} s",
-            pid=ended.pid,
-        )
+        event = f"{slot.name} {ended}{why}; restarting in {seconds:g} s"
+        self._report("error", event, pid=ended.pid)
 
     # Reload; its steps are in :class:`~rolehost.supervisor.reload.Reload`.
 
