@@ -137,6 +137,45 @@ def signature(function: Any) -> str:
     return str(plain.replace(parameters=parameters)).replace("'", "")
 
 
+def source(function: Any) -> str:
+    """Return a function's parameters and return type as Python source, without ``self``."""
+    try:
+        plain = inspect.signature(function)
+    except (TypeError, ValueError):
+        return "(…)"
+    parameters = [
+        each.replace(
+            annotation=_Source(each.annotation)
+            if each.annotation is not each.empty
+            else each.empty,
+            default=_Source(_literal(each.default))
+            if each.default is not each.empty
+            else each.empty,
+        )
+        for each in plain.parameters.values()
+        if each.name != "self"
+    ]
+    return str(
+        plain.replace(parameters=parameters, return_annotation=_Source(plain.return_annotation))
+    )
+
+
+class _Source:
+    """An annotation or a default value with its source as repr."""
+
+    def __init__(self, value: Any) -> None:
+        self._text = value if isinstance(value, str) else getattr(value, "__name__", repr(value))
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return value if inspect.isclass(value) else _plain(value)
+
+
 class _Plain:
     """A default value with the same repr in every process and on every Python version."""
 
@@ -235,17 +274,30 @@ def _entry(name: str, thing: Any) -> Iterator[str]:
     title = name.removeprefix("http.").removeprefix("broker.")
     yield f"### `{title}`"
     if inspect.isroutine(thing):
-        yield f"```text\n{title}{signature(thing)}\n```"
+        yield f"```text\n{_async(thing)}{title}{source(thing)}\n```"
     if not inspect.isclass(thing) and not inspect.isroutine(thing):
-        text = repr(sorted(thing) if isinstance(thing, frozenset) else thing)
-        whole = len(text) < 80 and " at 0x" not in text
-        yield f"`{text}`" if whole else f"A `{type(thing).__name__}`."
+        yield _constant(thing)
         return
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        yield f"Base class: {', '.join(f'`{base.__name__}`' for base in thing.__bases__)}."
     yield from _words(parse(thing))
     if inspect.isclass(thing):
         rows = methods(thing)
         if rows:
             yield "\n".join(rows)
+
+
+def _constant(thing: Any) -> str:
+    if isinstance(thing, dict):
+        return "\n".join(f"- `{key}`: {', '.join(map(repr, each))}" for key, each in thing.items())
+    text = re.sub(r"\b(?:\w+\.)+(?=[A-Z])", "", repr(thing))
+    if " at 0x" in text:
+        return f"A `{type(thing).__name__}` of {type(thing).__module__.partition('.')[0]}."
+    return f"`{text}`"
+
+
+def _async(function: Any) -> str:
+    return "async " if inspect.iscoroutinefunction(function) else ""
 
 
 def _words(documented: Docstring) -> Iterator[str]:
@@ -268,8 +320,8 @@ def methods(thing: Any) -> list[str]:
         if isinstance(member, property):
             rows.append(f"- `{name}` – {_first(member.fget)}")
         elif inspect.isfunction(member):
-            text = re.sub(r"\s+", " ", signature(member))
-            rows.append(f"- `{name}{text}` – {_first(member)}")
+            text = re.sub(r"\s+", " ", source(member))
+            rows.append(f"- `{_async(member)}{name}{text}` – {_first(member)}")
     return rows
 
 

@@ -140,8 +140,9 @@ def page(collected: Counter[str], passed: Counter[str]) -> str:
         "empty and binary values, expiry, order and redelivery. Backends with a server also pass "
         "a second suite: it stops and kills the server while a client uses it, and the client "
         "must work again.",
-        "If a backend does not declare a capability, its use must be refused, which is tested; the "
-        "tests of the capability are left out. "
+        "A test that needs a capability is skipped for backends that do not declare it; other "
+        "tests check that such a backend refuses the calls. `skip-locked` and `multi-host` only "
+        "describe a deployment: no test needs them. "
         "`contrib/testing/rolehost_testing/conformance/__init__.py` shows in five lines how the "
         "tests of a backend subclass a suite.",
     ]
@@ -156,9 +157,9 @@ def _table(kind: str, columns: list[Backend], collected: Counter[str], passed: C
         ["", *(each.title for each in columns)],
         ["---"] * (1 + len(columns)),
         ["tests passed", *(str(passed[each.suite]) for each in columns)],
-        ["left out", *(str(collected[each.suite] - passed[each.suite]) for each in columns)],
+        ["skipped", *(str(collected[each.suite] - passed[each.suite]) for each in columns)],
         ["passed with restarts of the server", *(_restarts(each, passed) for each in columns)],
-        ["left out of these", *(_without(each, collected, passed) for each in columns)],
+        ["skipped with restarts", *(_without(each, collected, passed) for each in columns)],
     ]
     for name in CAPABILITIES[kind]:  # type: ignore[index]
         marks = ("yes" if name in each.capabilities else "–" for each in columns)

@@ -46,7 +46,7 @@ def parse(documented: object) -> Docstring:
         elif paragraph.startswith("- "):
             items = re.split(r"\n(?=- )", paragraph)
             parsed.body.append("\n".join(" ".join(item.split()) for item in items))
-        elif paragraph.strip():
+        elif paragraph.strip(" \n:"):
             parsed.body.append(" ".join(paragraph.split()).replace("::", ":"))
     return parsed
 
