@@ -54,14 +54,14 @@ class Child:
         Raises:
             Unmeasured: the process ended or took too long.
         """
-        told = b""
-        while b"ready" not in told:
+        output = b""
+        while b"ready" not in output:
             if not select.select([self._reading], [], [], READY)[0]:
                 raise self.failure(f"not ready in {READY:g} s")
             part = os.read(self._reading, 64)
             if not part:
                 raise self.failure("ended before it was ready")
-            told += part
+            output += part
 
     def await_line(self, text: str) -> str:
         """Wait for a line with this text in the log; return the line.

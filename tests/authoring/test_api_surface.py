@@ -1,4 +1,4 @@
-"""The plugin API: nothing changes unnoticed, and every name says what it is.
+"""The plugin API: every change is noticed, and every name is documented.
 
 After a change that is meant: a line in CHANGELOG.md, PLUGIN_API raised where plugins have to
 change (then the golden text gets the new number in its name), and

@@ -45,7 +45,7 @@ def plugin(api: Any) -> SimpleNamespace:
 
 
 def found(api: Any) -> list[Problem]:
-    """Return what is wrong with the version that a plugin says."""
+    """Return the error of a plugin's API number; empty if it is accepted."""
     deployment, _ = read(None, plugins=["acme"], environ={})
     _, problems = examine(deployment, extra={"acme": plugin(api)})
     return [each for each in problems if each.code == "plugin-api"]
@@ -68,7 +68,7 @@ def test_any_other_is_refused_and_both_sides_are_named(api: int, side: str):
 
 
 @pytest.mark.parametrize("api", ["2", 2.0, True, None])
-def test_what_is_no_whole_number_is_refused(api: Any):
+def test_a_version_that_is_not_a_whole_number_is_refused(api: Any):
     (problem,) = found(api)
     assert problem.got == f"api={api!r}"
     assert problem.fix == "write api=2, a whole number"
@@ -84,7 +84,7 @@ def test_plugins_of_the_version_before_are_kept_to_prove_that_they_run():
     assert said == [str(PLUGIN_API - 1)] * 4
 
 
-def test_our_own_plugins_say_the_version_of_the_host_they_are_released_with():
+def test_our_own_plugins_use_the_constant_plugin_api():
     for folder in ("plugins", "contrib"):
         for path in (ROOT / folder).glob("*/rolehost_*/**/*.py"):
             assert not re.search(r"PluginInfo\(\s*api=\d", path.read_text("utf-8")), path

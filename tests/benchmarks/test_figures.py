@@ -1,4 +1,4 @@
-"""How benchmarks measure in turns, and what they make of the rounds."""
+"""Benchmarks measure both sides in turns and compute ratios from the rounds."""
 
 from __future__ import annotations
 

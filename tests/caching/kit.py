@@ -35,7 +35,7 @@ class Remembers:
 
 
 class Chance(random.Random):
-    """Gives one number, so that computing early is certain or out of the question."""
+    """Returns one number, so that early computation always or never happens."""
 
     def __init__(self, number: float) -> None:
         super().__init__(0)
@@ -46,7 +46,7 @@ class Chance(random.Random):
 
 
 class Failing(EmbeddedCache):
-    """A cache in memory that looks shared, and that can be away."""
+    """A cache in memory that declares ``shared`` and can be made unavailable."""
 
     capabilities = EmbeddedCache.capabilities | {"shared"}
 
@@ -65,7 +65,7 @@ class Failing(EmbeddedCache):
     def fail(self) -> None:
         self.error = StorageUnavailable("the server is away")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self.error = None
 
 

@@ -87,7 +87,7 @@ def test_threads_that_waited_get_the_exception_and_nothing_is_kept(cache: Cache)
     assert values.get_or_compute("key", lambda: 1) == 1
 
 
-def test_none_is_a_value_unless_said_otherwise(cache: Cache) -> None:
+def test_none_is_a_value_by_default(cache: Cache) -> None:
     kept, origin = open_values(cache, int), Origin(None)
     for _ in range(2):
         assert kept.get_or_compute("key", origin) is None
@@ -162,7 +162,7 @@ def test_while_one_computes_the_others_are_served_the_stale_value(cache: Cache) 
     assert values.get_or_compute("key", Origin("never")) == "new"
 
 
-def test_what_was_being_computed_when_its_namespace_was_invalidated_is_not_kept(
+def test_a_value_is_not_stored_if_its_namespace_was_invalidated_while_it_was_computed(
     cache: Cache,
 ) -> None:
     values = open_values(cache)
@@ -176,7 +176,7 @@ def test_what_was_being_computed_when_its_namespace_was_invalidated_is_not_kept(
 
 
 def _compute(channel: Connection, make: Callable[[], Cache], hold: bool) -> None:
-    """Ask for the value; tell when it is being computed, and what came of it."""
+    """Request the value; report when it is being computed, and the result."""
     cache = make()
 
     def compute() -> str:
@@ -206,7 +206,7 @@ def test_of_processes_that_miss_together_one_computes(make_shared: Callable[[], 
     cache.close()
 
 
-def test_a_process_that_dies_computing_holds_the_others_up_no_longer_than_patience(
+def test_if_the_computing_process_dies_the_others_wait_no_longer_than_patience(
     make_shared: Callable[[], Cache],
 ) -> None:
     cache = make_shared()

@@ -1,4 +1,4 @@
-"""Functions whose results are kept."""
+"""Functions with cached results."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def services() -> Any:
 
 @cached(ttl=60, namespace="prices")
 def price(services: Services, fruit: str, pieces: int = 1, *, currency: str = "EUR") -> Price:
-    """Tell what fruit costs."""
+    """Return the price of a fruit."""
     services.asked.append((fruit, pieces, currency))  # type: ignore[attr-defined]
     return Price(f"{pieces}.00", currency)
 
 
-def test_a_result_is_computed_once_whatever_way_the_arguments_are_given(services: Any) -> None:
+def test_positional_and_keyword_arguments_share_a_result(services: Any) -> None:
     expected = Price("1.00", "EUR")
     assert price(services, "apple") == expected
     assert price(services, "apple", 1) == expected
@@ -52,13 +52,13 @@ def test_a_result_is_computed_once_whatever_way_the_arguments_are_given(services
     assert len(services.asked) == 2
 
 
-def test_results_have_the_type_that_the_function_says(services: Any) -> None:
+def test_results_have_the_annotated_type_of_the_function(services: Any) -> None:
     price(services, "apple")
     assert services.types == {"prices": Price}
     assert isinstance(price.values(services).get("('apple', 1, 'EUR')"), Price)
 
 
-def test_one_result_or_all_can_be_forgotten(services: Any) -> None:
+def test_one_result_or_all_results_can_be_removed(services: Any) -> None:
     price(services, "apple")
     price(services, "pear")
     assert price.forget(services, "apple")
@@ -70,9 +70,9 @@ def test_one_result_or_all_can_be_forgotten(services: Any) -> None:
     assert len(services.asked) == 4
 
 
-def test_it_is_still_the_function_it_was() -> None:
+def test_a_cached_function_keeps_its_name_and_docstring() -> None:
     assert price.__name__ == "price"
-    assert price.__doc__ == "Tell what fruit costs."
+    assert price.__doc__ == "Return the price of a fruit."
     assert callable(price.__wrapped__)
 
 
@@ -111,7 +111,7 @@ def test_long_and_unhashable_arguments_are_keys_too(services: Any) -> None:
     assert len(services.asked) == 1
 
 
-def test_what_cannot_be_part_of_a_key_is_said_and_a_key_of_ones_own_helps(services: Any) -> None:
+def test_an_argument_that_cannot_be_part_of_a_key_needs_a_key_function(services: Any) -> None:
     with pytest.raises(TypeError, match="key="):
         anything.key(object())
 

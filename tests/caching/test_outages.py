@@ -1,4 +1,4 @@
-"""A cache that is away takes nobody down, and nothing wrong is left when it is back."""
+"""An unavailable cache causes no errors, and leaves no outdated values when it is back."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Setting:
         self.breaker = CircuitBreaker(self.cache, self.recorder, clock=lambda: self.clock)
         self.values: Caching[Any] = open_values(self.cache, breaker=self.breaker, **options)
 
-    def mend(self) -> None:
-        self.cache.mend()
+    def restore(self) -> None:
+        self.cache.restore()
         self.clock += LONGEST_PAUSE
 
 
@@ -64,7 +64,7 @@ def test_reads_are_misses_and_writes_are_dropped(name: str, calls: int) -> None:
 
 
 @pytest.mark.parametrize("name", RAISING)
-def test_what_has_no_harmless_answer_raises(name: str) -> None:
+def test_calls_without_a_safe_default_result_raise(name: str) -> None:
     here = Setting()
     here.cache.fail()
     for _ in range(3):
@@ -82,7 +82,7 @@ def test_a_strict_namespace_raises_from_every_call(name: str) -> None:
             call(here.values)
 
 
-def test_a_dead_server_is_asked_now_and_then_and_not_by_every_call() -> None:
+def test_a_dead_server_is_probed_at_intervals_and_not_by_every_call() -> None:
     here = Setting()
     here.cache.fail()
     here.values.get("key")
@@ -120,7 +120,7 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_is_over(
         for _ in range(10):
             here.clock += 1
             here.values.get("key")
-        here.mend()
+        here.restore()
         for _ in range(3):
             here.values.get("key")
     began, ended = (record.getMessage() for record in caplog.records)
@@ -129,28 +129,28 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_is_over(
 
 
 @pytest.mark.parametrize("lost", ["set", "set_many", "delete", "invalidate", "drop_tagged"])
-def test_what_a_lost_write_should_have_replaced_is_not_found_again(lost: str) -> None:
+def test_a_lost_write_removes_the_value_it_should_have_replaced(lost: str) -> None:
     here = Setting()
     here.values.set("key", 1, tags=["tag"])
     here.cache.fail()
     SPARED[lost][0](here.values)
-    here.mend()
+    here.restore()
     assert here.values.get("key") is None
     here.values.set("key", 3)
     assert here.values.get("key") == 3
 
 
 @pytest.mark.parametrize("lost", ["get", "touch", "get_or_compute"])
-def test_what_was_not_replaced_is_there_again(lost: str) -> None:
+def test_a_value_that_a_lost_call_would_not_replace_is_kept(lost: str) -> None:
     here = Setting()
     here.values.set("key", 1)
     here.cache.fail()
     SPARED[lost][0](here.values)
-    here.mend()
+    here.restore()
     assert here.values.get("key") == 1
 
 
-def test_a_refused_value_is_dropped_with_the_one_it_replaces_and_said_once(
+def test_a_refused_value_is_dropped_with_the_one_it_replaces_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     here = Setting()
@@ -178,7 +178,7 @@ def test_a_cache_whose_connections_are_all_in_use_is_no_outage() -> None:
     here.values.set("key", 1)
     here.cache.error = StorageBusy("all connections are in use")
     assert here.values.get("key") is None
-    here.cache.mend()
+    here.cache.restore()
     assert here.values.get("key") == 1
 
 

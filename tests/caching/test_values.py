@@ -66,7 +66,7 @@ def test_many_values_at_once_are_counted_one_by_one(cache: Cache) -> None:
     assert recorder.counts == {"hit": 2, "miss": 1}
 
 
-def test_adding_stores_only_what_is_absent(cache: Cache) -> None:
+def test_add_stores_only_absent_keys(cache: Cache) -> None:
     values = open_values(cache)
     assert values.add("key", 1)
     assert not values.add("key", 2)
@@ -86,7 +86,7 @@ def test_a_counter_goes_on_from_what_was_set_and_is_read_as_a_number(cache: Cach
         words.incr("word")
 
 
-def test_touching_says_whether_there_is_a_value(cache: Cache) -> None:
+def test_touch_returns_whether_the_key_exists(cache: Cache) -> None:
     values = open_values(cache)
     assert not values.touch("key")
     values.set("key", 1)
@@ -150,7 +150,7 @@ def test_values_are_dropped_by_tag_where_the_cache_can(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("namespace", ["", "a:b", "a b", "ä", "n" * 81, "a!"])
-def test_what_is_no_namespace_is_refused(cache: Cache, namespace: str) -> None:
+def test_an_invalid_namespace_is_refused(cache: Cache, namespace: str) -> None:
     with pytest.raises(ValueError, match="namespace"):
         open_values(cache, namespace=namespace)
 

@@ -1,6 +1,6 @@
 """Runs ``rolehost`` as if no first-party plugin were installed, so that texts do not depend on it.
 
-``python isolated.py check rolehost.toml``; what stands on ``PYTHONPATH`` is seen as ever.
+``python isolated.py check rolehost.toml``; plugins on ``PYTHONPATH`` are still found.
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ from rolehost.delivery.runtime import Declared, DeliveryRuntime
 from rolehost.observe.recorders import Recorders
 from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
+from structlog.testing import capture_logs
+
+from tests.delivery.things import Thing, plain
 
 
 class ManualClock:
@@ -134,7 +137,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 def _postgresql(url: str) -> Iterator[Database]:
-    """Give a database with a separate schema on a server."""
+    """Yield a database with a separate schema on a server."""
     from psycopg2.extensions import make_dsn
     from rolehost_postgres.database import PostgresDatabase
     from rolehost_postgres.settings import PostgresSettings
@@ -178,3 +181,18 @@ def database_away(
 def bench(database: Database) -> Bench:
     schema.up(database, [schema.HOST_SET])
     return Bench(database)
+
+
+@pytest.fixture
+def things(bench):
+    """Return a function that lists the things. Log lines are captured: tracebacks take seconds."""
+    bench.make_runtime(plain)
+    with bench.database.transaction() as tx:
+        tx.execute("CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY)")
+
+    def listed():
+        with bench.database.session():
+            return sorted(row[0] for row in bench.database.read("SELECT id FROM things"))
+
+    with bench.database.peewee.bind_ctx([Thing]), capture_logs():
+        yield listed

@@ -1,4 +1,4 @@
-"""Exceptions that break whoever describes them carelessly: by name, what makes each."""
+"""Exceptions that break careless formatting code: name → factory."""
 
 from __future__ import annotations
 

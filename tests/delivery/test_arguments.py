@@ -1,4 +1,4 @@
-"""Arguments are checked where they are given, in the actor's own types."""
+"""Arguments are checked by the actor's types when a job is enqueued."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def itself():
         ("untyped", 1 + 2j, "unsupported"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_actor_and_argument(name, value, why):
+def test_an_argument_of_the_wrong_type_is_refused_with_actor_and_argument(name, value, why):
     with pytest.raises(PayloadError) as caught:
         SIGNATURE.encode({name: value})
     message = str(caught.value)
@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused_with_actor_and_argument(name, value, why):
         ("anything", nested(MAX_DEPTH - 1)),
     ],
 )
-def test_what_is_accepted_is_read_as_it_was_given(name, value):
+def test_accepted_arguments_are_decoded_unchanged(name, value):
     assert SIGNATURE.decode(SIGNATURE.encode({name: value}))[name] == value
 
 
@@ -174,7 +174,7 @@ def test_arguments_that_are_no_mapping_are_refused(given):
         SIGNATURE.encode(given)
 
 
-def test_nothing_of_a_bulk_is_enqueued_when_one_does_not_fit_and_it_is_named(bench):
+def test_a_bulk_with_one_wrong_job_enqueues_nothing_and_names_the_job(bench):
     bench.make_runtime(fit)
     with bench.unit_of_work() as work:
         with pytest.raises(PayloadError, match=r"job 2 of enqueue_many.*argument n of actor"):

@@ -211,7 +211,7 @@ def test_whatever_a_handler_raises_is_a_dead_letter(bench, services_of):
 
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD.keys())
-def test_what_is_kept_of_an_exception_can_be_formatted_and_stored(make):
+def test_the_stored_text_of_an_exception_can_be_formatted_and_stored(make):
     kept = loggable(make())
     assert isinstance(kept, Exception)
     assert len("".join(traceback.format_exception(kept, limit=30))) < 100_000
@@ -219,7 +219,7 @@ def test_what_is_kept_of_an_exception_can_be_formatted_and_stored(make):
     assert describe(kept)
 
 
-def test_an_exception_that_can_be_shown_is_kept_as_it_is():
+def test_an_exception_with_a_valid_text_is_stored_unchanged():
     error = ValueError("plain")
     assert loggable(error) is error
     assert type(loggable(SystemExit(2))) is ActorFailed
@@ -246,7 +246,7 @@ def test_of_several_ends_the_one_that_the_database_refuses_fails_alone(bench):
     assert guilty["error"].startswith("the database refuses to store its end (scheduled): ")
 
 
-def test_ends_are_kept_for_later_when_the_database_is_away(bench, monkeypatch):
+def test_completions_raise_if_the_database_is_unavailable(bench, monkeypatch):
     bench.make_runtime(plain)
     enqueue(bench, plain)
     [job] = bench.claim()

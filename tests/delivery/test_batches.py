@@ -70,7 +70,9 @@ def test_enough_that_is_claimed_and_not_started_leaves_the_database_alone(
     assert claimed(bench) == before
 
 
-def test_when_half_is_started_what_is_finished_is_written_and_more_is_claimed(bench, consumer):
+def test_when_half_of_a_batch_is_started_completions_are_written_and_more_jobs_are_claimed(
+    bench, consumer
+):
     consumer._write_at = float("inf")
     for _ in range(MOST - (MOST - THREADS) // 2):
         finish_one(consumer)
@@ -78,16 +80,14 @@ def test_when_half_is_started_what_is_finished_is_written_and_more_is_claimed(be
     assert len(claimed(bench)) == MOST
 
 
-def test_what_is_finished_is_written_in_time_though_nothing_is_to_be_claimed(bench, consumer):
+def test_completions_are_written_in_time_if_no_job_can_be_claimed(bench, consumer):
     finish_one(consumer)
     consumer._write_at = 0.0
     assert not consumer._cycle()
     assert len(claimed(bench)) == MOST - 1
 
 
-def test_what_was_claimed_by_a_commit_whose_answer_was_lost_is_given_back_and_run(
-    bench, consumer, monkeypatch
-):
+def test_jobs_of_a_claim_whose_answer_was_lost_are_released_and_run(bench, consumer, monkeypatch):
     transaction = bench.database.transaction
 
     @contextmanager
@@ -110,7 +110,7 @@ def test_what_was_claimed_by_a_commit_whose_answer_was_lost_is_given_back_and_ru
 
     assert consumer._cycle()
     assert unknown <= {job.id for job in consumer._ready}
-    assert started.id in claimed(bench)  # what is running is not touched
+    assert started.id in claimed(bench)  # a running job is not changed
     consumer.finish(started, Finish("completed", started.run_at, True, None), 0.0)
 
 
@@ -124,7 +124,7 @@ def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, co
     assert (job.id, job.cancel) == (number, 1)
     assert bench.run(job) == "cancelled"
 
-    # Wanted again, it is another claim: what was known of the first one does not hold.
+    # A second claim of the same job does not inherit the state of the first claim.
     with bench.database.transaction() as tx:
         administration.retry(tx, number, bench.clock.now())
     [again] = [each for each in bench.claim(limit=1000) if each.id == number]

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0: what may be published, what is read, and how times are read."""
+"""CloudEvents 1.0: valid events, decoding, and times."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ce(**attributes):
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:00"),
     ],
 )
-def test_a_time_is_read_as_rfc_3339_says(text, moment):
+def test_a_time_is_decoded_by_rfc_3339(text, moment):
     assert parse_time(text).isoformat() == moment
     assert read(Record("t", b"", None, ce(time=text))).time == datetime.fromisoformat(moment)
 
@@ -75,7 +75,7 @@ def test_a_time_is_read_as_rfc_3339_says(text, moment):
         "",
     ],
 )
-def test_what_is_no_time_of_rfc_3339_cannot_be_decoded(text):
+def test_an_invalid_rfc_3339_time_cannot_be_decoded(text):
     with pytest.raises(PayloadError, match="ValueError"):
         read(Record("t", b"", None, ce(time=text)))
 
@@ -119,7 +119,7 @@ def test_a_time_is_written_in_utc():
     ],
     ids=str,
 )
-def test_only_what_cloudevents_allow_is_published(fields):
+def test_an_event_that_cloudevents_do_not_allow_is_refused(fields):
     with pytest.raises(PayloadError, match="event "):
         write(event(**fields))
 
@@ -130,7 +130,7 @@ def test_an_id_is_a_text_that_is_not_empty(event_id):
         write(event(), event_id=event_id)
 
 
-def test_what_is_refused_is_not_stored(bench):
+def test_a_refused_event_is_not_stored(bench):
     bench.make_runtime(publishes=("t",))
     with bench.unit_of_work() as work:
         with pytest.raises(PayloadError):

@@ -24,7 +24,7 @@ from rolehost.delivery.relay import BATCH, MAX_RETRY, Relay
 
 
 class Memory:
-    """A stream that remembers; fails when told to."""
+    """A stream that stores its records, and fails on demand."""
 
     def __init__(self):
         self.records: list[Record] = []
@@ -87,7 +87,7 @@ def test_an_event_waits_in_the_outbox_and_leaves_through_the_relay(bench):
     assert headers["ce_specversion"] == b"1.0"
 
 
-def test_a_stream_that_is_away_loses_nothing_and_keeps_the_order(bench):
+def test_an_unavailable_stream_loses_no_event_and_keeps_the_order(bench):
     bench.make_runtime()
     stream = Memory()
     stream.away = True
@@ -101,7 +101,7 @@ def test_a_stream_that_is_away_loses_nothing_and_keeps_the_order(bench):
     assert [record.value for record in stream.records] == [str(n).encode() for n in range(10)]
 
 
-def test_an_event_that_the_stream_refuses_is_a_dead_letter_and_holds_up_nobody(bench):
+def test_an_event_that_the_stream_refuses_is_a_dead_letter_and_blocks_no_other(bench):
     bench.make_runtime()
     stream = Memory()
     stream.refuses = b"too large"
@@ -214,7 +214,9 @@ def test_groups_do_not_share_their_marks(bench, services_of):
     assert bench.count("rolehost_jobs") == 2
 
 
-def test_a_failing_handler_is_repeated_in_place_and_then_buried_with_everything(bench, services_of):
+def test_an_event_of_a_failing_handler_is_retried_in_place_and_then_a_dead_letter(
+    bench, services_of
+):
     tries = []
 
     @handler(topic="things", group="g", retry=RetryPolicy(attempts=3, delays=(0,)))
@@ -270,7 +272,7 @@ def test_a_dead_event_is_replayed_and_discarded(bench, services_of):
         assert not deadletters.discard(tx, f"event:{number}")
 
 
-def test_an_event_that_kills_its_process_again_and_again_is_buried(bench, services_of):
+def test_an_event_that_kills_its_process_repeatedly_becomes_a_dead_letter(bench, services_of):
     @handler(topic="things", group="g", max_crashes=3)
     def on(context, event):
         raise AssertionError("must not be called")
@@ -339,7 +341,7 @@ def test_retry_delays_follow_the_policy_within_their_spread():
     assert RetryPolicy(jitter=0).delay(500, source) == 36_000
 
 
-def test_leases_of_the_relay_are_given_up_with_the_presence(bench):
+def test_leases_of_the_relay_are_released_with_the_presence(bench):
     presence = leases.Presence(bench.database, bench.clock, 30)
     me = leases.Identity("me", "d", "worker", 0, 1)
     presence.renew(me)
@@ -433,7 +435,7 @@ UNDECODABLE = {
 
 @pytest.mark.parametrize("batch", [1, 10])
 @pytest.mark.parametrize("bad", UNDECODABLE.values(), ids=UNDECODABLE)
-def test_what_cannot_be_decoded_is_one_dead_letter_and_the_next_record_is_handled(
+def test_an_undecodable_record_is_one_dead_letter_and_the_next_record_is_handled(
     bench, services_of, bad, batch
 ):
     seen = []
@@ -521,7 +523,7 @@ def test_a_dead_letter_of_an_earlier_schema_stays_and_can_be_replayed(bench, ser
 
     bench.make_runtime()
     row = ("g", "on", "/x e1", "things", 0, 3, b"[]", b"{}", "old")
-    for _ in range(2):  # the same event, given up twice before it was one dead letter
+    for _ in range(2):  # the same event failed for good twice, before dead letters were unique
         with bench.database.session(), bench.database.transaction() as tx:
             tx.execute(
                 "INSERT INTO rolehost_dead_events (consumer_group, handler, event, topic, part,"

@@ -1,4 +1,4 @@
-"""Every failed attempt, and everything given up, is one log line."""
+"""Every failed attempt and every dead letter is one log line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def attempted(bench):
 
 
 @pytest.mark.parametrize("how", ["raises", "returns"])
-def test_a_failure_says_who_which_attempt_what_and_when_again(bench, how):
+def test_a_logged_failure_names_the_actor_attempt_error_and_next_attempt(bench, how):
     @actor(retry=TWICE)
     def fails(job, secret: str):
         if how == "returns":
@@ -45,7 +45,7 @@ def test_a_failure_says_who_which_attempt_what_and_when_again(bench, how):
     assert "retry_in" not in line
 
 
-def test_an_actor_that_gives_up_says_so(bench):
+def test_a_returned_dead_is_logged_as_dead(bench):
     @actor()
     def gives_up(job):
         return Dead("gone for good")

@@ -249,7 +249,7 @@ def test_fatal_exceptions_and_arguments_that_do_not_fit_are_dead_at_once(bench):
     assert "Expected `int`, got `str`" in bench.job(job.id)["error"]
 
 
-def test_what_an_actor_may_not_return_is_told(bench):
+def test_an_invalid_return_value_of_an_actor_is_reported(bench):
     @actor()
     def odd(context):
         return 3
@@ -276,7 +276,7 @@ def test_only_a_job_whose_start_was_recorded_is_charged_for_a_crash(bench):
     assert bench.job(job.id)["crashes"] == 0, "claimed as a suspect, but never started"
 
 
-def test_a_job_that_kills_its_process_again_and_again_becomes_a_dead_letter(bench):
+def test_a_job_that_kills_its_process_repeatedly_becomes_a_dead_letter(bench):
     """The first crash makes it a suspect, each later one is charged, the third is the last."""
 
     @actor(max_crashes=3)
@@ -339,7 +339,7 @@ def test_a_job_whose_unique_text_is_taken_again_is_not_retried(bench):
         assert administration.retry(tx, first.id, bench.clock.now()) is None
 
 
-def test_what_a_dead_process_held_is_handed_back(bench):
+def test_jobs_of_a_dead_process_are_released(bench):
     runtime = bench.make_runtime(plain)
     job = enqueue(bench, plain)
     presence = Presence(bench.database, bench.clock, 30)
@@ -356,7 +356,7 @@ def test_what_a_dead_process_held_is_handed_back(bench):
     assert leases.acquire(bench.database, bench.clock, "sweep", "next", 30) == 1
 
 
-def test_what_an_owner_without_presence_holds_is_handed_back_too(bench):
+def test_jobs_of_an_owner_without_presence_are_released(bench):
     runtime = bench.make_runtime(plain)
     job = enqueue(bench, plain)
     bench.claim("nobody")

@@ -45,7 +45,7 @@ def test_a_responder_that_fails_stores_nothing(bench):
     assert bench.count("rolehost_jobs") == bench.count("rolehost_requests") == 0
 
 
-def test_the_second_of_two_at_once_is_told_to_wait(bench):
+def test_the_second_of_two_concurrent_requests_gets_a_conflict(bench):
     runtime = bench.make_runtime(plain)
     with pytest.raises(IdempotencyInProgress), bench.database.session():
         with RequestScope(runtime, "k", b"print") as slow:

@@ -1,4 +1,4 @@
-"""Unique jobs: until when a text is taken, and what an existing job gets of the next."""
+"""Unique jobs: how long a text is reserved, and how a new call changes the existing job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def other(context, n: int = 0):
 
 @pytest.fixture
 def unique(bench):
-    """Enqueue a job of a unique text in a unit of work of its own."""
+    """Enqueue a job with a unique text in a separate unit of work."""
     bench.make_runtime(count, other)
 
     def enqueue(n=0, *, each=count, delay=None, **rule):
@@ -59,7 +59,7 @@ def test_a_job_that_a_process_has_taken_leaves_the_text_to_the_next(bench, uniqu
     assert first.id != second.id
 
 
-def test_a_job_given_back_lets_the_next_one_be(bench, unique):
+def test_a_released_job_does_not_block_a_newer_unique_job(bench, unique):
     unique()
     bench.claim("gone")
     second = unique()

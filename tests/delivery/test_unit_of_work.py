@@ -102,7 +102,7 @@ def test_arguments_that_do_not_fit_are_refused_where_they_are_sent(bench, argume
         work.enqueue(add, **arguments)
 
 
-def test_what_was_not_declared_is_refused_or_counted(bench):
+def test_undeclared_actors_and_topics_are_refused_or_counted(bench):
     strict = bench.make_runtime()
     with pytest.raises(UndeclaredError, match=r"PluginInfo\.enqueues"):
         with unit_of_work(strict) as work:

@@ -1,4 +1,4 @@
-"""The examples of docs/caching.md do what the page says."""
+"""The examples of docs/caching.md work as described."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def services(folder: Path) -> Iterator[Any]:
     made.close()
 
 
-def test_a_rate_is_asked_for_once_and_again_when_it_is_forgotten(
+def test_a_rate_is_requested_once_and_again_after_its_removal(
     folder: Path, services: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates = example(folder, "rates")
@@ -93,7 +93,7 @@ def test_a_namespace_has_one_type_and_one_set_of_options(folder: Path, services:
         services.caching("shop.items", int, ttl=300)
 
 
-def test_a_backend_that_lacks_what_is_needed_is_refused(folder: Path) -> None:
+def test_a_backend_without_a_required_capability_is_refused(folder: Path) -> None:
     file = folder / "shop.toml"
     file.write_text('plugins = ["embedded", "guarded"]\n', "utf-8")
     with pytest.raises(ConfigurationError, match="shared"):

@@ -1,4 +1,4 @@
-"""docs/concepts.md counts what it lists, and names code that there is."""
+"""docs/concepts.md states its number of concepts, and names existing code."""
 
 from __future__ import annotations
 

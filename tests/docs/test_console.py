@@ -1,4 +1,4 @@
-"""The commands that docs/fleet.md and docs/operations.md show print what the pages say."""
+"""The commands of docs/fleet.md and docs/operations.md print the shown output."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_there_are_commands_to_run() -> None:
 
 
 @pytest.mark.parametrize("block", SHOWN, ids=str)
-def test_a_command_prints_what_the_page_shows(block: Block) -> None:
+def test_a_command_prints_the_output_of_the_page(block: Block) -> None:
     line, _, shown = block.text.partition("\n")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ROLEHOST")}
     done = subprocess.run(

@@ -19,7 +19,7 @@ KEBAB = re.compile(r"[a-z]+(-[a-z]+)+|backlog|degraded|drift|failpoint|hang|sche
 #: A code of an HTTP response: snake case.
 SNAKE = re.compile(r"[a-z]+(_[a-z]+)*")
 
-#: Functions whose string arguments look like codes and are none.
+#: Functions with string arguments that look like codes.
 OTHERS = re.compile(r"(get|setdefault|pop|startswith|endswith|removeprefix|join|field|Table)$")
 
 #: Names of this form that are no codes: a code of Svix's, and texts that several codes share.

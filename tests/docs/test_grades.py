@@ -1,4 +1,4 @@
-"""Our plugins are all at the highest level, and docs/grades.md says so.
+"""All our plugins have the highest level, as docs/grades.md lists.
 
 Once for all Pythons, with the documents: every plugin is started, which takes its time.
 """

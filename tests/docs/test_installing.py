@@ -1,4 +1,4 @@
-"""docs/installing.md names what there is. Its commands: ``scripts/prove small-plugin``."""
+"""docs/installing.md names every plugin and extra. ``scripts/prove small-plugin`` runs it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.proofs.running import READY, free_port, running
 README = ROOT / "README.md"
 
 
-def test_the_plugin_of_thirty_lines_is_that_short_and_says_hello(tmp_path: Path) -> None:
+def test_the_plugin_of_thirty_lines_is_that_short_and_answers(tmp_path: Path) -> None:
     extract(README, tmp_path)
     source = (tmp_path / "hello/rolehost_hello.py").read_text("utf-8")
     assert len([line for line in source.splitlines() if line.strip()]) <= 30

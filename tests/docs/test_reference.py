@@ -1,4 +1,4 @@
-"""The reference pages say what the code says."""
+"""The reference pages agree with the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_generated_page_is_what_the_code_makes_of_it(name: str) -> None:
+def test_a_generated_page_is_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text("utf-8") == PAGES[name](), "run: just docs"
 
 

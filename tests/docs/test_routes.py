@@ -1,4 +1,4 @@
-"""The routes of docs/routes.md answer as the page says, in a real host."""
+"""The routes of docs/routes.md answer as described, in a real host."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_server_sent_events_arrive(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize(("head", "status"), [("Authorization: Bearer let-me-in", 101), ("", 403)])
-def test_a_websocket_answers_who_is_admitted(gallery: Gallery, head: str, status: int) -> None:
+def test_a_websocket_answers_an_admitted_client(gallery: Gallery, head: str, status: int) -> None:
     lines = (
         "GET /echo HTTP/1.1",
         "Host: localhost",

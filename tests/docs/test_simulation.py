@@ -18,7 +18,7 @@ def test_the_example_of_the_page_passes(tmp_path: Path) -> None:
     assert "2 passed" in run_suite(PAGE, tmp_path)
 
 
-def test_every_argument_of_a_simulation_stands_in_its_table() -> None:
+def test_the_table_lists_every_argument_of_a_simulation() -> None:
     rows = re.findall(r"^\| (`.+?) \|", PAGE.read_text("utf-8"), re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", " ".join(rows)))
     assert named == set(inspect.signature(Simulation).parameters)

@@ -19,6 +19,6 @@ def test_the_suite_of_the_page_passes(tmp_path: Path) -> None:
     assert re.search(r"^14 passed", said, re.MULTILINE), said
 
 
-def test_every_failpoint_stands_in_the_page_with_its_words() -> None:
+def test_the_page_lists_every_failpoint_with_its_description() -> None:
     rows = re.findall(r"^\| `([a-z_.]+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     assert dict(rows) == dict(failpoints.NAMES)

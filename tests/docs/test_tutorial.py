@@ -71,7 +71,7 @@ class Workshop:
         return done.stdout
 
     def install(self) -> None:
-        """Install as the page says, but into a separate folder and without an index."""
+        """Install as in the page, but into a separate folder and without an index."""
         assert commands("install") == ["pip install -e '.[test]'"]
         install(self.folder, self.top / "site")
 
@@ -95,7 +95,7 @@ class Workshop:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """The plugin as it was generated and then changed, each tested as the page says."""
+    """The generated plugin and then the changed plugin, both tested as in the page."""
     shop = Workshop(tmp_path_factory.mktemp("tutorial"))
     shop.follow("begin")
     shop.install()
@@ -123,7 +123,7 @@ def test_the_changed_plugin_passes_its_tests_and_its_migration_goes_both_ways(
     assert "reverted guestbook/0002_likes" in said
 
 
-def test_it_is_graded_as_the_page_says(workshop: Workshop) -> None:
+def test_its_grade_is_the_one_of_the_page(workshop: Workshop) -> None:
     (line,) = commands("grade")
     said = workshop.run(*shlex.split(line), "--source", ".")
     assert "guestbook (rolehost-guestbook 0.1.0): gold" in said

@@ -1,4 +1,4 @@
-"""Commands tell of degraded plugins."""
+"""Commands show degraded plugins."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_check_warns_and_passes(file, capsys):
     assert [each["code"] for each in document["warnings"]] == ["degraded"]
 
 
-def test_the_list_says_that_it_is_degraded_and_why(file, capsys):
+def test_the_list_shows_a_degraded_plugin_with_the_reason(file, capsys):
     assert invoke(["plugins", "--json", file]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     row = rows["faults_news"]
@@ -74,7 +74,7 @@ def test_why_names_the_failure_of_a_plugin_and_of_its_routes(file, subject, caps
     assert "rolehost_checks raised LookupError" in out
 
 
-def test_settings_show_what_happens_on_failure(file, capsys):
+def test_settings_show_the_behaviour_on_failure(file, capsys):
     assert invoke(["settings", "--json", file]) == 0
     rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["on_failure.faults_news"]["value"] == "degrade"

@@ -1,4 +1,4 @@
-"""Plugins that a deployment may go on without, and plugins that it may not."""
+"""Degradable plugins, and plugins that must not fail."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_plugin_that_is_not_installed_is_never_left_out(tmp_path):
     assert problem.code == "unknown-plugin"
 
 
-def test_what_depends_on_a_plugin_that_failed_is_left_out_with_it(tmp_path):
+def test_dependents_of_a_failed_plugin_are_degraded_with_it(tmp_path):
     needing = PluginInfo(api=2, depends=("shop",))
     plugins = {"shop": failing("shop"), "cart": routed("cart", needing), "other": routed("other")}
     composition = composed(tmp_path, plugins, shop="degrade", cart="degrade")
@@ -128,7 +128,7 @@ def test_what_depends_on_a_plugin_that_failed_is_left_out_with_it(tmp_path):
     assert "depends on shop, which has failed" in composition.degraded[1].reason
 
 
-def test_what_a_plugin_needs_that_may_not_fail_may_not_be_degraded(tmp_path):
+def test_a_requirement_of_a_plugin_that_must_not_fail_is_not_degraded(tmp_path):
     needing = PluginInfo(api=2, depends=("shop",))
     plugins = {"shop": routed("shop"), "cart": routed("cart", needing)}
     given = deployment(tmp_path, plugins, shop="degrade")
@@ -144,7 +144,7 @@ def test_a_backend_that_a_plugin_needs_that_may_not_fail_may_not_be_degraded(tmp
     assert composed(tmp_path, plugins, memory="degrade", cart="degrade").degraded == ()
 
 
-def test_when_a_backend_fails_those_that_need_it_are_left_out_too(tmp_path):
+def test_dependents_of_a_failed_backend_are_degraded_too(tmp_path):
     needing = PluginInfo(api=2, requires=("cache",))
     memory = plugin(backends=backends())
     memory.rolehost_actors = raises
@@ -172,7 +172,7 @@ def test_a_plugin_with_security_middleware_may_not_be_degraded(tmp_path):
     assert sorted(told) == ["degrade-security", "hook-raised"]
 
 
-def test_in_a_role_without_routes_a_plugin_that_failed_is_asked_for_its_middleware(tmp_path):
+def test_in_a_role_without_routes_the_middleware_hook_of_a_failed_plugin_is_called(tmp_path):
     guard = plugin(middleware=[Middleware("guard", Thing(), security=True)])
     guard.rolehost_actors = raises
     given = deployment(tmp_path, ["guard"], guard="degrade")
@@ -185,7 +185,7 @@ def test_in_a_role_without_routes_a_plugin_that_failed_is_asked_for_its_middlewa
     assert composition is not None
 
 
-def test_it_is_asked_for_its_middleware_in_the_environment_of_the_deployment(tmp_path):
+def test_its_middleware_hook_is_called_in_the_environment_of_the_deployment(tmp_path):
     @hookimpl
     def middleware(context):
         return [Middleware("guard", Thing(), security=context.environment == "production")]
@@ -210,7 +210,7 @@ def test_where_middleware_cannot_be_declared_nothing_goes_on(tmp_path):
     assert sorted(told) == ["cannot-degrade", "hook-raised"]
 
 
-def test_what_two_plugins_claim_is_taken_from_the_one_that_may_fail(tmp_path):
+def test_of_two_plugins_with_one_route_the_degradable_one_is_degraded(tmp_path):
     plugins = {
         "shop": plugin(routes=[Route("/things", Thing())]),
         "other": plugin(routes=[Route("/things", Thing())]),
@@ -221,7 +221,7 @@ def test_what_two_plugins_claim_is_taken_from_the_one_that_may_fail(tmp_path):
     assert [each.name for each in both.degraded] == ["shop", "other"]
 
 
-def test_a_metric_that_two_plugins_claim_is_taken_from_the_one_that_may_fail(tmp_path):
+def test_of_two_plugins_with_one_metric_the_degradable_one_is_degraded(tmp_path):
     metric = Metric(name="things", kind="counter", summary="Things.")
     plugins = {
         name: plugin(PluginInfo(api=2, metrics=(metric,)), routes=[Route(f"/{name}", Thing())])
@@ -276,7 +276,7 @@ def says(site, name):
     points.write_text(f"{points.read_text()}[rolehost.degradable]\n{name} = {name}\n")
 
 
-def test_an_import_that_fails_degrades_only_what_says_that_it_may(tmp_path, site):
+def test_a_failing_import_degrades_only_a_degradable_plugin(tmp_path, site):
     write_plugin(site, "faults_gone", "import a_module_that_is_gone")
     given = deployment(tmp_path, ["faults_gone", "other"], faults_gone="degrade")
     _, problems = examine(given, extra={"other": routed("other")})

@@ -51,7 +51,7 @@ def test_a_distribution_in_a_zip_file_is_found(tmp_path):
     assert installed([str(archive)])[0].metadata == ""
 
 
-def test_a_finder_of_its_own_is_asked(tmp_path, monkeypatch):
+def test_a_custom_finder_is_used(tmp_path, monkeypatch):
     points(tmp_path)
 
     class Finder:

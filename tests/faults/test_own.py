@@ -1,4 +1,4 @@
-"""Which of our own plugins a service may go on without."""
+"""Which of our own plugins are degradable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.proofs.kit import ROOT
 
 
 def degradable():
-    """Yield the modules of plugins whose distribution says that they may be degraded."""
+    """Yield the modules of plugins that their distribution declares degradable."""
     for path in sorted(ROOT.glob("*/*/setup.cfg")):
         parser = configparser.ConfigParser()
         parser.read(path)
@@ -21,7 +21,7 @@ def degradable():
 
 
 @pytest.mark.parametrize("module", list(degradable()))
-def test_what_says_that_it_may_be_degraded_has_no_middleware(module):
+def test_a_degradable_plugin_has_no_middleware(module):
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         pytest.skip(f"{module} is not installed")
     assert not hasattr(importlib.import_module(module), "rolehost_middleware")

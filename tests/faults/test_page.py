@@ -1,4 +1,4 @@
-"""docs/failures.md says what happens, docs/errors.md explains each code."""
+"""The examples of docs/failures.md are true, and docs/errors.md explains each code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(("output", "status"), [("degrade", 0), ("abort", 3)])
-def test_the_examples_say_what_the_command_says(folder, output, status):
+def test_the_examples_show_the_output_of_the_command(folder, output, status):
     file = folder / "rolehost.toml"
     if output == "abort":
         file.write_text(file.read_text().replace('news = "degrade"', 'news = "abort"'))

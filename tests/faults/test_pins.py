@@ -90,7 +90,7 @@ def place(tmp_path, monkeypatch):
     sys.modules.pop(NAME, None)
 
 
-def test_what_is_as_it_was_pinned_is_composed(place, capsys):
+def test_an_unchanged_pinned_distribution_is_composed(place, capsys):
     place.pin()
     assert NAME not in sys.modules, "pinning imported it"
     assert 'pins = "shop.pins.toml" in [deployment]' in capsys.readouterr().out
@@ -170,7 +170,7 @@ def test_a_plugin_that_differs_is_not_degraded(place):
     assert place.problem().code == "changed-plugin"
 
 
-def test_what_is_installed_as_editable_cannot_be_pinned(place, capsys):
+def test_an_editable_installation_cannot_be_pinned(place, capsys):
     (place.info / "direct_url.json").write_text('{"url": "", "dir_info": {"editable": true}}')
     assert invoke(["plugins", "--pin", str(place.file)]) == 1
     told = capsys.readouterr().err
@@ -178,13 +178,13 @@ def test_what_is_installed_as_editable_cannot_be_pinned(place, capsys):
     assert not place.pins.exists()
 
 
-def test_what_no_wheel_brought_cannot_be_pinned(place, capsys):
+def test_a_distribution_without_a_wheel_cannot_be_pinned(place, capsys):
     (place.info / "RECORD").unlink()
     assert invoke(["plugins", "--pin", str(place.file)]) == 1
     assert "has no RECORD of its files" in capsys.readouterr().err
 
 
-def test_what_is_not_installed_cannot_be_pinned(place, capsys):
+def test_a_missing_distribution_cannot_be_pinned(place, capsys):
     place.write('plugins = ["nobody"]\n')
     assert invoke(["plugins", "--pin", str(place.file)]) == 1
     assert "cannot pin nobody: no installed distribution provides it" in capsys.readouterr().err

@@ -19,7 +19,7 @@ def hangs() -> None:
 
 
 def elsewhere(call):
-    """Run in another thread; return what it raised."""
+    """Run in another thread; return the exception."""
     raised: list[BaseException] = []
 
     def run() -> None:
@@ -34,20 +34,20 @@ def elsewhere(call):
     return raised[0] if raised else None
 
 
-def test_what_ends_in_time_gives_its_result_and_leaves_no_alarm():
+def test_a_call_that_ends_in_time_returns_its_result_and_leaves_no_alarm():
     before = signal.getsignal(signal.SIGALRM)
     assert bounded(lambda: 5, 60) == bounded(lambda: 5, 60, same_thread=True) == 5
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_what_hangs_is_left_with_the_line_at_which_it_was():
+def test_a_hanging_call_is_interrupted_with_its_line():
     with pytest.raises(TimeLimitExceeded) as raised:
         bounded(hangs, LITTLE)
     assert f"{__file__}:{hangs.__code__.co_firstlineno + 1}" in raised.value.where
 
 
-def test_what_hangs_in_another_thread_is_left_too():
+def test_a_hanging_call_in_another_thread_is_interrupted_too():
     error = elsewhere(lambda: bounded(hangs, LITTLE))
     assert isinstance(error, TimeLimitExceeded)
     assert f"{__file__}:{hangs.__code__.co_firstlineno + 1}" in error.where

@@ -28,7 +28,7 @@ def write_plugin(site: Path, name: str, source: str = INTRODUCTION, version: str
 
 
 def plugin(info: PluginInfo | None = None, **hooks: Any) -> SimpleNamespace:
-    """A plugin object whose hooks return what is given: ``actors=[…]`` for rolehost_actors."""
+    """A plugin object with hooks that return the arguments: ``actors=[…]`` for rolehost_actors."""
 
     def returning(value: Any) -> Any:
         def hook() -> Any:

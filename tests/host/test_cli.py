@@ -1,4 +1,4 @@
-"""The command line, in processes of its own."""
+"""The command line, in separate processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rolehost.discovery.commands import HOST
 from tests.check.casefile import ISOLATED
 from tests.host.installed import write_plugin
 
-#: What a command may only import when a role or a plugin needs it.
+#: Modules that a command may import only if a role or a plugin needs them.
 HEAVY = ("dramatiq", "falcon", "gunicorn", "kafka", "peewee", "psycopg2", "redis", "rich")
 
 APPLICATION = """
@@ -105,7 +105,7 @@ def shop(context, word):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a command said."""
+    """The exit status and output of a command."""
 
     status: int
     out: str
@@ -157,7 +157,7 @@ def shop(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
-def test_a_host_without_plugins_says_what_it_lacks(bare: Shell):
+def test_a_host_without_plugins_reports_what_is_missing(bare: Shell):
     told = bare("run")
     assert told.status == exits.NOTHING_TO_RUN
     assert "No plugin is enabled" in told.err
@@ -192,7 +192,7 @@ def test_the_commands_of_plugins_are_listed(shop: Shell):
     assert command == {"name": "shop", "summary": "Look into the shop", "plugin": "shop"}
 
 
-def test_check_says_ok_for_each_good_deployment_and_tells_the_others_mistakes(shop: Shell):
+def test_check_prints_ok_for_each_correct_deployment_and_the_errors_of_the_others(shop: Shell):
     (shop.folder / "bad.toml").write_text("[http]\nthreads = 0\n")
     told = shop("check", "rolehost.toml", "bad.toml")
     assert told.status == exits.CONFIGURATION
@@ -213,7 +213,7 @@ def test_plugins_are_listed_as_enabled_and_disabled_without_importing_these(shop
     assert rows["shop"]["why"] == "enabled at rolehost.toml:2"
 
 
-def test_a_broken_plugin_is_told_when_it_is_probed_or_enabled(shop: Shell):
+def test_a_broken_plugin_is_reported_if_it_is_probed_or_enabled(shop: Shell):
     for arguments in (["--probe"], ["--plugins", "shop,broken"]):
         rows = {row["name"]: row for row in shop("plugins", "--json", *arguments).json}
         assert rows["broken"]["state"] == "broken"
@@ -221,7 +221,7 @@ def test_a_broken_plugin_is_told_when_it_is_probed_or_enabled(shop: Shell):
         assert rows["shop"]["state"] == "enabled"
 
 
-def test_listings_say_whose_each_contribution_is(shop: Shell):
+def test_listings_show_the_plugin_of_each_contribution(shop: Shell):
     (route,) = shop("routes", "--json").json
     assert (route["path"], route["methods"], route["plugin"]) == ("/orders", ["GET"], "shop")
     (actor,) = shop("actors", "--json").json
@@ -264,7 +264,7 @@ def test_settings_have_origins_and_hide_secrets(shop: Shell):
         ("metric:shop_sold_total", ["shop-plugin 1.0", "counter", "kind", "Sold."]),
     ],
 )
-def test_why_tells_who_gives_what_is_on(shop: Shell, subject: str, words: list[str]):
+def test_why_names_the_plugin_of_an_active_name(shop: Shell, subject: str, words: list[str]):
     told = shop("why", subject)
     assert told.status == exits.OK, told
     assert all(word in told.out for word in words), told.out
@@ -282,7 +282,7 @@ def test_why_tells_who_gives_what_is_on(shop: Shell, subject: str, words: list[s
         ("actor:sned", ["no installed plugin has it", 'did you mean "send"?']),
     ],
 )
-def test_why_tells_what_would_turn_on_what_is_off(shop: Shell, subject: str, words: list[str]):
+def test_why_shows_how_to_enable_an_inactive_name(shop: Shell, subject: str, words: list[str]):
     (shop.folder / "rolehost.toml").write_text(
         'plugins = [\n    "shop",\n]\n\n[shop]\nkey = "k"\n\n[spare]\nkey = "k"\n'
     )
@@ -292,7 +292,7 @@ def test_why_tells_what_would_turn_on_what_is_off(shop: Shell, subject: str, wor
 
 
 @pytest.mark.needs("rolehost_fleet")
-def test_a_plugin_whose_metrics_are_none_is_broken_and_stops_no_question(shop: Shell):
+def test_a_plugin_whose_metrics_are_none_is_broken_and_blocks_no_command(shop: Shell):
     wrong = APPLICATION.replace("/orders", "/wrong").replace("metrics=(Metric(", "metrics=(dict(")
     write_plugin(shop.folder, "wrong", wrong)
     file = shop.folder / "rolehost.toml"
@@ -306,7 +306,7 @@ def test_a_plugin_whose_metrics_are_none_is_broken_and_stops_no_question(shop: S
 
 
 @pytest.mark.needs("rolehost_fleet")
-def test_why_names_its_kinds_when_it_is_asked_for_another(shop: Shell):
+def test_why_lists_its_kinds_for_an_unknown_kind(shop: Shell):
     told = shop("why", "rout:/orders")
     assert told.status == exits.USAGE
     assert 'did you mean "route"?' in told.err
@@ -336,7 +336,7 @@ def test_a_misspelt_command_is_answered_with_the_nearest(shop: Shell):
     assert 'did you mean "check"?' in told.err
 
 
-def test_a_command_of_a_deployment_with_mistakes_tells_the_mistakes(shop: Shell):
+def test_a_command_of_a_deployment_with_errors_reports_the_errors(shop: Shell):
     told = shop("shop", "x", ROLEHOST__HTTP__THREADS="none")
     assert told.status == exits.CONFIGURATION
     assert "http.threads" in told.err
@@ -357,7 +357,7 @@ def test_a_role_that_the_deployment_has_not_is_wrong_usage(bare: Shell):
         ("StorageBusy", ["jobs", "list"], exits.CANNOT_START),
     ],
 )
-def test_storage_that_cannot_be_had_is_one_line(
+def test_unavailable_storage_is_reported_in_one_line(
     bare: Shell, error: str, command: list[str], status: int
 ):
     write_plugin(bare.folder, "shop", APPLICATION.replace("factory=object", "factory=gone"))
@@ -388,7 +388,7 @@ def test_commands_import_no_framework_driver_or_client(shop: Shell, command: lis
     assert imported.isdisjoint(HEAVY)
 
 
-def test_an_unreadable_deployment_is_told_after_the_list_of_plugins(shop: Shell):
+def test_an_unreadable_deployment_is_reported_after_the_list_of_plugins(shop: Shell):
     told = shop("plugins", "nowhere.toml", "--json")
     assert told.status == exits.CONFIGURATION
     assert {row["state"] for row in told.json} == {"disabled"}

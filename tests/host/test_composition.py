@@ -1,4 +1,4 @@
-"""Order, conflicts, storage and roles: what a composition is made of."""
+"""Order, conflicts, storage and roles of a composition."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_backend_chosen_by_name_is_taken_even_if_nothing_needs_it():
     assert composition.backends["cache"].plugin == "other"
 
 
-def test_a_backend_chosen_by_name_is_missed_only_where_its_kind_is_needed_or_offered():
+def test_a_missing_chosen_backend_is_an_error_only_if_its_kind_is_needed_or_offered():
     chosen = {"ROLEHOST__STORAGE__CACHE": "other"}
     assert composed(chosen, a=plugin()).backends == {}
     for plugins in ({"memory": STORAGE}, {"a": plugin(info(requires=("cache",)))}):
@@ -258,7 +258,7 @@ def test_a_claim_about_roles_holds_exactly():
     assert problem.code == "role-missing"
 
 
-def test_error_formats_stand_beside_routes_of_one_hook():
+def test_a_hook_returns_error_formats_together_with_routes():
     given = ErrorFormat("/api", lambda *_: ("", b""))
     composition = composed(a=plugin(routes=[Route("/api", Things()), given]))
     assert composition.error_formats[0].value is given

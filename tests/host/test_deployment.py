@@ -116,7 +116,7 @@ def test_dashes_of_a_section_are_underscores_in_the_environment(write):
     assert deployment.sections == {"web-hooks": {"key": "1"}, "under_score": {"key": "2"}}
 
 
-def test_text_of_the_environment_is_toml_where_the_setting_wants_it(write):
+def test_text_of_the_environment_is_parsed_as_toml_unless_the_setting_is_a_text(write):
     path = write("")
     queues = loaded(path, ROLEHOST__WORKER__QUEUES='["a", "b"]').host.worker.queues
     assert queues == ("a", "b")
@@ -203,7 +203,7 @@ def decoded(values: dict[str, object]) -> tuple[Acme | None, list[str]]:
     return settings, [str(problem) for problem in problems]
 
 
-def test_relative_paths_given_or_default_start_at_the_deployment_file():
+def test_relative_paths_and_defaults_are_relative_to_the_deployment_file():
     settings, _ = decoded({"url": "u"})
     assert settings is not None
     assert settings.folder == Path("/srv/conf/data")

@@ -13,7 +13,7 @@ from rolehost import messages
 
 HOST = Path(rolehost.__file__).parent
 
-#: Functions that add a problem → the values that they give by themselves.
+#: Functions that add a problem → the values that they add themselves.
 ADDS: dict[str, set[str]] = {
     "add": set(),
     "about": set(),
@@ -89,7 +89,7 @@ def test_few_values_are_not_known_to_this_test():
     assert sum(given is None for _, given in calls()) <= 3
 
 
-def test_every_message_says_what_is_expected_what_is_there_and_the_fix():
+def test_every_message_has_expected_got_and_fix():
     for message, texts in messages.texts().items():
         assert list(texts) == ["what", "expected", "got", "fix"], message
 

@@ -1,4 +1,4 @@
-"""Names at ``/metrics``: what a plugin may claim, and who claims what another one has."""
+"""Names at ``/metrics``: allowed names, and conflicts between plugins."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_item_that_is_not_a_metric_is_reported(given: Any):
     assert mistakes(a=wrong) == [("hook-result", "PluginInfo.metrics is not a tuple of Metric")]
 
 
-def test_a_composition_knows_the_metrics_and_whose_they_are():
+def test_a_composition_knows_the_plugin_of_each_metric():
     composition = compose(
         read(None, plugins=["a"], environ={})[0], extra={"a": counting(metric("x"))}
     )

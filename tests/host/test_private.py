@@ -1,4 +1,4 @@
-"""Folders, files and sockets of one user, whatever the umask; foreign things in their place."""
+"""Folders, files and sockets of one user under every umask; files of others in their place."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def umask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever exists belongs to another user than this one."""
+    """Make every existing file belong to another user."""
     monkeypatch.setattr(private.os, "geteuid", lambda: os.getuid() + 1)
 
 
@@ -49,7 +49,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_no_umask_changes_the_mode_of_what_is_made(umask: None, tmp_path: Path) -> None:
+def test_no_umask_changes_the_mode_of_created_files(umask: None, tmp_path: Path) -> None:
     folder = private_folder(tmp_path / "a")
     sheltered = safe_folder(tmp_path / "b" / "c")
     os.close(private_file(folder / "file"))
@@ -98,7 +98,9 @@ def test_no_file_of_another_kind_is_taken_for_ours(tmp_path: Path, make, what: s
         check_socket(path)
 
 
-def test_what_another_user_left_is_named_with_its_owner(tmp_path: Path, another_user: None) -> None:
+def test_a_file_of_another_user_is_reported_with_its_owner(
+    tmp_path: Path, another_user: None
+) -> None:
     made = tmp_path / "lock"
     made.touch()
     (tmp_path / "folder").mkdir(mode=0o700)
@@ -181,7 +183,7 @@ def answering(supervisors: Path) -> Iterator[socket.socket]:
 
 
 def asked() -> list[control.RunningSupervisor]:
-    """Ask who runs; nobody greets, so only a connection that was made can be counted."""
+    """List the supervisors; they send no greeting, so only connections can be counted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             control.RunningSupervisor, "__init__", lambda self, connection: connection.close()
@@ -189,7 +191,7 @@ def asked() -> list[control.RunningSupervisor]:
         return control.running_supervisors()
 
 
-def test_a_command_believes_a_socket_of_its_own_user(answering: socket.socket) -> None:
+def test_a_command_accepts_a_socket_of_its_own_user(answering: socket.socket) -> None:
     assert len(asked()) == 1
 
 
@@ -216,7 +218,7 @@ def test_a_folder_of_supervisors_that_others_can_use_is_an_error(supervisors: Pa
         control.running_supervisors()
 
 
-def test_the_folders_of_other_users_are_not_looked_at(
+def test_folders_of_other_users_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Calls an ASGI application as the server does: each request in a task of its own."""
+"""Call an ASGI application as the server does: each request in a separate task."""
 
 from __future__ import annotations
 

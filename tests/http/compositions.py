@@ -34,7 +34,7 @@ def compose(
     authentications: Sequence[Authentication] = (),
     **http: Any,
 ) -> Composition:
-    """Return a composition; who may use its routes is left to tests of access (test_access.py)."""
+    """Return a composition without access rules; test_access.py tests those."""
     host = HostSettings(
         http=HttpSettings(**{"authentication": "none", **http}),
         log=LogSettings(format="json"),

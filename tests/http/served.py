@@ -57,7 +57,7 @@ class Heavy:
 
 
 class Endless:
-    """A stream, in chunks or as events, that says when it ends."""
+    """A stream, in chunks or as events, that reports its end."""
 
     async def on_get(self, req, resp):
         resp.stream = self._chunks(b"x" * int(req.get_param("bytes")))
@@ -113,7 +113,7 @@ class Socket:
 
 
 class Waits:
-    """A cache that answers when a file is there, and refuses when it says so."""
+    """A cache that answers if a file exists, and refuses if the file asks for it."""
 
     def ping(self):
         there = Path(os.environ["SERVED_WAITS"])

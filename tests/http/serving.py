@@ -103,7 +103,7 @@ class Served:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
     def say(self, data: bytes) -> bytes:
-        """Send bytes on a connection of their own; return all that comes back."""
+        """Send bytes on a separate connection; return the whole response."""
         with self.raw() as connection:
             connection.sendall(data)
             return read_all(connection)

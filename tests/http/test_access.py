@@ -1,4 +1,4 @@
-"""Who is admitted to a route, whatever it is asked with."""
+"""Access to routes, with any request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Apps = Callable[..., Any]
 
 
 class Counted:
-    """Counts what runs."""
+    """A responder that counts its calls."""
 
     def __init__(self) -> None:
         self.ran = 0
@@ -102,13 +102,13 @@ def test_a_bearer_token_is_the_whole_token(
     assert counted.ran == (status == 200)
 
 
-def test_an_empty_token_admits_nobody(app: Apps, counted: Counted) -> None:
+def test_an_empty_token_admits_no_request(app: Apps, counted: Counted) -> None:
     asgi = app(Route("/x", counted), authentications=[bearer(Secret(""))])
     for sent in ("Bearer ", "Bearer"):
         assert ask(asgi, "GET", "/x", headers={"authorization": sent}).status == 401
 
 
-def test_a_route_that_says_so_is_open_and_the_others_are_not(app: Apps, counted: Counted) -> None:
+def test_only_routes_that_are_declared_open_are_open(app: Apps, counted: Counted) -> None:
     open_one = Counted()
     asgi = app(
         Route("/x", counted),
@@ -234,7 +234,7 @@ def test_a_key_is_one_key_for_every_spelling_of_a_path(app: Apps, counted: Count
 
 
 def connect(app: Any, path: str, **headers: str) -> list[str]:
-    """Return what a WebSocket's client is sent."""
+    """Return the messages that a WebSocket's client receives."""
     sent: list[str] = []
     come = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
 
@@ -280,7 +280,9 @@ def test_a_websocket_of_a_foreign_page_is_not_accepted(app: Apps, counted: Count
 # [http] token
 
 
-def test_the_hosts_token_protects_what_no_plugin_protects(app: Apps, counted: Counted) -> None:
+def test_the_hosts_token_protects_routes_without_authentication_of_a_plugin(
+    app: Apps, counted: Counted
+) -> None:
     asgi = app(Route("/x", counted), token=Secret("host"))
     assert ask(asgi, "GET", "/x").status == 401
     # A token protects it, so it may be asked by any name and from any page.
@@ -298,7 +300,7 @@ def test_a_plugins_own_authentication_comes_before_the_hosts_token(
 
 
 @pytest.mark.parametrize("who", ["proxy", "none"])
-def test_where_the_setting_says_so_the_host_asks_nothing(
+def test_with_authentication_none_the_host_requires_no_token(
     app: Apps, counted: Counted, who: str
 ) -> None:
     asgi = app(Route("/x", counted), authentication=who)
@@ -382,7 +384,7 @@ def test_a_page_of_another_origin_is_refused(
         {"via": "1.1 proxy"},
     ],
 )
-def test_what_a_proxy_of_this_machine_forwards_is_refused(
+def test_a_request_forwarded_by_a_local_proxy_is_refused(
     app: Apps, counted: Counted, headers: dict[str, str]
 ) -> None:
     answer = local(app, counted, headers={"host": "127.0.0.1:8000", **headers})
@@ -398,7 +400,7 @@ def test_what_a_proxy_of_this_machine_forwards_is_refused(
         (b"content-type", (b"application/json", b"text/plain")),
     ],
 )
-def test_a_header_that_tells_pages_apart_is_there_once(
+def test_a_repeated_header_that_identifies_the_page_is_refused(
     app: Apps, counted: Counted, name: bytes, values: tuple[bytes, bytes]
 ) -> None:
     for given in (values, values[::-1]):
@@ -437,7 +439,7 @@ def test_a_page_of_this_host_and_a_person_are_admitted(
     ],
 )
 @pytest.mark.parametrize("body", [b"{}", [b"{", b"}"]])
-def test_a_body_that_a_page_may_send_unasked_is_refused(
+def test_a_body_that_a_page_may_send_without_preflight_is_refused(
     app: Apps, counted: Counted, media: str, body: Any
 ) -> None:
     headers = {"content-type": media}

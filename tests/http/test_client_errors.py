@@ -1,4 +1,4 @@
-"""Mistakes of clients are 4xx for every plugin's routes, whatever the database."""
+"""Errors of clients are 4xx on the routes of every plugin and on every database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Body(msgspec.Struct):
 
 
 class Notes:
-    """Gives the database what it is sent, as a plugin does that checks nothing itself."""
+    """Passes values to the database unchecked, as a careless plugin does."""
 
     def on_post(self, req: Any, resp: Any) -> None:
         body = decode(req.context.body, Body)
@@ -73,7 +73,7 @@ JSON = {"content-type": "application/json"}
 @pytest.mark.parametrize(
     "body", [b'{"text":"a\\u0000b"}', b'{"text":"\\u0000"}', b'{"number":%d}' % 10**400]
 )
-def test_what_the_database_cannot_hold_is_422(here: Host, body: bytes) -> None:
+def test_a_value_that_the_database_cannot_store_is_422(here: Host, body: bytes) -> None:
     answer = here.client.post("/notes", body=body, headers=JSON)
     assert (answer.status, answer.json["code"]) == (422, "value_refused")
     assert "postgres" not in answer.text
@@ -99,13 +99,13 @@ def test_a_text_in_the_query_is_no_different(here: Host) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/notes", "/media"])
-def test_what_is_no_json_is_400(here: Host, path: str, body: bytes) -> None:
+def test_malformed_json_is_400(here: Host, path: str, body: bytes) -> None:
     answer = here.client.post(path, body=body, headers=JSON)
     assert answer.status == 400, answer
 
 
 @pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"9" * 5000])
-def test_a_number_out_of_range_is_a_mistake_of_the_client(here: Host, number: bytes) -> None:
+def test_a_number_out_of_range_is_a_client_error(here: Host, number: bytes) -> None:
     for field in (b"number", b"anything"):
         body = b'{"%s":%s}' % (field, number)
         assert here.client.post("/notes", body=body, headers=JSON).status == 422

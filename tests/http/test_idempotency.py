@@ -28,7 +28,7 @@ def made(context: Any, n: int) -> None:
 
 
 class Orders:
-    """Enqueues one job for each order, and may be held up or fail."""
+    """Enqueues one job for each order, and may be blocked or fail."""
 
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
@@ -125,7 +125,7 @@ def test_another_client_is_not_sent_the_stored_response(shop: Shop) -> None:
     assert shop.order("k1", authorization="Bearer one").body == first.body
 
 
-def test_what_a_responder_refuses_leaves_nothing_and_may_be_tried_again(shop: Shop) -> None:
+def test_a_refused_request_stores_nothing_and_can_be_repeated(shop: Shop) -> None:
     assert shop.order("k1", b"fail").status == 409
     assert shop.jobs() == 0
     assert shop.order("k1", b"good").status == 201

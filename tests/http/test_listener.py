@@ -56,7 +56,7 @@ def test_localhost_that_is_another_address_here_is_not_listened_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listener.open_listener("localhost:0").close()
-    # As if /etc/hosts said so: the name counts as loopback, the address that it gave does not.
+    # As with an entry in /etc/hosts: the name counts as loopback, its address does not.
     monkeypatch.setattr(listener, "names_loopback", lambda host: host == "localhost")
     with pytest.raises(StartError, match="not a loopback address"):
         listener.open_listener("localhost:0")

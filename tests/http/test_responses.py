@@ -74,7 +74,7 @@ def app() -> Iterator[Any]:
 
 @pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("synchronous", [True, False])
-def test_what_cannot_be_encoded_is_a_problem_and_one_line(
+def test_a_response_that_cannot_be_encoded_is_a_problem_and_one_log_line(
     app: Any, kind: str, synchronous: bool
 ) -> None:
     class Things:

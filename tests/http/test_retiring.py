@@ -1,4 +1,4 @@
-"""Processes that are replaced while they serve: nobody who is connected is disappointed."""
+"""Processes that are replaced while they serve: no connected client gets an error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def retire(served: Served) -> None:
 
 
 def last_answer(served: Served, connection: HTTPConnection) -> int:
-    """Ask until the answer says that the connection ends; return its status."""
+    """Send requests until a response closes the connection; return its status."""
     while True:
         status, headers, _ = served.on(connection, "GET", "/readyz")
         if headers.get("connection") == "close":
@@ -52,7 +52,7 @@ def gone(served: Served) -> None:
     assert served.status() == 0
 
 
-def test_who_connects_meanwhile_is_served_by_the_next_one(
+def test_clients_that_connect_meanwhile_are_served_by_the_next_process(
     listener: socket.socket, environ: dict[str, str]
 ) -> None:
     with serving(environ, listener=listener) as old:
@@ -66,7 +66,7 @@ def test_who_connects_meanwhile_is_served_by_the_next_one(
                 assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
-def test_the_last_answer_on_a_kept_connection_says_that_it_is_that(
+def test_the_last_response_of_a_kept_connection_has_connection_close(
     listener: socket.socket,
 ) -> None:
     with serving(listener=listener, keep_alive=30.0) as served:
@@ -149,7 +149,7 @@ def test_the_address_of_a_listener_that_was_handed_over_is_left_alone(tmp_path: 
         assert path.exists()
 
 
-def test_one_that_replaces_others_does_not_serve_before_it_has_started(
+def test_a_replacing_process_does_not_serve_before_it_has_started(
     listener: socket.socket, tmp_path: Path
 ) -> None:
     there = tmp_path / "there"
@@ -158,7 +158,7 @@ def test_one_that_replaces_others_does_not_serve_before_it_has_started(
         served.out.until("waiting")
         listener.settimeout(PATIENCE)
         with served.raw() as connection:
-            # Nobody else has taken it.
+            # No other process has taken it.
             accepted, _ = listener.accept()
             accepted.close()
             assert connection.recv(1) == b""

@@ -1,4 +1,4 @@
-"""The router finds what Falcon's own finds, for the one spelling of a path and no other."""
+"""The router finds the same routes as Falcon's, but only for one spelling of a path."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def router_of(*routes: Route) -> Router:
 
 
 def both(added: list[str]) -> tuple[Router, CompiledRouter]:
-    """Return our router and Falcon's with the same routes; what one refuses, both do."""
+    """Return our router and Falcon's with the same routes; both refuse the same routes."""
     ours, bare = router_of(), CompiledRouter()
     resource = Resource()
     for template in added:
@@ -58,7 +58,7 @@ def both(added: list[str]) -> tuple[Router, CompiledRouter]:
 def matched(router: Router, raw: str | bytes) -> dict[str, Any]:
     """Return the scope of a request after its route was decided."""
     sent = raw.encode("utf-8") if isinstance(raw, str) else raw
-    # What the server makes of the path is not read, so it is nonsense here.
+    # The router does not read the decoded path, so it is wrong here.
     scope: dict[str, Any] = {"path": "\0", "raw_path": sent}
     router.match(scope)
     return scope
@@ -82,14 +82,14 @@ def answered(router: Router, raw: str | bytes) -> int:
 
 
 @given(st.lists(templates, max_size=8), st.lists(paths, min_size=1, max_size=8))
-def test_it_finds_what_falcons_router_finds(added: list[str], asked: list[str]) -> None:
+def test_it_finds_the_same_routes_as_falcons_router(added: list[str], asked: list[str]) -> None:
     ours, bare = both(added)
     for path in asked:
         found, expected = matched(ours, path)[FOUND], bare.find(path)
         assert (found and found[2:]) == (expected and expected[2:]), path
 
 
-def test_a_route_of_a_variable_has_what_no_literal_one_takes() -> None:
+def test_a_variable_matches_segments_that_no_literal_matches() -> None:
     ours, _ = both(["/orders/{order}", "/{tenant}/{thing}/{part}"])
     assert matched(ours, "/orders/1")[RULES].template == "/orders/{order}"
     assert variables(ours, "/orders/1/2") == {"tenant": "orders", "thing": "1", "part": "2"}
@@ -192,7 +192,7 @@ def test_every_other_spelling_of_a_literal_segment_is_not_found(raw: str) -> Non
 
 
 @pytest.mark.parametrize("raw", MALFORMED)
-def test_what_no_uri_can_be_is_malformed(raw: bytes) -> None:
+def test_a_text_that_is_not_a_uri_is_malformed(raw: bytes) -> None:
     assert answered(STORE, raw) == 400
 
 
@@ -200,7 +200,7 @@ def test_a_literal_outside_of_ascii_is_found_by_its_percent_encoding() -> None:
     assert matched(STORE, "/caf%C3%A9/a+b")["path"] == "/café/a+b"
 
 
-def test_a_slash_at_the_end_is_accepted_where_the_route_says_so() -> None:
+def test_a_trailing_slash_is_accepted_if_the_route_has_it() -> None:
     assert variables(STORE, "/slashed/x/") == {"thing": "x"}
     assert matched(STORE, "/slashed/x/")["path"] == matched(STORE, "/slashed/x")["path"]
 
@@ -229,7 +229,7 @@ def test_no_path_but_its_own_reaches_a_route_without_variables(tail: bytes) -> N
 
 
 @given(st.text(st.sampled_from("/.%2Fapv1\\;"), max_size=12))
-def test_what_is_found_is_spelled_as_its_template(head: str) -> None:
+def test_a_matching_path_is_spelled_like_its_template(head: str) -> None:
     scope = matched(STORE, f"{head}/api/v1/app")
     assert scope[FOUND] is None or head == "" or scope[RULES].template.startswith("/files")
 

@@ -214,7 +214,9 @@ def test_clients_that_do_not_read_are_cut_off_and_those_that_read_slowly_are_not
         ([0, 0, 0, 0], False),
     ],
 )
-def test_progress_is_what_the_client_takes(waiting: list[int | None], stalled: bool) -> None:
+def test_progress_is_measured_by_bytes_that_the_client_accepts(
+    waiting: list[int | None], stalled: bool
+) -> None:
     progress = WriteProgress()
     last = False
     for second, size in enumerate(waiting):
@@ -253,7 +255,7 @@ def test_workers_end_when_their_master_is_killed_and_free_the_address() -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
-def test_streams_and_sockets_are_told_to_end_when_a_drain_begins(signum: int) -> None:
+def test_streams_and_websockets_are_ended_when_a_drain_begins(signum: int) -> None:
     """SIGUSR1 retires the role, as a reload does."""
     # Longer than a test waits: nothing but the end of both lets the process end.
     with serving(grace=300.0, keep_alive=1.0) as served, ExitStack() as stack:
@@ -337,7 +339,7 @@ def test_it_is_unready_before_it_stops_accepting() -> None:
         assert served.status() == 0
 
 
-# Mistakes
+# Errors
 
 
 def test_a_port_in_use_is_one_clear_line_and_status_4() -> None:
@@ -359,7 +361,7 @@ def test_a_port_in_use_is_one_clear_line_and_status_4() -> None:
         ("unix:", "has no path"),
     ],
 )
-def test_an_address_that_cannot_be_had_is_one_clear_line(bind: str, words: str) -> None:
+def test_an_unavailable_address_is_one_clear_line(bind: str, words: str) -> None:
     with serving(bind=bind) as served:
         assert served.status() == 4
         (line,) = served.err.all()

@@ -1,4 +1,4 @@
-"""A pool whose threads are all held while calls wait is seen as stuck."""
+"""A pool is stuck if all its threads are busy while calls wait."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_pool_is_stuck_when_calls_wait_and_no_thread_comes_free(
         first = asyncio.create_task(pool.run(hold, nullcontext))
         while not begun.is_set():
             await asyncio.sleep(0)
-        # One that runs keeps nobody waiting.
+        # One running call delays no other call.
         assert not stuck_after(pool, 600.0)
         second = asyncio.create_task(pool.run(lambda: None, nullcontext))
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The http role while a backend is away, and workers that die soon after their start."""
+"""The http role while a backend is unavailable, and workers that die early."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_connection_of_the_wait_does_not_outlast_it(waiting: tuple[Served, Pat
         assert served.ask("GET", path)[1]["connection"] == "close"
 
 
-def test_it_ends_at_once_when_it_is_told_to_while_it_waits(waiting: tuple[Served, Path]) -> None:
+def test_a_stop_signal_ends_a_waiting_process_at_once(waiting: tuple[Served, Path]) -> None:
     served, _ = waiting
     served.term()
     assert served.status() == 0
@@ -62,7 +62,7 @@ def test_a_backend_that_refuses_ends_it_with_the_status_of_a_wrong_configuration
     assert line == "rolehost http: fake: refused"
 
 
-def test_of_several_processes_one_tells_of_the_wait(waiting: tuple[Served, Path]) -> None:
+def test_one_of_several_processes_logs_the_wait(waiting: tuple[Served, Path]) -> None:
     served, there = waiting
     served.err.until("waiting for storage")
     there.touch()

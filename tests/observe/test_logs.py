@@ -19,7 +19,7 @@ BOUND = {"deployment": "shop", "role": "worker", "slot": 2}
 
 
 class Stream(io.TextIOWrapper):
-    """A text stream over memory that says whether it is a terminal."""
+    """A text stream in memory that may claim to be a terminal."""
 
     def __init__(self, terminal: bool = False) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8")
@@ -58,7 +58,7 @@ def configured(terminal: bool = False, **settings: Any) -> Stream:
     return stream
 
 
-def test_every_line_says_deployment_role_and_slot() -> None:
+def test_every_line_has_deployment_role_and_slot() -> None:
     stream = configured()
     structlog.get_logger().info("ours", n=1)
     logging.getLogger("plugin").warning("theirs %s", "too")
@@ -161,7 +161,7 @@ def test_a_secret_cannot_be_printed(form: str) -> None:
     assert "hunter2" not in stream.text
 
 
-def test_what_json_does_not_know_is_shown_and_never_fails_the_work() -> None:
+def test_values_without_a_json_form_are_logged_as_text() -> None:
     stream = configured(format="json")
     for value in (object(), "\ud800", 2**80, {1: "key"}, b"bytes", {3, 4}, float("nan")):
         structlog.get_logger().info("odd", value=value)

@@ -39,7 +39,7 @@ def test_a_hang_makes_unready_at_once_and_asks_for_a_restart_when_it_lasts() -> 
     os.close(number)
 
 
-def test_a_schema_of_another_code_makes_unready_and_a_newer_one_is_told() -> None:
+def test_a_wrong_schema_makes_unready_and_a_newer_one_is_reported() -> None:
     def asked(**fields: Any) -> Any:
         schema: Any = Schema(**fields)
         return host_checks(Board(), 60.0, schema)[-1].fn(None)

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 class Remembers:
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.calls: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: self.told.append((name, *arguments))
+        return lambda *arguments: self.calls.append((name, *arguments))
 
 
 class Fails:
@@ -41,17 +41,17 @@ def tell_all(recorders: Recorders) -> list[Any]:
     ]
 
 
-def test_every_recorder_is_told_everything() -> None:
+def test_every_recorder_gets_every_call() -> None:
     recorders = Recorders()
     first: Any = Remembers()
     second: Any = Remembers()
     recorders.add(first)
     recorders.add(second)
-    told = tell_all(recorders)
-    assert first.told == second.told == told
+    expected = tell_all(recorders)
+    assert first.calls == second.calls == expected
 
 
-def test_nobody_listens_until_one_is_added() -> None:
+def test_recording_is_off_until_a_recorder_is_added() -> None:
     recorders = Recorders()
     assert not recorders
     tell_all(recorders)
@@ -60,13 +60,13 @@ def test_nobody_listens_until_one_is_added() -> None:
     assert recorders
 
 
-def test_a_recorder_that_fails_is_logged_and_the_others_are_told() -> None:
+def test_a_failing_recorder_is_logged_and_the_others_are_called() -> None:
     recorders = Recorders()
     failing: Any = Fails()
     remembers: Any = Remembers()
     recorders.add(failing)
     recorders.add(remembers)
     with capture_logs() as lines:
-        told = tell_all(recorders)
-    assert remembers.told == told
-    assert [line["event"] for line in lines] == ["a recorder failed"] * len(told)
+        expected = tell_all(recorders)
+    assert remembers.calls == expected
+    assert [line["event"] for line in lines] == ["a recorder failed"] * len(expected)

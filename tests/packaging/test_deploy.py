@@ -1,4 +1,4 @@
-"""What stands in ``deploy/`` and in the image can be run as it is written."""
+"""The files of ``deploy/`` and of the image can be run unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLEET = ("api", "worker", "events", "scheduler")
 #: Plugins that offer storage and nothing else.
 STORAGE = {"embedded", "postgres", "redis", "memcached", "kafka"}
 
-#: What a fleet may run on → what its environment says for it.
+#: Storage of a fleet → the environment that selects it.
 SWAPS = {
     "as it is written": {},
     "no Redis": {"QUEUE": "postgres", "CACHE": "memcached"},
@@ -31,9 +31,9 @@ SWAPS = {
     "memcached instead of Redis": {"CACHE": "memcached"},
 }
 K8S = ROOT / "deploy/k8s"
-#: What clients of the API send, and what reads metrics sends.
+#: The token of API clients, and the token of readers of metrics.
 TOKEN = {"ROLEHOST_WEBHOOKS_TOKEN": "a-token", "ROLEHOST_OPERATOR_TOKEN": "another-token"}
-#: Manifests of pods that run roles; what they share is in the kustomization of the fleet.
+#: Manifests of pods that run roles; the kustomization of the fleet has their shared part.
 PODS = sorted(K8S.glob("*/deployment.yaml")) + sorted(K8S.glob("*/statefulset.yaml"))
 COMPOSE = ("docker-compose.yml", "docker-compose.fleet.yml")
 
@@ -47,7 +47,7 @@ def manifests(path: Path) -> list[dict[str, Any]]:
 
 
 def variables(container: dict[str, Any]) -> dict[str, str]:
-    """Return what the config map of the fleet sets for a container that asks for it."""
+    """Return the variables of the fleet's config map that a container imports."""
     asked = [source.get("configMapRef", {}).get("name") for source in container.get("envFrom", ())]
     (fleet,) = manifests(K8S / "fleet/kustomization.yaml")
     return dict(
@@ -99,11 +99,11 @@ def test_an_api_that_would_let_everybody_in_does_not_start_in_production(path: P
     assert problem.where.startswith(f"{path}:") and problem.where.endswith("webhooks-api.token")
 
 
-def test_everybody_may_try_the_embedded_one() -> None:
+def test_the_embedded_deployment_needs_no_environment_variables() -> None:
     assert compose(load(ROOT / "deploy/embedded.toml", environ={})).roles
 
 
-def test_what_the_image_runs_by_default_does_not_start_without_a_token() -> None:
+def test_the_default_command_of_the_image_does_not_start_without_a_token() -> None:
     path = ROOT / "deploy/embedded.toml"
     composition, (problem,) = examine(load(path, environ=image_variables()))
     assert composition is None
@@ -134,7 +134,7 @@ def test_a_pod_answers_its_probes_and_nothing_else_without_a_token(path: Path) -
     assert opened <= {"/healthz", "/readyz", "/api/v1/health", "/api/v1/health/ping"}
 
 
-def test_the_split_deployments_together_are_what_the_embedded_one_is() -> None:
+def test_the_split_deployments_together_equal_the_embedded_one() -> None:
     together = {
         plugin
         for name in FLEET
@@ -236,7 +236,7 @@ def test_a_pod_is_probed_where_its_deployment_answers(path: Path) -> None:
     assert container["livenessProbe"]["httpGet"]["path"] == f"{prefix}/healthz"
 
 
-def test_the_pods_of_the_fleet_are_given_where_the_engines_are_by_one_secret() -> None:
+def test_one_secret_has_the_addresses_of_the_engines_for_all_pods() -> None:
     named = set(re.findall(r"\$\{(\w+)", (ROOT / "deploy/engines.toml").read_text("utf-8")))
     told = (K8S / "fleet/kustomization.yaml").read_text("utf-8")
     assert [name for name in named if name not in told] == []
@@ -271,7 +271,7 @@ def test_compose_runs_deployments_that_compose_and_stop_in_time(name: str) -> No
         assert int(service["stop_grace_period"].rstrip("s")) > deployment.host.supervisor.grace
 
 
-def test_compose_gives_every_engine_a_health_check_and_keeps_only_what_must_be_kept() -> None:
+def test_compose_has_a_health_check_for_every_engine_and_volumes_only_for_durable_ones() -> None:
     (document,) = manifests(ROOT / "docker-compose.fleet.yml")
     engines = {
         name: each for name, each in document["services"].items() if "rolehost" not in each["image"]

@@ -86,7 +86,7 @@ def test_process_trees_are_started_replaced_and_left_alone_if_nothing_changes(
 
 
 @pytest.mark.processes
-def test_a_rollout_that_fails_puts_back_what_was_rolled_out_before(
+def test_a_failing_rollout_reverts_the_steps_before_it(
     deploying: Deploying, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert deploying("processes") == 0
@@ -159,7 +159,7 @@ def test_kubernetes_gets_one_deployment_after_the_other(deploying: Deploying, ca
     assert "--phase post" not in made[migrating]
 
 
-def test_kubernetes_takes_back_what_it_started_when_a_step_fails(
+def test_kubernetes_reverts_started_rollouts_if_a_step_fails(
     deploying: Deploying, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrated(deploying.fleet)
@@ -200,7 +200,7 @@ def test_a_dry_run_prints_the_commands_and_runs_none(
     assert not deploying.state.exists()
 
 
-def test_a_command_that_is_not_there_is_named() -> None:
+def test_a_missing_command_is_named() -> None:
     with pytest.raises(Failed, match="no-such-command"):
         Shell(dry=False).run(["no-such-command"])
 

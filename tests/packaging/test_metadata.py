@@ -1,4 +1,4 @@
-"""The metadata of every distribution says what its folder holds."""
+"""The metadata of every distribution matches its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The four deployments of ``deploy/`` do together what the embedded one does alone.
+"""The four deployments of ``deploy/`` together do the work of the embedded one.
 
 Once without a server beside them, once on engines but without Redis: by the variables that
 docs/deployment.md names and nothing else. As they are written: ``scripts/prove fleet-real``.
@@ -37,7 +37,7 @@ KINDS = ("DATABASE", "QUEUE", "CACHE", "STREAM")
 
 
 class Fleet(NamedTuple):
-    """Where each deployment answers; the variables of all of them, and what offers storage."""
+    """The address of each deployment, their variables, and the plugins that offer storage."""
 
     urls: dict[str, str]
     environ: dict[str, str]
@@ -50,7 +50,7 @@ class Fleet(NamedTuple):
 def variables(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[dict[str, str], str]]:
-    """What the environment says of the engines, and the plugins that offer storage."""
+    """The variables of the engines, and the plugins that offer storage."""
     if request.param == "embedded":
         path = tmp_path_factory.mktemp("fleet") / "fleet.db"
         chosen = {f"ROLEHOST__STORAGE__{kind}": "embedded" for kind in KINDS}
@@ -100,7 +100,7 @@ def fleet(
     environ = environ | {
         "ROLEHOST__HTTP__SHUTDOWN_DELAY": "0",
         "ROLEHOST__WEBHOOKS_DELIVERY__ALLOW_PRIVATE": "true",
-        # Nobody else reaches what these tests start.
+        # Only these tests reach the processes that they start.
         "ROLEHOST__WEBHOOKS_API__AUTHENTICATION": "proxy",
     }
     with ExitStack() as stack:
@@ -119,7 +119,7 @@ def fleet(
         yield Fleet(urls, environ, storage)
 
 
-def test_what_api_and_events_take_is_delivered_by_the_worker(fleet: Fleet) -> None:
+def test_messages_of_api_and_events_are_delivered_by_the_worker(fleet: Fleet) -> None:
     api = f"{fleet.urls['api']}/api/v1/app"
     with receiving() as receiver:
         call(api, {"name": "Shop", "uid": "shop"})

@@ -1,4 +1,4 @@
-"""What the wheels install works without the tree."""
+"""The installed wheels work without the tree."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts folder of an environment with the wheels of production and what they need."""
+    """The scripts folder of an environment with the wheels of production and their requirements."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install"]
@@ -89,7 +89,7 @@ def test_a_wheel_holds_the_code_and_the_sql_and_no_tests(wheels: Path, folder: P
                 inside = path.relative_to(base)
                 expected = Path("rolehost") / inside if package == "migrations" else inside
                 assert expected in there
-    # Those of packages that `rolehost new` makes are no tests of ours.
+    # Templates of `rolehost new` contain tests of the generated packages.
     assert not [path for path in there if "tests" in path.parts and path.suffix != ".tmpl"]
 
 

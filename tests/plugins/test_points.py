@@ -39,7 +39,7 @@ def menu_of(composition: Composition) -> list[tuple[str, int, str]]:
 
 
 def cook(*dishes: str) -> Any:
-    """Return a plugin that gives dishes."""
+    """Return a plugin that contributes dishes."""
 
     @hookimpl
     def rolehost_plugin() -> PluginInfo:
@@ -54,7 +54,7 @@ def cook(*dishes: str) -> Any:
     return SimpleNamespace(rolehost_plugin=rolehost_plugin, menu_dishes=menu_dishes)
 
 
-def test_the_offering_plugin_is_given_what_others_return_whatever_comes_first(points: Any):
+def test_the_offering_plugin_gets_the_items_of_others_in_any_order(points: Any):
     wanted = [("soup", 500, "kitchen"), ("bread", 500, "kitchen")]
     assert menu_of(composed(menu=points.menu, kitchen=points.kitchen)) == wanted
     assert menu_of(composed(kitchen=points.kitchen, menu=points.menu)) == wanted
@@ -85,7 +85,7 @@ def test_a_clash_is_reported_with_the_text_of_the_offering_plugin(points: Any):
     assert problems[0].who == "plugin x (given in code -), plugin y (given in code -)"
 
 
-def test_a_process_is_started_with_what_was_given(points: Any):
+def test_a_process_starts_with_the_collected_items(points: Any):
     from rolehost.roles.process import Process
 
     process = Process(composed(menu=points.menu, kitchen=points.kitchen), role="http")
@@ -122,7 +122,7 @@ def restaurant(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_listings_name_the_point_and_who_gives_to_it(restaurant: Path):
+def test_listings_name_the_point_and_its_contributors(restaurant: Path):
     rows = json.loads(rolehost(restaurant, "plugins", "--json"))
     extensions = {row["name"]: row["extensions"] for row in rows if row["extensions"]}
     assert extensions == {
@@ -132,7 +132,7 @@ def test_listings_name_the_point_and_who_gives_to_it(restaurant: Path):
 
 
 @pytest.mark.needs("rolehost_fleet")
-def test_why_names_the_point_and_who_gives_to_it(restaurant: Path):
+def test_why_names_the_point_and_its_contributors(restaurant: Path):
     why = words(rolehost(restaurant, "why", "extension:menu_dishes"))
     assert "contributed by: plugin menu (rolehost-menu 0.1.0)" in why
     kitchen = "plugin kitchen (rolehost-kitchen 0.1.0) at rolehost_points.kitchen"

@@ -98,7 +98,7 @@ def test_a_greeting_goes_through_every_role_and_has_its_effects_once(url: str):
     assert answer == (200, "signed by reference", done)
 
 
-def test_errors_below_its_prefix_have_its_own_form(url: str):
+def test_errors_below_its_prefix_have_its_format(url: str):
     status, signature, body = ask(f"{url}/nobody")
     assert (status, signature) == (404, "signed by reference")
     assert isinstance(body, dict)

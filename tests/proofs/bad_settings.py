@@ -130,7 +130,7 @@ def write_plugins(site: Path) -> None:
 
 @contextmanager
 def deployed(folder: Path, case: Case) -> Iterator[tuple[Running, str]]:
-    """Run a case's deployment; give it and its URL."""
+    """Run a case's deployment; yield it and its URL."""
     port = free_port()
     path = folder / f"{case.name.replace(' ', '-').replace(':', '')}.toml"
     # A plugin that publishes needs a database for the outbox.

@@ -126,7 +126,7 @@ def _with_outcomes(name: str, topic: str | None) -> str:
 
 @contextmanager
 def client_services(path: Path) -> Iterator[ProcessServices]:
-    """Give this process the services of a deployment, to publish events as a program does."""
+    """Yield, in this process, the services of a deployment, to publish events as a program does."""
     from rolehost.composition import compose
     from rolehost.deployment import load
     from rolehost.services import ProcessServices

@@ -150,7 +150,7 @@ def shared(servers: Engines) -> str:
 
 @contextmanager
 def client(fleet: Fleet) -> Iterator[ProcessServices]:
-    """Give this process the services of the events deployment, to publish as a program does."""
+    """Yield services of the events deployment in this process, to publish like a program."""
     from rolehost.composition import compose
     from rolehost.deployment import load
     from rolehost.services import ProcessServices

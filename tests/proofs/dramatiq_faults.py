@@ -31,7 +31,7 @@ DURATION = "about 2 minutes"
 
 #: Timeout in seconds for events that must happen.
 PATIENCE = 60.0
-#: Seconds in which bare Dramatiq may do what it is not expected to do.
+#: Seconds in which bare Dramatiq may still pass unexpectedly.
 CHANCE = 3.0
 #: Messages besides the poison message, or delayed across the outage; fewer than the prefetch.
 FEW = 15
@@ -86,7 +86,7 @@ class Notes:
         self.path = path
 
     def lines(self, label: str, what: str) -> list[tuple[str, int, float]]:
-        """Return (label, process, monotonic seconds) of the runs whose label starts so."""
+        """Return (label, process, monotonic seconds) of the runs with this prefix of the label."""
         if not self.path.exists():
             return []
         split = (line.split() for line in self.path.read_text().splitlines())
@@ -137,7 +137,7 @@ class Ground(NamedTuple):
 
     @contextmanager
     def bare(self, *, threads: int = 8, workers: int = 1, heartbeat: float = 0) -> Iterator[Any]:
-        """Run bare Dramatiq workers; give their actor.
+        """Run bare Dramatiq workers; yield their actor.
 
         The block starts when the workers are ready.
         """

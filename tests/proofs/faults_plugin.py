@@ -15,7 +15,7 @@ NOTES = "FAULTS_NOTES"
 
 
 def note(label: str, what: str) -> None:
-    """Append a line atomically: label, what, process, monotonic seconds."""
+    """Append a line atomically: label, action, process, monotonic seconds."""
     line = f"{label} {what} {os.getpid()} {time.monotonic()}\n"
     number = os.open(Path(os.environ[NOTES]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

@@ -17,7 +17,8 @@ from typing import Any
 from rolehost_fleet.checking import check
 from rolehost_fleet.loading import examine
 
-from tests.proofs.fleet_check_cases import CASES, ENVIRON, FOUR, Case, put
+from tests.proofs.fleet_check_case import ENVIRON, FOUR, Case, put
+from tests.proofs.fleet_check_cases import CASES
 from tests.proofs.kit import ROOT, Figures, Options
 
 PROMISE = (
@@ -77,7 +78,7 @@ def prove(options: Options) -> Figures:
 
 
 def wrong_report(case: Case) -> str:
-    """Return what is wrong with the result for a seeded error; empty if it is right."""
+    """Return the difference from the expected result of a seeded error; empty if there is none."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         fleet, problems = examine(case.write(Path(name)), environ=ENVIRON, extra=case.extra())
         if fleet is None:

@@ -70,7 +70,7 @@ def rebalance(servers: str, topic: str) -> dict[str, Any]:
         def on_partitions_revoked(self, revoked: object) -> None:
             if not revoked:
                 return
-            time.sleep(SESSION / 1000 * 2)  # finishing what is being handled
+            time.sleep(SESSION / 1000 * 2)  # finish the records in flight
             try:
                 one.commit()
                 committed.append("done")

@@ -18,7 +18,7 @@ _UNSUPPORTED = 35
 
 @contextmanager
 def old_broker() -> Iterator[int]:
-    """Answer on a port of 127.0.0.1 during the block; give the port."""
+    """Answer on a port of 127.0.0.1 during the block; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
 

@@ -354,7 +354,7 @@ def site(folder: Path) -> str:
 
 @contextmanager
 def loaded(port: int) -> Iterator[Any]:
-    """Run the load during the block; give a function that stops it and returns its report."""
+    """Run the load during the block; yield a function that stops it and returns its report."""
     command = [sys.executable, "-m", "tests.proofs.reload_load", str(port), str(RATE)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -80,7 +80,7 @@ def prove(options: Options) -> Figures:
 
 @contextmanager
 def deployment() -> Iterator[int]:
-    """Run ``ops`` and the plugin in two http processes; give their port."""
+    """Run ``ops`` and the plugin in two http processes; yield their port."""
     with TemporaryDirectory(prefix="rolehost-proof-") as name:
         port, folder = free_port(), Path(name)
         installed = folder / "rolehost_proof-1.0.dist-info"

@@ -101,7 +101,7 @@ class _Steps:
 
 @contextmanager
 def _tox(ground: Ground, sources: list[Path], short: bool) -> Iterator[Any]:
-    """Start tox in each folder; give a function that waits for all of them."""
+    """Start tox in each folder; yield a function that waits for all of them."""
     only = ["-e", f"py3{sys.version_info.minor},lint"] if short else []
     command = [sys.executable, "-m", "tox", "run", "--quiet", *only]
     said = [ground.work / f"{source.name}.tox" for source in sources]

@@ -19,12 +19,12 @@ from typing import Any
 
 from tests.proofs.kit import ROOT, Unavailable
 
-#: Parts of the tree whose wheels a stranger would get from an index.
+#: Parts of the tree that other users get as wheels from an index.
 PARTS = (".", "plugins/embedded", "plugins/ops", "contrib/fleet", "contrib/testing")
 
 
 class Ground:
-    """An environment of its own in a folder; commands run in it and know nothing of the tree.
+    """A separate environment in a folder; its commands do not see the tree.
 
     Args:
         folder: an empty one.
@@ -51,7 +51,7 @@ class Ground:
         return {**kept, "PIP_FIND_LINKS": links, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
     def build(self, parts: Sequence[str] = PARTS) -> int:
-        """Build the wheels of the host and of what it is tried with; return how many."""
+        """Build the wheels of the host and of the plugins of the proof; return their number."""
         source = self._folder / "source"
         source.mkdir()
         host = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "host", "migrations")
@@ -111,7 +111,7 @@ class Ground:
     def run(
         self, command: Sequence[str | Path], cwd: Path | None = None, status: int | None = 0
     ) -> str:
-        """Run a command; return what it said.
+        """Run a command; return its output.
 
         Args:
             command: the command and its arguments.
@@ -137,7 +137,7 @@ class Ground:
         return self.run([self.bin / "rolehost", *arguments], status=status)
 
     def listed(self, *commands: str) -> dict[str, Any]:
-        """Return what listings say, by command."""
+        """Return the output of listings, by command."""
         return {each: json.loads(self.rolehost(each, "--json")) for each in commands}
 
 

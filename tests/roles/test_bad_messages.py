@@ -24,7 +24,7 @@ def eventually(look, wanted, seconds=20.0):
     assert found == wanted
 
 
-def test_whatever_an_ephemeral_actor_raises_is_a_dead_message_and_others_run(host, collected):
+def test_any_exception_of_an_ephemeral_actor_is_a_dead_message_and_others_run(host, collected):
     @actor(name="test.raises", durable=False, retry=ONCE)
     def raises(services, kind: str):
         if kind in ODD:

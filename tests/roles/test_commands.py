@@ -1,4 +1,4 @@
-"""rolehost jobs and rolehost dead: what an operator sees and does."""
+"""The commands rolehost jobs and rolehost dead."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def told(capsys, *arguments):
     return status, out, err
 
 
-def test_a_database_without_the_tables_is_told_in_a_line(tmp_path, capsys):
+def test_a_database_without_the_tables_is_reported_in_one_line(tmp_path, capsys):
     path = tmp_path / "rolehost.toml"
     path.write_text('plugins = ["embedded"]\n[storage]\nqueue = "embedded"\n')
     status, out, error = told(capsys, "jobs", "list", "-d", str(path))
@@ -120,7 +120,7 @@ def test_a_number_that_no_job_has_is_an_error_in_a_line(deployment, capsys, numb
     assert (status, "Traceback" in err) != (0, True)
 
 
-def test_a_state_that_does_not_exist_is_told_with_those_that_do(deployment, capsys):
+def test_an_unknown_state_is_reported_with_the_known_states(deployment, capsys):
     status, _, err = told(capsys, "jobs", "list", "-d", str(deployment), "--state", "ready")
     assert status == 2
     assert "'ready' is not one of available, scheduled" in err

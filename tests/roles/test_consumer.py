@@ -67,7 +67,7 @@ def test_effects_of_events_happen_once(host, collected):
     assert here.read("SELECT count(*) FROM rolehost_jobs") == [(50,)]
 
 
-def test_poison_is_buried_and_blocks_nobody(host, collected):
+def test_a_poison_event_becomes_a_dead_letter_and_blocks_no_other(host, collected):
     @handler(topic="things", group="g", payload=int, retry=RetryPolicy(attempts=2, delays=(0.01,)))
     def on(context, event):
         if event.data == 13:
@@ -83,7 +83,7 @@ def test_poison_is_buried_and_blocks_nobody(host, collected):
     assert [row[0].split(":")[0] for row in errors] == ["PayloadError", "ValueError"]
 
 
-def test_a_restarted_group_goes_on_where_it_was(host, collected):
+def test_a_restarted_group_continues_at_its_offsets(host, collected):
     @handler(topic="things", group="g", payload=int)
     def on(context, event):
         collected.add(event.data)
@@ -202,7 +202,7 @@ class Hand(ThreadPoolExecutor):
         return self.submit(call, *arguments).result(20)
 
 
-def test_what_has_not_begun_when_its_partition_moves_does_not_begin():
+def test_an_event_that_has_not_begun_when_its_partition_moves_does_not_begin():
     assignments = Assignments()
     assignments.assign([HERE, THERE], 0)
     first, second, other = assignments.take(delivered(HERE, 1, 2) + delivered(THERE, 1))
@@ -218,7 +218,7 @@ def test_what_has_not_begun_when_its_partition_moves_does_not_begin():
     assert (assignments.in_flight, assignments.committable()) == (0, {THERE: 2})
 
 
-def test_what_outlives_its_assignment_commits_nothing_in_the_next_one():
+def test_a_handler_that_outlives_its_assignment_commits_nothing_in_the_next_one():
     assignments = Assignments()
     assignments.assign([HERE], 0)
     with Hand() as one, Hand() as two:
@@ -234,7 +234,7 @@ def test_what_outlives_its_assignment_commits_nothing_in_the_next_one():
     assert assignments.in_flight == 1
 
 
-def test_what_is_revoked_while_it_is_waited_for_is_kept_or_settled_and_never_forgotten():
+def test_a_partition_revoked_during_a_wait_is_kept_or_settled_and_never_lost():
     assignments = Assignments()
     assignments.assign([HERE, THERE], 0)
     here, there = assignments.take(delivered(HERE, 1) + delivered(THERE, 1))
@@ -249,7 +249,7 @@ def test_what_is_revoked_while_it_is_waited_for_is_kept_or_settled_and_never_for
     assert assignments.in_flight == 0
 
 
-def test_who_waits_for_room_is_told_when_there_is_enough_of_it():
+def test_a_wait_for_room_ends_when_there_is_enough():
     assignments = Assignments()
     taken = assignments.take(delivered(HERE, *range(10)))
     assert not assignments.wait_for_room(5, 0.0)
@@ -316,7 +316,7 @@ def test_batches_keep_the_order_of_each_key(host, collected):
         assert numbers == sorted(numbers), key
 
 
-def test_a_replay_that_takes_long_holds_up_no_other_event(host, collected):
+def test_a_long_replay_delays_no_other_event(host, collected):
     gate, broken = threading.Event(), threading.Event()
     broken.set()
 
@@ -344,7 +344,7 @@ def test_a_replay_that_takes_long_holds_up_no_other_event(host, collected):
     assert 0 in collected.wait(20)
 
 
-def test_a_stream_that_is_away_leaves_out_its_lag_and_nothing_else(host, monkeypatch):
+def test_an_unavailable_stream_omits_its_lag_and_nothing_else(host, monkeypatch):
     @handler(topic="things", group="g")
     def on(context, event):
         pass

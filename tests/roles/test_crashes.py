@@ -56,7 +56,7 @@ def test_of_a_message_that_no_process_died_with_no_start_is_recorded(crashes):
     assert not message.started
 
 
-def test_as_many_crashes_as_the_actor_allows_and_it_is_given_up_unstarted(crashes, given_up):
+def test_a_message_with_too_many_crashes_is_dead_without_a_start(crashes, given_up):
     message = Suspect(1)
     crashes.before_process_message(None, message)
     crashes.after_ack(None, message)
@@ -73,7 +73,9 @@ def test_a_message_of_an_unknown_actor_is_the_brokers_to_refuse(crashes):
     assert (message.started, message.failed) == (0, False)
 
 
-def test_what_others_have_does_not_run_and_what_cannot_be_recorded_does(crashes):
+def test_a_message_of_another_worker_does_not_run_and_one_whose_start_cannot_be_recorded_does(
+    crashes,
+):
     message = Suspect(0)
     message.answer = False
     with pytest.raises(ClaimLost):
@@ -84,7 +86,7 @@ def test_what_others_have_does_not_run_and_what_cannot_be_recorded_does(crashes)
 
 
 @pytest.mark.parametrize("end", ["after_ack", "after_nack"])
-def test_what_was_charged_waits_for_the_end_of_another_one_that_was(crashes, end):
+def test_a_suspected_message_waits_for_the_end_of_another_suspect(crashes, end):
     first, second, uncharged = Suspect(1), Suspect(1), Suspect(0)
     crashes.before_process_message(None, first)
     waits = threading.Thread(target=crashes.before_process_message, args=(None, second))
@@ -98,7 +100,7 @@ def test_what_was_charged_waits_for_the_end_of_another_one_that_was(crashes, end
     assert second.started
 
 
-def test_one_that_could_not_be_acknowledged_keeps_no_other_waiting(crashes):
+def test_a_message_that_could_not_be_acknowledged_blocks_no_other(crashes):
     first, second = Suspect(1), Suspect(1)
     crashes.before_process_message(None, first)
     crashes.before_process_message(None, second)

@@ -21,7 +21,7 @@ class Heard(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-def test_a_failed_message_and_one_that_is_given_up_are_a_line_each(host, collected) -> None:
+def test_a_failed_message_and_a_dead_message_are_logged_once_each(host, collected) -> None:
     @actor(durable=False, retry=RetryPolicy(attempts=2, base=0.01, max_delay=0.01, jitter=0))
     def fails(services, secret: str) -> None:
         collected.add(secret)

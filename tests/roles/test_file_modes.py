@@ -1,4 +1,4 @@
-"""Everything that a host writes while it works belongs to its user alone, whatever the umask."""
+"""Only the host's user can use its files, under every umask."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def umask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
     os.umask(before)
 
 
-def test_nothing_that_a_host_writes_is_open_to_others(
+def test_files_of_a_host_are_closed_to_other_users(
     umask: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

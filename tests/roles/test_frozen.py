@@ -179,7 +179,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def until_status_has(deployment: Deployment, code: str) -> None:
-    """Ask ``rolehost fleet status`` until it has a mistake of this code."""
+    """Run ``rolehost fleet status`` until it reports an error with this code."""
     deadline = time.monotonic() + PATIENCE
     while True:
         told = subprocess.run(
@@ -194,7 +194,7 @@ def until_status_has(deployment: Deployment, code: str) -> None:
         assert time.monotonic() < deadline, seen
 
 
-def test_frozen_processes_of_every_role_are_told_and_replaced(
+def test_frozen_processes_of_every_role_are_logged_and_replaced(
     deployment: Deployment, stack: ExitStack
 ) -> None:
     names = ("worker.0", "consumer.0", "scheduler.0")

@@ -28,7 +28,7 @@ QUIETLY, AS_EVER = "told\n", "told\nlibraries end\n"
     ("asking", "status", "expected"),
     [(True, 0, QUIETLY), (True, 3, QUIETLY), (False, 3, QUIETLY), (False, 0, AS_EVER)],
 )
-def test_exit_handlers_are_left_out_while_a_backend_is_asked_and_after_a_failed_start(
+def test_exit_handlers_are_skipped_during_a_backend_check_and_after_a_failed_start(
     asking: bool, status: int, expected: str
 ) -> None:
     program = PROGRAM.format(asking=asking, status=status)

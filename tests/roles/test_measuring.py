@@ -36,7 +36,7 @@ def metrics(services: ProcessServices) -> Metrics:
     return metrics
 
 
-def test_what_is_measured_is_told_to_the_recorders(services: ProcessServices, metrics: Metrics):
+def test_measured_values_reach_the_recorders(services: ProcessServices, metrics: Metrics):
     services.measure(ORDERS, 1.0, "book")
     services.measure(Metric(**{name: getattr(ORDERS, name) for name in ORDERS.__slots__}), 2, "pen")
     assert metrics.own == {("shop_orders", "book"): [1.0], ("shop_orders", "pen"): [2]}

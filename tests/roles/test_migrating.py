@@ -72,14 +72,14 @@ def somebody_runs(made: Any) -> None:
     database.close()
 
 
-def test_a_fleet_that_starts_anew_gets_both_phases_in_their_order(
+def test_without_running_processes_both_phases_are_applied_in_order(
     tmp_path: Path, package: Path
 ) -> None:
     write(package, *FILES)
     assert brought_up(composition(tmp_path, "run")) == ["first", "second", "third"]
 
 
-def test_while_others_run_what_must_come_after_them_waits(tmp_path: Path, package: Path) -> None:
+def test_post_migrations_wait_while_other_processes_run(tmp_path: Path, package: Path) -> None:
     write(package, "0001_first")
     made = composition(tmp_path, "run")
     assert brought_up(made) == ["first"]
@@ -88,7 +88,7 @@ def test_while_others_run_what_must_come_after_them_waits(tmp_path: Path, packag
     assert brought_up(made) == ["third"]
 
 
-def test_a_start_that_only_checks_asks_for_what_the_new_code_needs(
+def test_a_start_that_only_checks_requires_the_pre_migrations(
     tmp_path: Path, package: Path
 ) -> None:
     write(package, "0001_first")

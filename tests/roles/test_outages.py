@@ -15,7 +15,7 @@ class Clock:
         return self.seconds
 
 
-def test_a_failure_a_second_is_told_ever_more_rarely() -> None:
+def test_one_failure_each_second_is_logged_at_growing_intervals() -> None:
     clock = Clock()
     outage = Outage(clock=clock, loop="relay")
     with capture_logs() as lines:
@@ -26,7 +26,7 @@ def test_a_failure_a_second_is_told_ever_more_rarely() -> None:
     assert {(line["loop"], line["error"]) for line in lines} == {("relay", "away")}
 
 
-def test_it_is_over_when_nothing_has_failed_for_a_while() -> None:
+def test_an_outage_is_over_after_a_time_without_failures() -> None:
     clock = Clock()
     outage = Outage(clock=clock)
     with capture_logs() as lines:
@@ -45,7 +45,7 @@ def test_it_is_over_when_nothing_has_failed_for_a_while() -> None:
     ]
 
 
-def test_the_next_one_is_told_anew() -> None:
+def test_the_next_outage_is_logged_again() -> None:
     clock = Clock()
     outage = Outage(clock=clock)
     with capture_logs() as lines:

@@ -1,4 +1,4 @@
-"""Nothing that the host writes shows a secret, or what a reference resolved to."""
+"""No output of the host shows a secret or the value of a reference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rolehost.supervisor.report import StatusReport
 
 from tests.host.installed import write_plugin
 
-#: Settings that take any text, with what makes each of them wrong.
+#: Settings that take any text, each with an invalid value.
 TEXTS = """
 [deployment]
 pins = "@"
@@ -143,7 +143,7 @@ def printed(here: Path, text: str, capsys: pytest.CaptureFixture[str], *commands
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("reference", ["${file:secret}", "${GIVEN}", "x${GIVEN}y"])
 @pytest.mark.parametrize("wrong", [TEXTS, TYPED], ids=["texts", "typed"])
-def test_no_command_shows_what_a_reference_gave(
+def test_no_command_shows_the_value_of_a_reference(
     here: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -226,7 +226,7 @@ def test_a_name_from_a_variable_is_shown_and_one_from_a_file_is_not(
 # --- the rule itself
 
 
-def test_what_is_hidden_is_replaced_in_errors_problems_and_logs() -> None:
+def test_secret_values_are_replaced_in_errors_problems_and_logs() -> None:
     hide("a deployment", ["S3cr3t-31415"])
     error = StartError("no S3cr3t-31415 here")
     problem = Problem(
@@ -322,7 +322,7 @@ def test_statements_are_written_without_their_values(written: io.StringIO, tmp_p
 
 
 @pytest.mark.needs("falcon", "dramatiq")
-def test_a_row_that_does_not_exist_is_named_without_the_values_asked_for() -> None:
+def test_a_missing_row_is_reported_without_the_requested_values() -> None:
     from rolehost_testing.kit import open_host
 
     from contrib.testing.tests.kit import shop

@@ -12,7 +12,7 @@ from rolehost.roles.scheduler import run
 from rolehost.roles.worker.role import WorkerRole
 
 
-def test_each_tick_runs_its_actor_until_the_process_is_told_to_stop(host, collected):
+def test_each_tick_runs_its_actor_until_the_process_stops(host, collected):
     @actor()
     def tick(context, n: int):
         collected.add(n)

@@ -94,7 +94,7 @@ def test_a_start_that_may_fail_leaves_the_plugin_out(tmp_path, fault):
     assert other.called == ["start", "stop"]
 
 
-def test_what_depends_on_it_is_not_started(tmp_path):
+def test_dependents_of_a_failed_plugin_are_not_started(tmp_path):
     shop, cart = Fragile(start=ValueError()), Fragile(info=PluginInfo(api=2, depends=("shop",)))
     composition = composed(tmp_path, {"shop": shop, "cart": cart}, ["shop", "cart"])
     process = Process(composition, role="worker")
@@ -104,7 +104,7 @@ def test_what_depends_on_it_is_not_started(tmp_path):
     process.stop()
 
 
-def test_a_backend_that_is_away_is_waited_for_all_the_same(tmp_path):
+def test_an_unavailable_backend_is_still_waited_for(tmp_path):
     shop = Fragile(start=StorageUnavailable("no route"))
     process = Process(composed(tmp_path, {"shop": shop}, ["shop"]), role="worker")
     with pytest.raises(StorageUnavailable):
@@ -126,7 +126,7 @@ def cached(folder, *degrade):
     return composed(folder, plugins | {"other": Fragile()}, degrade)
 
 
-def test_a_backend_that_cannot_be_made_is_named_with_its_plugin(tmp_path):
+def test_a_backend_that_cannot_be_created_is_named_with_its_plugin(tmp_path):
     process = Process(cached(tmp_path), role="worker")
     with pytest.raises(StartError) as raised:
         process.ping()
@@ -134,7 +134,7 @@ def test_a_backend_that_cannot_be_made_is_named_with_its_plugin(tmp_path):
     assert words in str(raised.value)
 
 
-def test_a_plugin_whose_backend_cannot_be_made_is_left_out_with_those_that_need_it(tmp_path):
+def test_a_plugin_whose_backend_cannot_be_created_is_degraded_with_its_dependents(tmp_path):
     process = Process(cached(tmp_path, "memory", "shop"), role="worker")
     process.ping()
     process.start()
@@ -174,7 +174,7 @@ def test_services_and_recorders_of_a_failed_start_are_taken_back(tmp_path):
 
 
 @pytest.mark.parametrize("fault", [ValueError("no luck"), SystemExit(7), "hangs"], ids=str)
-def test_what_goes_wrong_at_the_end_stops_no_other(tmp_path, fault):
+def test_an_error_of_one_plugin_at_the_end_does_not_skip_the_others(tmp_path, fault):
     first, shop, last = Fragile(), Fragile(stop=fault), Fragile()
     process = Process(
         composed(tmp_path, {"first": first, "shop": shop, "last": last}), role="worker"

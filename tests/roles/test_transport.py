@@ -41,7 +41,7 @@ class _Away(StubBroker):
         (None, StorageUnavailable),
     ],
 )
-def test_who_sends_is_told_in_the_errors_of_the_host(
+def test_the_sender_gets_errors_of_the_host(
     reason: Exception | None, raised: type[Exception]
 ) -> None:
     with pytest.raises(raised):

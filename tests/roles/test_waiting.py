@@ -1,4 +1,4 @@
-"""Processes whose backends are away, or refuse their settings."""
+"""Processes with unavailable backends, or backends that refuse their settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.http.compositions import compose
 
 
 class Cache:
-    """A cache whose pings raise the given errors, each one once."""
+    """A cache with pings that raise the given errors, each one once."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -46,7 +46,7 @@ def process(
     return Process(composition, role="http", announce=told.append)
 
 
-def test_it_starts_when_the_backend_answers_and_says_meanwhile_that_it_waits() -> None:
+def test_it_logs_that_it_waits_and_starts_when_the_backend_answers() -> None:
     said: list[str] = []
     waits = process(Cache(StorageUnavailable("away"), StorageUnavailable("away")), said)
     assert start_when_available(waits, threading.Event())
@@ -62,25 +62,25 @@ def test_an_optional_backend_is_not_waited_for() -> None:
     goes_on.stop()
 
 
-def test_what_an_optional_backend_refuses_ends_the_start_all_the_same() -> None:
+def test_a_refusal_of_an_optional_backend_still_ends_the_start() -> None:
     ends = process(Cache(StorageRefused("wrong password")), optional=("cache",))
     with pytest.raises(StorageRefused):
         start_when_available(ends, threading.Event())
 
 
-def test_what_is_refused_ends_the_wait() -> None:
+def test_a_refusal_ends_the_wait() -> None:
     waits = process(Cache(StorageUnavailable("away"), StorageRefused("no such database")))
     with pytest.raises(StorageRefused):
         start_when_available(waits, threading.Event())
 
 
-def test_one_that_ran_before_waits_for_what_is_refused_too() -> None:
+def test_a_restarted_process_waits_after_a_refusal_too() -> None:
     waits = process(Cache(StorageRefused("wrong password")))
     assert start_when_available(waits, threading.Event(), raise_refused=False)
     waits.stop()
 
 
-def test_told_to_stop_it_waits_no_longer() -> None:
+def test_a_stop_signal_ends_the_wait() -> None:
     cache = Cache(*[StorageUnavailable("away")] * 1000)
     stop = threading.Event()
     ended: list[bool] = []
@@ -94,7 +94,7 @@ def test_told_to_stop_it_waits_no_longer() -> None:
     assert ended == [False]
 
 
-def test_told_to_stop_it_does_not_wait_for_a_connection_that_is_being_tried() -> None:
+def test_a_stop_signal_does_not_wait_for_a_connection_attempt() -> None:
     never, stop = threading.Event(), threading.Event()
     stop.set()
     assert not run_interruptibly(lambda: never.wait() and None, stop)
@@ -118,7 +118,7 @@ def test_a_plugin_that_finds_storage_gone_is_started_once_more() -> None:
     waits.stop()
 
 
-def test_a_topic_that_is_missing_is_asked_for_before_the_start() -> None:
+def test_a_missing_topic_is_reported_before_the_start() -> None:
     class Stream(Cache):
         def verify(self, topics: Any) -> None:
             raise StorageRefused(f"missing {sorted(topics)}")

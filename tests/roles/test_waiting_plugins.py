@@ -1,7 +1,7 @@
-"""What is meant for a plugin that a process goes on without: it waits, and is done later.
+"""Work for a degraded plugin waits, and runs when the plugin works again.
 
 The tests are statements about one story, which is played once: a plugin that cannot start, beside
-one that can, in all roles that work; then the same again, the plugin mended.
+one that can, in all roles that work; then the same again, with the corrected plugin.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROLES: dict[Any, Any] = {
 
 
 class Diary:
-    """What actors and handlers did, in its order."""
+    """The calls of actors and handlers, in order."""
 
     def __init__(self) -> None:
         self.entries: list[str] = []
@@ -58,19 +58,19 @@ class Diary:
 
 @dataclass(frozen=True)
 class Story:
-    """What became of a job and an event for each of two plugins.
+    """The results of a job and an event for each of two plugins.
 
     Attributes:
-        degraded: what was done while the one was degraded.
+        degraded: the calls while the plugin was degraded.
         jobs: actor → states of its jobs at the end of that.
         dead: dead letters at the end of that, jobs and events.
-        mended: what was done when it worked again.
+        corrected: the calls after the plugin worked again.
     """
 
     degraded: list[str]
     jobs: dict[str, list[str]]
     dead: int
-    mended: list[str]
+    corrected: list[str]
 
 
 def part(name: str, diary: Diary, every: float) -> SimpleNamespace:
@@ -134,7 +134,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     shop, other = part("shop", diary, every=0.1), part("other", diary, every=1e9)
 
     def start(context: Any) -> None:
-        assert not broken, "not mended yet"
+        assert not broken, "not corrected yet"
 
     shop.rolehost_start = hookimpl(start)
     composition = deployed(tmp_path_factory.mktemp("story"), shop=shop, other=other)
@@ -149,9 +149,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     jobs, dead = standing(services)
     broken.clear()
     with running(composition, "worker", "consumer"):
-        mended = diary.wait(2)
+        corrected = diary.wait(2)
     services.close()
-    return Story(degraded, jobs, dead, mended + diary.wait(0))
+    return Story(degraded, jobs, dead, corrected + diary.wait(0))
 
 
 def test_the_others_work_while_a_plugin_is_degraded(story: Story):
@@ -167,5 +167,5 @@ def test_nothing_of_a_degraded_plugin_becomes_a_dead_letter(story: Story):
     assert story.dead == 0
 
 
-def test_what_waited_is_done_once_the_plugin_works_again(story: Story):
-    assert story.mended == ["event of shop", "job of shop"]
+def test_waiting_work_runs_once_the_plugin_works_again(story: Story):
+    assert story.corrected == ["event of shop", "job of shop"]

@@ -96,7 +96,7 @@ def test_a_job_that_runs_too_long_is_interrupted_and_retried(host, collected):
     assert collected.wait(2) == [1, 2]
 
 
-def test_draining_lets_a_running_job_finish_and_hands_back_what_had_not_started(host, collected):
+def test_draining_finishes_running_jobs_and_releases_jobs_that_have_not_started(host, collected):
     release = threading.Event()
 
     @actor()
@@ -149,7 +149,7 @@ def test_two_workers_share_a_queue_and_run_each_job_once(host, collected):
     assert sorted(collected.items) == list(range(1000))
 
 
-def test_a_worker_takes_only_the_queues_it_is_told(host, collected):
+def test_a_worker_takes_only_its_configured_queues(host, collected):
     @actor(queue="wanted")
     def wanted(context):
         collected.add("wanted")

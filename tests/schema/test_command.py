@@ -52,7 +52,7 @@ def test_without_a_terminal_nothing_is_taken_back_that_was_not_confirmed(run) ->
 
 
 @pytest.mark.parametrize(("answer", "kept"), [("n\n", True), ("\n", True), ("y\n", False)])
-def test_at_a_terminal_it_is_asked_first(
+def test_at_a_terminal_it_asks_for_confirmation(
     run, monkeypatch: pytest.MonkeyPatch, answer: str, kept: bool
 ) -> None:
     run("up")

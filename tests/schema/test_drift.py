@@ -1,4 +1,4 @@
-"""A schema that is not what the code was written for."""
+"""A schema that differs from the migrations of the code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def applied(number: int, name: str, phase: str = "pre", checksum: str = "a", own
         (applied(1, "table") | applied(7, "theirs", "post", owner="other"), "", ""),
     ],
 )
-def test_what_differs_is_named(rows, fault: str, notice: str) -> None:
+def test_differences_are_named(rows, fault: str, notice: str) -> None:
     drift = compare([TABLE], rows)
     assert fault in drift.error
     assert bool(fault) is bool(drift.error)

@@ -28,7 +28,7 @@ def test_files_are_read_in_the_order_of_their_numbers(write: Write) -> None:
     assert second.location == f"{package}: 0002_second.sql"
 
 
-def test_a_file_says_when_it_needs_to_run_outside_of_a_transaction(write: Write) -> None:
+def test_a_file_can_run_outside_of_a_transaction(write: Write) -> None:
     package = write(
         n0001_usual=migration("SELECT 1"),
         n0002_alone=migration("SELECT 2", head="-- phase: post\n-- transaction: none"),
@@ -62,7 +62,7 @@ def test_line_ends_do_not_change_the_checksum(write: Write) -> None:
     assert unix[0].checksum == windows[0].checksum
 
 
-def test_a_package_that_is_not_there_is_named() -> None:
+def test_a_missing_package_is_named() -> None:
     assert _codes("no_such_package_anywhere") == ["migrations-missing"]
 
 

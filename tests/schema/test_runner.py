@@ -46,7 +46,7 @@ def test_pending_changes_nothing_not_even_an_empty_database(
     assert _tables(database) == set()
 
 
-def test_up_applies_what_is_pending_once(database: Database, sample: Set) -> None:
+def test_up_applies_pending_files_once(database: Database, sample: Set) -> None:
     assert [m.name for m in schema.up(database, [sample])] == ["a", "b", "c"]
     assert schema.up(database, [sample]) == ()
     assert schema.pending(database, [sample]) == ()
@@ -60,7 +60,7 @@ def test_phases_are_applied_apart(database: Database, sample: Set) -> None:
     assert [m.name for m in schema.up(database, [sample], phase="post")] == ["b"]
 
 
-def test_what_runs_outside_of_a_transaction_is_applied_and_taken_back_too(
+def test_files_without_a_transaction_are_applied_and_reverted_too(
     database: Database, write: Write
 ) -> None:
     text = migration("CREATE TABLE a (x)", "DROP TABLE a", "-- transaction: none")
@@ -70,7 +70,7 @@ def test_what_runs_outside_of_a_transaction_is_applied_and_taken_back_too(
     assert _tables(database) == {"rolehost_migrations"}
 
 
-def test_the_table_tells_what_was_applied_and_when(database: Database, sample: Set) -> None:
+def test_the_table_records_applied_files_and_their_times(database: Database, sample: Set) -> None:
     (first, *_) = schema.up(database, [sample], now=lambda: 1234.5)
     with database.session():
         rows = database.read("SELECT * FROM rolehost_migrations ORDER BY number")
@@ -78,7 +78,7 @@ def test_the_table_tells_what_was_applied_and_when(database: Database, sample: S
     assert len(rows) == 3
 
 
-def test_down_takes_back_the_last_ones_of_one_owner(
+def test_down_reverts_the_last_files_of_one_owner(
     database: Database, sample: Set, write: Write
 ) -> None:
     other = ("other", write("other_migrations", n0001_z=migration("CREATE TABLE z (x)")))
@@ -129,7 +129,7 @@ def test_a_file_that_was_changed_after_it_was_applied_is_reported(
     assert [line.state for line in schema.status(database, [("sample", package)])] == ["changed"]
 
 
-def test_status_tells_pending_applied_and_gone(
+def test_status_lists_pending_applied_and_missing_files(
     database: Database, sample: Set, write: Write
 ) -> None:
     gone = ("gone", write("gone_migrations", n0001_old=migration("CREATE TABLE old (x)")))
@@ -144,7 +144,7 @@ def test_status_tells_pending_applied_and_gone(
     ]
 
 
-def test_taking_back_what_has_no_file_is_refused(
+def test_reverting_a_migration_without_a_file_is_refused(
     database: Database, write: Write, tmp_path: Path
 ) -> None:
     package = write(n0001_a=migration("CREATE TABLE a (x)"))
@@ -155,7 +155,7 @@ def test_taking_back_what_has_no_file_is_refused(
 
 
 @pytest.mark.parametrize("own", [schema.HOST_SET, ("embedded", "rolehost_embedded.migrations")])
-def test_a_schema_taken_back_and_applied_again_is_the_fresh_one(
+def test_a_schema_that_was_reverted_and_applied_again_equals_a_fresh_one(
     database: Database, own: Set
 ) -> None:
     applied = schema.up(database, [own])
@@ -202,7 +202,7 @@ def test_new_writes_the_next_file_to_be_filled_in(write: Write) -> None:
     assert "-- phase: post" in files[0].read_text()
 
 
-def test_new_says_what_is_wrong_in_one_line(write: Write) -> None:
+def test_new_reports_an_error_in_one_line(write: Write) -> None:
     from rolehost.errors import StartError
 
     with pytest.raises(StartError, match="name the change"):

@@ -26,7 +26,7 @@ from rolehost.schema.statements import split
     ],
 )
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
-def test_a_semicolon_divides_unless_it_is_hidden(
+def test_a_semicolon_separates_statements_unless_it_is_quoted(
     sql: str, expected: tuple[str, ...], dialect: str
 ) -> None:
     assert split(sql, dialect) == expected
@@ -42,7 +42,7 @@ def test_the_body_of_a_sqlite_trigger_is_one_statement() -> None:
     assert split(f"{trigger}; SELECT 1;", "sqlite") == (trigger, "SELECT 1")
 
 
-def test_dollar_quotes_hide_what_is_in_them() -> None:
+def test_text_in_dollar_quotes_is_not_split() -> None:
     function = "CREATE FUNCTION f() RETURNS int AS $body$ BEGIN; $$ ; $$ RETURN 1; END $body$"
     assert split(f"{function} LANGUAGE plpgsql; DO $$ a; b $$", "postgresql") == (
         f"{function} LANGUAGE plpgsql",

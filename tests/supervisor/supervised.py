@@ -48,7 +48,7 @@ class Supervised:
         self._lines.put(None)
 
     def until(self, match: Callable[[dict[str, Any]], bool] | str) -> dict[str, Any]:
-        """Wait for a line: one that matches, or whose event begins with the text."""
+        """Wait for a line that matches, or has an event that begins with the text."""
         while True:
             line = self._lines.get(timeout=PATIENCE)
             assert line is not None, f"ended before {match!r}; seen: {self.seen}"

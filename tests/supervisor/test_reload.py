@@ -300,7 +300,7 @@ def test_it_can_be_stopped_during_post_migrations(
         assert running.status() == 0
 
 
-def test_roles_and_arguments_that_were_given_hold_for_the_new_deployment() -> None:
+def test_given_roles_and_arguments_apply_to_the_new_deployment() -> None:
     given = ("--deployment", "x.toml", "--plugins", "a,b", "--migrate")
     with supervised(WORKER, arguments=given, only=("worker",)) as running:
         ready(running)
@@ -337,7 +337,7 @@ def test_the_listener_is_handed_on(listeners: list[socket.socket]) -> None:
         assert sorted(addresses, key=str) == [("http.0", bind)] * 2 + [("worker.0", None)] * 2
 
 
-def test_another_address_is_served_before_the_former_one_is_closed(
+def test_a_new_address_is_served_before_the_previous_one_is_closed(
     listeners: list[socket.socket],
 ) -> None:
     first, second = listeners

@@ -1,4 +1,4 @@
-"""``rolehost reload`` against ``rolehost run``, with plugins of their own in a folder."""
+"""``rolehost reload`` with a running ``rolehost run``, and plugins in a folder."""
 
 from __future__ import annotations
 

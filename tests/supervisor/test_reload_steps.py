@@ -51,7 +51,7 @@ def test_a_reload_is_refused_if_no_process_can_be_started_to_check(
     assert "no process can be started to check" in result["message"]
 
 
-def test_the_result_says_why_post_migrations_were_not_applied(
+def test_the_result_has_the_reason_why_post_migrations_were_not_applied(
     begun: Reload, progress: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Check, "allowed", 1)

@@ -20,7 +20,7 @@ def deployment(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_deployment_is_read_again_as_it_was(deployment: Path) -> None:
+def test_a_deployment_is_read_again_unchanged(deployment: Path) -> None:
     sources = Sources()
     before = load(deployment, sources=sources)
     number = anonymous_file()
@@ -36,7 +36,7 @@ def test_a_deployment_is_read_again_as_it_was(deployment: Path) -> None:
         os.close(number)
 
 
-def test_what_is_kept_has_no_name_and_is_not_inherited(deployment: Path) -> None:
+def test_the_kept_file_has_no_name_and_is_not_inherited(deployment: Path) -> None:
     number = anonymous_file()
     try:
         assert not os.get_inheritable(number)
@@ -45,7 +45,7 @@ def test_what_is_kept_has_no_name_and_is_not_inherited(deployment: Path) -> None
         os.close(number)
 
 
-def test_nothing_is_kept_unless_it_is_asked_for(deployment: Path) -> None:
+def test_nothing_is_kept_by_default(deployment: Path) -> None:
     load(deployment)
     deployment.write_text('[log]\nlevel = "debug"\n')
     assert load(deployment).host.log.level == "debug"

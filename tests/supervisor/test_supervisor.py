@@ -111,7 +111,7 @@ def test_a_second_signal_ends_everything_at_once() -> None:
         pids = running.pids()
         running.term()
         running.until("told to stop")
-        # Not SIGINT: what runs in the background of a shell ignores that.
+        # Not SIGINT: background processes of a shell ignore it.
         running.term()
         running.until("SIGTERM again: killing the remaining processes")
         running.rest()

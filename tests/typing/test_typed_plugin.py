@@ -1,6 +1,6 @@
 """Tests with the testing kit, as a plugin's author writes them under ``mypy --strict``.
 
-They run as well, so that the plugin whose types are checked is one that works.
+They run as well, so that the type-checked plugin is known to work.
 """
 
 from __future__ import annotations

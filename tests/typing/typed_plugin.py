@@ -1,7 +1,7 @@
 """A plugin that uses the whole public API, as its author writes it under ``mypy --strict``.
 
 ``scripts/check.sh types`` checks it, and ``test_typed_plugin.py`` runs it. Each
-``type: ignore`` is a mistake of an author that has to be found: strict mode reports those that
+``type: ignore`` is an error of an author that must be found: strict mode reports those that
 are not needed.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proofs.fleet_check_cases import ENVIRON
+from tests.proofs.fleet_check_case import ENVIRON
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from rolehost.cli.main import invoke
 from rolehost_fleet.asyncapi import asyncapi
 from rolehost_fleet.loading import load
 
-from tests.proofs.fleet_check_cases import ENVIRON, FOUR, Case
+from tests.proofs.fleet_check_case import ENVIRON, FOUR, Case
 from tests.proofs.fleet_check_plugins import Paid, Placed, actor, handler, plugin
 from tests.proofs.kit import FIXTURES, ROOT, in_ci
 

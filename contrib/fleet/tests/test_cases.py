@@ -14,7 +14,8 @@ import pytest
 from rolehost_fleet.checking import check
 from rolehost_fleet.loading import load
 
-from tests.proofs.fleet_check_cases import CASES, ENVIRON, Case
+from tests.proofs.fleet_check_case import ENVIRON, Case
+from tests.proofs.fleet_check_cases import CASES
 
 pytestmark = [
     pytest.mark.needs("rolehost_webhooks"),

@@ -7,7 +7,8 @@ import pytest
 from rolehost.cli.main import invoke
 
 from tests.proofs.fleet_check import DEPLOY, K8S, alarm, own_fleets
-from tests.proofs.fleet_check_cases import CASES, FOUR, Case
+from tests.proofs.fleet_check_case import FOUR, Case
+from tests.proofs.fleet_check_cases import CASES
 
 pytestmark = [
     pytest.mark.needs("rolehost_webhooks"),

@@ -7,7 +7,7 @@ from rolehost_testing.kit import Hosts
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 
-from tests.proofs.fleet_check_cases import ENVIRON
+from tests.proofs.fleet_check_case import ENVIRON
 from tests.proofs.kit import ROOT
 
 DEPLOY = ROOT / "deploy"

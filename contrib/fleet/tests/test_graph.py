@@ -10,7 +10,7 @@ from rolehost.cli.main import invoke
 from rolehost_fleet.graph import MAX_LINES, Graph, graph, mermaid, truncate
 from rolehost_fleet.loading import load
 
-from tests.proofs.fleet_check_cases import ENVIRON
+from tests.proofs.fleet_check_case import ENVIRON
 from tests.proofs.fleet_check_plugins import actor, handler, plugin
 from tests.proofs.kit import ROOT
 

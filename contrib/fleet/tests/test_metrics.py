@@ -10,7 +10,7 @@ from rolehost.api import Metric
 from rolehost_fleet.checking import check
 from rolehost_fleet.loading import load
 
-from tests.proofs.fleet_check_cases import ENVIRON, Case
+from tests.proofs.fleet_check_case import ENVIRON, Case
 from tests.proofs.fleet_check_plugins import counter, plugin
 
 pytestmark = [

@@ -1,4 +1,4 @@
-"""What these tests ask engines, without their clients: the host's own tests run without them."""
+"""Questions to engines without their client libraries, which the host's tests do not need."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def redis(server: Server, *words: str, timeout: float = 5.0) -> bytes:
 
 
 def sql(server: Server, statement: str, **environment: str) -> str:
-    """Run a statement with psql; return what it printed.
+    """Run a statement with psql; return its output.
 
     Raises:
         CalledProcessError: it failed.

@@ -1,4 +1,4 @@
-"""A process that starts a server, tells of it, and waits to be killed."""
+"""A process that starts a server, prints its address, and waits to be killed."""
 
 from __future__ import annotations
 

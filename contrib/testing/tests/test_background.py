@@ -43,7 +43,7 @@ def services(state: Path, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
-def test_what_is_up_is_told_for_eval_until_it_is_down(state: Path) -> None:
+def test_env_prints_variables_of_running_servers(state: Path) -> None:
     assert services(state, "status").returncode == 1
     assert services(state, "up", "redis").returncode == 0
     assert services(state, "status").returncode == 0
@@ -74,7 +74,7 @@ def test_a_set_ends_with_the_process_that_it_was_started_for(state: Path) -> Non
     assert not state.exists()
 
 
-def test_what_the_environment_names_is_not_started(state: Path) -> None:
+def test_servers_named_in_the_environment_are_not_started(state: Path) -> None:
     done = services(state, "up", "redis", ROLEHOST_TEST_REDIS_URL="redis://elsewhere:1/0")
     assert done.returncode == 0
     assert "of the environment: ROLEHOST_TEST_REDIS_URL" in done.stderr

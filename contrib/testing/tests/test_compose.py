@@ -1,4 +1,4 @@
-"""Engines in containers: what the container engine is asked, by a program in its place."""
+"""Engines in containers: the commands for the container engine, recorded by a stand-in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ case "$*" in *"ps -q"*) echo 0f3a ;; inspect*) echo 4711 ;; *logs*) echo ready ;
 
 @pytest.fixture
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """What a container engine that does nothing was asked; there are no engines but it."""
+    """Commands that a container engine without effect got; there are no other engines."""
     program, record = tmp_path / "docker", tmp_path / "record"
     program.write_text(RECORDING.format(record=record), "utf-8")
     program.chmod(0o755)
@@ -31,7 +31,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def asked(record: Path, port: int) -> list[str]:
-    """Return what was asked of the project at a port, without what is always the same."""
+    """Return the commands for the project at a port, without their constant part."""
     lines = record.read_text("utf-8").splitlines()
     mine = [line for line in lines if line.startswith(f"PORT={port} compose -p rolehost-")]
     return [line.split("compose.yaml ")[1] for line in mine]
@@ -46,7 +46,7 @@ def asked(record: Path, port: int) -> list[str]:
         ("kafka", "kafka://", "SIGKILL"),
     ],
 )
-def test_what_is_done_to_a_server_is_done_to_its_container(
+def test_server_operations_act_on_the_container(
     record: Path, engine: str, scheme: str, at_once: str
 ) -> None:
     with start(engine) as server:

@@ -1,4 +1,4 @@
-"""Kafka's jars: brought once, and only what the release has."""
+"""Kafka's jars: downloaded once, and only those of the release."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JAR = PurePosixPath("org/example/thing/1.0/thing-1.0.jar")
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture

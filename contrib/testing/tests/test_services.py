@@ -136,7 +136,7 @@ def test_a_standby_follows_and_only_reads(start_server: Callable[..., Server]) -
     assert "read-only transaction" in refused.value.stderr
 
 
-def test_a_password_and_tls_are_asked_for(start_server: Callable[..., Server]) -> None:
+def test_a_password_and_tls_are_required(start_server: Callable[..., Server]) -> None:
     server = start_server("postgres", password="it's 100% s:cret/", tls=True)
     assert sql(server, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == "t"
     with pytest.raises(subprocess.CalledProcessError) as plain:
@@ -175,7 +175,7 @@ def test_three_brokers_know_each_other_and_two_go_on_without_the_third(
     assert sorted(alive(first.port)) == [1, 2, 3]
 
 
-def test_a_server_that_cannot_start_says_why_and_leaves_nothing(
+def test_a_server_that_cannot_start_raises_the_reason_and_leaves_nothing(
     start_server: Callable[..., Server],
 ) -> None:
     with pytest.raises(StartFailed, match=r"(?s)redis ended at its start.*no-such-parameter"):
@@ -188,7 +188,7 @@ def test_the_environment_names_a_server_of_ones_own(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_is_not_on_the_machine_is_missing_and_how_to_get_it_is_said(
+def test_a_missing_engine_is_reported_with_how_to_install_it(
     engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

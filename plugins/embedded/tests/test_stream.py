@@ -179,7 +179,7 @@ def test_a_member_that_was_frozen_past_its_lease_commits_nothing_and_is_told(
     assert stream.lag([TOPIC], "group") == 20
     frozen.subscription._report_at = float("-inf")
     frozen.step()
-    assert frozen.told[-1][0] == "revoked"
+    assert frozen.calls[-1][0] == "revoked"
     assert not frozen.owned
     other.until(lambda: bool(frozen.owned) and not frozen.owned & other.owned, frozen)
 

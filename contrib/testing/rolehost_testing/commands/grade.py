@@ -48,10 +48,10 @@ def grade_plugins(
     verbose: bool,
     as_json: bool,
 ) -> int:
-    """Say how installed plugins do: bronze, silver, gold, or none of them; and what is wanting.
+    """Grade installed plugins as bronze, silver, gold or none, and list the unmet criteria.
 
-    Each is imported, declares, starts and stops in a process of its own, on storage in memory;
-    its package and sources are read. What the levels ask for: docs/grades.md.
+    Each is imported, declares, starts and stops in a separate process, on storage in memory;
+    its package and sources are read. docs/grades.md lists the criteria of the levels.
     """
     chosen = _chosen(plugins)
     if source is not None and len({found.distribution for found in chosen}) != 1:

@@ -102,7 +102,7 @@ class CacheConformance(BackendSuite[Cache]):
         backend.set("key", b"two")
         assert backend.get("key") == b"two"
 
-    def test_deleting_says_whether_it_was_there(self, backend: Cache) -> None:
+    def test_delete_returns_whether_the_key_existed(self, backend: Cache) -> None:
         backend.set("key", b"value")
         assert backend.delete("key")
         assert not backend.delete("key")
@@ -161,7 +161,7 @@ class CacheConformance(BackendSuite[Cache]):
         with pytest.raises(CapabilityMissing, match=NEEDED[name]):
             CALLS[name](backend)
 
-    def test_adding_stores_only_what_is_absent(self, backend: Cache) -> None:
+    def test_add_stores_only_absent_keys(self, backend: Cache) -> None:
         need(backend, "atomic-add")
         assert backend.add("key", b"one")
         assert not backend.add("key", b"two")
@@ -186,7 +186,7 @@ class CacheConformance(BackendSuite[Cache]):
         assert backend.incr("n") == 42
 
     @pytest.mark.parametrize("value", [b"", b"text", b"1.5", b" 1", b"\xff"])
-    def test_what_is_no_number_is_not_counted(self, backend: Cache, value: bytes) -> None:
+    def test_incr_refuses_a_value_that_is_not_a_number(self, backend: Cache, value: bytes) -> None:
         need(backend, "atomic-incr")
         backend.set("n", value)
         with pytest.raises(ValueError):
@@ -209,7 +209,7 @@ class CacheConformance(BackendSuite[Cache]):
         assert backend.get_many(["many", "long", "ever"]) == {"long": b"2", "ever": b"3"}
         assert not backend.delete("short")
 
-    def test_setting_anew_forgets_the_time_to_live(
+    def test_set_replaces_the_time_to_live(
         self, backend: Cache, advance: Callable[[float], None]
     ) -> None:
         need(backend, "ttl")
@@ -237,7 +237,7 @@ class CacheConformance(BackendSuite[Cache]):
         assert backend.get("n") is None
         assert backend.incr("n") == 1
 
-    def test_touching_sets_the_time_to_live_anew(
+    def test_touch_replaces_the_time_to_live(
         self, backend: Cache, advance: Callable[[float], None]
     ) -> None:
         need(backend, "touch")
@@ -272,7 +272,7 @@ class CacheConformance(BackendSuite[Cache]):
         cache.close()
 
     @pytest.mark.parametrize("name", CALLS)
-    def test_when_nobody_listens_every_call_says_so(
+    def test_every_call_raises_if_no_server_listens(
         self, make_at: Callable[[str, int], Cache], name: str
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -280,7 +280,7 @@ class CacheConformance(BackendSuite[Cache]):
         self._unavailable(make_at("127.0.0.1", port), name, port)
 
     @pytest.mark.parametrize("name", CALLS)
-    def test_a_server_that_accepts_and_never_answers_is_given_up_on(
+    def test_a_server_that_never_answers_is_a_timeout(
         self, make_at: Callable[[str, int], Cache], name: str
     ) -> None:
         with silent_server() as port:
@@ -349,7 +349,7 @@ class CacheConformance(BackendSuite[Cache]):
         assert 1000 < answers[3].retry_after <= 1200
         assert backend.hit("another", 3, 3600).allowed
 
-    def test_what_a_limit_refuses_counts_for_nothing(
+    def test_a_refused_call_does_not_count_towards_the_limit(
         self, backend: Cache, advance: Callable[[float], None]
     ) -> None:
         need(backend, "rate-limit")
@@ -386,7 +386,7 @@ class CacheConformance(BackendSuite[Cache]):
     @pytest.mark.parametrize(
         ("limit", "period", "cost"), [(0, 1, 1), (1, 0, 1), (1, -1, 1), (2, 1, 0), (2, 1, 3)]
     )
-    def test_what_is_no_limit_is_refused(
+    def test_an_invalid_limit_is_refused(
         self, backend: Cache, limit: int, period: float, cost: int
     ) -> None:
         need(backend, "rate-limit")

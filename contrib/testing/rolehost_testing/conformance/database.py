@@ -217,7 +217,7 @@ class DatabaseConformance(BackendSuite[Database]):
         [("text", "a\0b"), ("text", "\ud800"), ("value", 2**63), ("value", -(2**63) - 1)],
         ids=["NUL", "surrogate", "large", "small"],
     )
-    def test_what_it_cannot_hold_is_refused_however_it_is_given(
+    def test_a_value_that_it_cannot_store_is_refused_in_every_kind_of_statement(
         self, backend: Database, column: str, wrong: Any
     ) -> None:
         insert = f"INSERT INTO {_TABLE} (id, {column}) VALUES (?, ?)"
@@ -280,7 +280,7 @@ class DatabaseConformance(BackendSuite[Database]):
             two.finish()
         assert _value(backend) == 3 * _TIMES
 
-    def test_a_killed_process_leaves_nothing_and_holds_up_nobody(
+    def test_a_killed_process_leaves_no_rows_and_no_locks(
         self, backend: Database, make_backend: Callable[[], Database]
     ) -> None:
         with backend.session():
@@ -327,7 +327,7 @@ class DatabaseConformance(BackendSuite[Database]):
     def test_closing_unused_is_fine(self, open_client: Callable[[], Database]) -> None:
         open_client().close()
 
-    def test_connections_of_ended_threads_are_let_go(self, backend: Database) -> None:
+    def test_connections_of_ended_threads_are_closed(self, backend: Database) -> None:
         for _ in range(3):
             in_threads(8, lambda _: backend.ping())
         with backend.session():

@@ -130,7 +130,7 @@ class QueueConformance(BackendSuite[Queue]):
     def test_it_answers(self, backend: Queue) -> None:
         backend.ping()
 
-    def test_it_gives_a_bare_broker_or_refuses(self, backend: Queue) -> None:
+    def test_it_returns_a_broker_without_middleware_or_refuses(self, backend: Queue) -> None:
         if "ephemeral" in backend.capabilities:
             assert backend.broker().middleware == []
         else:
@@ -138,7 +138,7 @@ class QueueConformance(BackendSuite[Queue]):
                 backend.broker()
 
     @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "nobody answers"])
-    def test_a_server_that_is_not_there_is_told_and_stops_no_wake_up(
+    def test_an_unavailable_server_is_an_error_except_for_wake_ups(
         self, make_at: Callable[[str, int], Queue], silent: bool
     ) -> None:
         with ExitStack() as servers:
@@ -186,7 +186,7 @@ class QueueConformance(BackendSuite[Queue]):
             sender.send("from afar")
             assert calls.get(timeout=PATIENCE) == ("from afar",)
 
-    def test_a_delayed_message_holds_up_no_other(self, backend: Queue) -> None:
+    def test_a_delayed_message_blocks_no_other(self, backend: Queue) -> None:
         with running(backend) as (actor, calls):
             for number in range(50):
                 actor.send_with_options(args=("late", number), delay=3_600_000)
@@ -196,7 +196,7 @@ class QueueConformance(BackendSuite[Queue]):
             assert calls.get(timeout=PATIENCE) == ("soon",)
         assert backend.depth(_QUEUE) == 50
 
-    def test_depth_counts_what_waits(self, backend: Queue) -> None:
+    def test_depth_counts_waiting_messages(self, backend: Queue) -> None:
         need(backend, "ephemeral")
         actor = _actor(backend.broker(), lambda *_: None)
         assert backend.depth(_QUEUE) == 0
@@ -339,7 +339,7 @@ class QueueConformance(BackendSuite[Queue]):
         got = [queue.get()[0] for queue in (calls, others) for _ in range(queue.qsize())]
         assert sorted(got) == list(range(400))
 
-    def test_a_worker_that_is_busy_does_not_hoard_what_another_could_run(
+    def test_a_busy_worker_does_not_hold_messages_that_another_could_run(
         self, backend: Queue, open_client: Callable[[], Queue]
     ) -> None:
         need(backend, "ephemeral")
@@ -361,7 +361,7 @@ class QueueConformance(BackendSuite[Queue]):
                 go_on.set()
         assert len(got) == 10
 
-    def test_a_stopped_worker_gives_back_what_it_did_not_run(
+    def test_a_stopped_worker_returns_messages_that_it_did_not_run(
         self, backend: Queue, open_client: Callable[[], Queue]
     ) -> None:
         need(backend, "ephemeral")
@@ -417,7 +417,7 @@ class QueueConformance(BackendSuite[Queue]):
             consumer, message = take()
             consumer.ack(message)
 
-    def test_only_a_death_is_charged_and_not_what_is_given_back(
+    def test_only_deaths_count_as_crashes_and_returned_messages_do_not(
         self, backend: Queue, make_backend: Callable[[], Queue]
     ) -> None:
         need(backend, "ephemeral", "persistent")
@@ -438,7 +438,7 @@ class QueueConformance(BackendSuite[Queue]):
         actor.broker.join(_QUEUE, timeout=int(PATIENCE * 1000))
         assert backend.dead_messages(10) == []
 
-    def test_what_kills_its_process_dies_and_takes_along_nothing_that_was_fetched_with_it(
+    def test_a_killing_message_is_dead_and_messages_fetched_with_it_are_not(
         self, backend: Queue, make_backend: Callable[[], Queue]
     ) -> None:
         need(backend, "ephemeral", "persistent")

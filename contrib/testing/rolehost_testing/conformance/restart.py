@@ -87,7 +87,7 @@ class DatabaseRestartConformance(_RestartSuite[Database]):
         yield database
 
     @ways
-    def test_the_same_client_works_again_and_what_was_committed_is_there(
+    def test_the_same_client_works_again_and_committed_data_is_there(
         self, backend: Database, server: Server, immediate: bool
     ) -> None:
         _insert(backend, 1)
@@ -104,7 +104,7 @@ class DatabaseRestartConformance(_RestartSuite[Database]):
         assert _rows(backend) == [1, 3]
 
     @ways
-    def test_a_transaction_that_was_cut_off_says_so_and_leaves_nothing(
+    def test_an_interrupted_transaction_raises_and_leaves_no_rows(
         self, backend: Database, server: Server, immediate: bool
     ) -> None:
         with backend.session():
@@ -167,7 +167,7 @@ class CacheRestartConformance(_RestartSuite[Cache]):
         assert backend.get("key") == b"after"
         assert backend.get_many(["key"]) == {"key": b"after"}
 
-    def test_a_server_that_stands_still_holds_nobody_up_and_counts_once(
+    def test_a_frozen_server_blocks_no_caller_and_counts_once(
         self, backend: Cache, server: Server
     ) -> None:
         need(backend, "atomic-incr")
@@ -199,7 +199,7 @@ class QueueRestartConformance(_RestartSuite[Queue]):
         until(woken)
         again(lambda: backend.ping())
 
-    def test_waking_while_the_server_is_away_raises_nothing(
+    def test_waking_while_the_server_is_unavailable_raises_nothing(
         self, backend: Queue, server: Server
     ) -> None:
         server.stop()
@@ -256,7 +256,7 @@ class StreamRestartConformance(_RestartSuite[Stream]):
         again(lambda: reader.commit())
         until(lambda: backend.lag([_TOPIC], "group") == 0)
 
-    def test_publishing_while_the_server_is_away_is_an_error(
+    def test_publishing_while_the_server_is_unavailable_is_an_error(
         self, backend: Stream, server: Server
     ) -> None:
         backend.publish(_records(0, 1))

@@ -29,18 +29,18 @@ class Reader:
     def __init__(self, stream: Stream, group: str = "group", topics: Collection[str] = (_TOPIC,)):
         self.got: list[Record] = []
         self.owned: set[Partition] = set()
-        self.told: list[tuple[str, frozenset[Partition]]] = []
+        self.calls: list[tuple[str, frozenset[Partition]]] = []
         self.commit_when_revoked = False
         self.subscription: Subscription = stream.subscribe(
             topics, group, on_assigned=self._assigned, on_revoked=self._revoked
         )
 
     def _assigned(self, partitions: Collection[Partition]) -> None:
-        self.told.append(("assigned", frozenset(partitions)))
+        self.calls.append(("assigned", frozenset(partitions)))
         self.owned |= set(partitions)
 
     def _revoked(self, partitions: Collection[Partition]) -> None:
-        self.told.append(("revoked", frozenset(partitions)))
+        self.calls.append(("revoked", frozenset(partitions)))
         if self.commit_when_revoked:
             self.commit()
         self.owned -= set(partitions)
@@ -55,7 +55,7 @@ class Reader:
         """Poll, in turn with other readers, until a condition holds."""
         deadline = time.monotonic() + PATIENCE
         while not done():
-            assert time.monotonic() < deadline, f"not so: {self.told}, {len(self.got)} records"
+            assert time.monotonic() < deadline, f"not so: {self.calls}, {len(self.got)} records"
             for reader in (self, *others):
                 reader.step()
 
@@ -150,7 +150,7 @@ class StreamConformance(BackendSuite[Stream]):
             mine = [_number(d) for d in reader.got if d.key == b"%d" % number]
             assert mine == list(range(20))
 
-    def test_poll_returns_no_more_than_asked_for(self, backend: Stream) -> None:
+    def test_poll_returns_at_most_limit_records(self, backend: Stream) -> None:
         backend.publish(_records(30))
         reader = Reader(backend)
         while len(reader.got) < 30:
@@ -170,7 +170,7 @@ class StreamConformance(BackendSuite[Stream]):
         second.read(5)
         assert sorted(map(_number, second.got)) == list(range(20, 25))
 
-    def test_what_was_not_committed_comes_again(
+    def test_uncommitted_records_are_delivered_again(
         self, backend: Stream, open_client: Callable[[], Stream]
     ) -> None:
         backend.publish(_records(20))
@@ -180,7 +180,7 @@ class StreamConformance(BackendSuite[Stream]):
         second = Reader(open_client())
         assert sorted(map(_number, second.read(20))) == list(range(20))
 
-    def test_lag_counts_what_is_not_committed(self, backend: Stream) -> None:
+    def test_lag_counts_uncommitted_records(self, backend: Stream) -> None:
         backend.publish(_records(20))
         assert backend.lag([_TOPIC], "group") == 20
         reader = Reader(backend)
@@ -227,7 +227,7 @@ class StreamConformance(BackendSuite[Stream]):
         two = Reader(open_client())
         one.until(lambda: bool(two.owned) and one.owned | two.owned == everything, two)
         assert not one.owned & two.owned
-        given_up = frozenset().union(*(places for kind, places in one.told if kind == "revoked"))
+        given_up = frozenset().union(*(places for kind, places in one.calls if kind == "revoked"))
         assert two.owned <= given_up
 
     def test_a_commit_while_being_revoked_counts(
@@ -254,7 +254,7 @@ class StreamConformance(BackendSuite[Stream]):
         one.subscription.close()
         two.until(lambda: two.owned == everything)
 
-    def test_a_killed_member_is_replaced_and_its_records_come_again(
+    def test_a_killed_member_is_replaced_and_its_records_are_delivered_again(
         self, backend: Stream, make_backend: Callable[[], Stream]
     ) -> None:
         need(backend, "consumer-groups", "persistent")
@@ -306,7 +306,7 @@ class StreamConformance(BackendSuite[Stream]):
             assert [d.value for d in reader.subscription.poll(PATIENCE, 10)] == [b"afar"]
             child.finish()
 
-    def test_trimming_keeps_what_is_fresh(self, backend: Stream) -> None:
+    def test_trim_keeps_recent_records(self, backend: Stream) -> None:
         need(backend, "retention")
         backend.publish(_records(10))
         assert backend.trim() >= 0

@@ -95,12 +95,12 @@ def _named(
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue
-            told = subject(node)
-            if told is None:
+            argument = subject(node)
+            if argument is None:
                 continue
-            if isinstance(told, ast.Constant) and isinstance(told.value, str):
-                yield Use(told.value, _site(path, node, base))
-            elif len(texts := known.get(_last(told), set())) == 1:
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                yield Use(argument.value, _site(path, node, base))
+            elif len(texts := known.get(_last(argument), set())) == 1:
                 yield Use(next(iter(texts)), _site(path, node, base))
 
 

@@ -118,7 +118,7 @@ def _editable(distribution: importlib.metadata.Distribution) -> Path | None:
     text = distribution.read_text("direct_url.json")
     if not text:
         return None
-    told = json.loads(text)
-    if not told.get("dir_info", {}).get("editable"):
+    found = json.loads(text)
+    if not found.get("dir_info", {}).get("editable"):
         return None
-    return Path(unquote(urlsplit(told["url"]).path))
+    return Path(unquote(urlsplit(found["url"]).path))

@@ -136,21 +136,21 @@ class Events:
     def _single(self, handler: Handler, handling: Handling, record: Record, suspect: bool) -> Ran:
         self._raised.clear()
         outcome = handling.handle(record, suspect=suspect)
-        return self._told(handler, record, outcome)
+        return self._logged_outcome(handler, record, outcome)
 
     def _batch(self, handler: Handler, handling: Handling, records: Sequence[Record]) -> list[Ran]:
         self._raised.clear()
         outcomes = handling.handle_batch(records)
         return [
-            self._told(handler, record, outcome)
+            self._logged_outcome(handler, record, outcome)
             for record, outcome in zip(records, outcomes, strict=True)
         ]
 
-    def _told(self, handler: Handler, record: Record, outcome: str) -> Ran:
+    def _logged_outcome(self, handler: Handler, record: Record, outcome: str) -> Ran:
         error = None
         if outcome == "dead":
             raised = self._raised.get(envelope.id_and_data(record)[0])
-            error = raised or self._buried(handler, record)
+            error = raised or self._dead_letter(handler, record)
         return Ran(
             kind="event",
             name=handler.name,
@@ -160,7 +160,7 @@ class Events:
             error=error,
         )
 
-    def _buried(self, handler: Handler, record: Record) -> DeliveryError:
+    def _dead_letter(self, handler: Handler, record: Record) -> DeliveryError:
         """Return the error of an event that was dead-lettered before any handler ran."""
         rows = self._runtime.database.read(
             "SELECT error FROM rolehost_dead_events WHERE handler = ? AND event IN (?, ?)"

@@ -412,13 +412,13 @@ class Host(Assertions):
             self._draining = False
 
     def _woken(self, names: Collection[str]) -> None:
-        """After a commit in inline mode, run what is due, unless a drain is in progress."""
+        """After a commit in inline mode, run due work, unless a drain is in progress."""
         del names
         if self._mode == "inline" and not self._draining and not self._down:
             copy_context().run(self._run_inline)
 
     def _run_inline(self) -> None:
-        # The committed unit of work is finished; what runs now is not part of it.
+        # The committed unit of work is finished; work that runs now is not part of it.
         current.set(None)
         with self._driving() as driving:
             driving.run(self._inline)

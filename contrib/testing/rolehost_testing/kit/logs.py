@@ -24,7 +24,7 @@ def captured_logs() -> Iterator[None]:
         yield
         return
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, _told],
+        processors=[structlog.contextvars.merge_contextvars, _to_logging],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
@@ -45,7 +45,7 @@ def _prints(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _told(
+def _to_logging(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> tuple[tuple[str], dict[str, Any]]:
     """Return the arguments for a call of the standard library's logger."""

@@ -1,4 +1,4 @@
-"""What several hosts of one test share: clock, random seed, storage and published events."""
+"""State that hosts of one test share: clock, random seed, storage and published events."""
 
 from __future__ import annotations
 

@@ -87,14 +87,14 @@ class MemoryConsumer(Consumer):
             self._messages.bury(self._queue, held, rejection(message))
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Give back messages that did not run."""
+        """Return messages that did not run to the queue."""
         for message in messages:
             held = self._let_go(message)
             if held is not None:
                 self._messages.give_back(self._queue, held.number)
 
     def close(self) -> None:
-        """Give back the messages that it holds."""
+        """Return the held messages to the queue."""
         self._end(died=False)
 
     def die(self) -> None:

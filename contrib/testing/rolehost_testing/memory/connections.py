@@ -164,7 +164,7 @@ class Connections(peewee.SqliteDatabase):
             self.store.writing.release()
 
     def leave(self) -> None:
-        """At the end of a session, roll back an open transaction and give the connection back."""
+        """At the end of a session, roll back an open transaction and return the connection."""
         state = self._state
         if state.conn is not None:
             if state.writing or state.conn.in_transaction:

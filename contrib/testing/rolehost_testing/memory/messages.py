@@ -106,7 +106,7 @@ class Messages:
             self._let_go(queue, number)
 
     def give_back(self, queue: str, number: int, *, died: bool = False) -> None:
-        """Give back a message that was taken.
+        """Return a taken message to the queue.
 
         Args:
             queue: its queue.

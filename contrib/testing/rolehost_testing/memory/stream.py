@@ -9,7 +9,7 @@ from rolehost.errors import StorageUnavailable
 from rolehost.storage.stream import Partition, Record, Stream, Subscription
 
 from rolehost_testing.memory import abilities
-from rolehost_testing.memory.topics import Member, Told, Topics
+from rolehost_testing.memory.topics import Member, PartitionsCallback, Topics
 
 
 class MemoryStream(Stream):
@@ -66,7 +66,12 @@ class MemorySubscription(Subscription):
     """One member of a group. A partition moves only after its owner has released it."""
 
     def __init__(
-        self, topics: Topics, names: Collection[str], group: str, assigned: Told, revoked: Told
+        self,
+        topics: Topics,
+        names: Collection[str],
+        group: str,
+        assigned: PartitionsCallback,
+        revoked: PartitionsCallback,
     ) -> None:
         self._topics = topics
         self._names = tuple(names)

@@ -191,4 +191,4 @@ def _never() -> bool:
 
 
 #: A callback of a subscription.
-Told = Callable[[Collection[Partition]], None]
+PartitionsCallback = Callable[[Collection[Partition]], None]

@@ -4,7 +4,7 @@
 ``ROLEHOST_TEST_POSTGRES_URL``), or of a server that is started once. :func:`start` starts a
 separate server, which a test may stop, freeze and flush. Both use the programs on this machine.
 If they are missing, both use a container, if a container engine is available. Otherwise they
-raise :class:`Missing`, which says how to install the engine.
+raise :class:`Missing`, with a message how to install the engine.
 
 Servers listen on the loopback address and store everything in a temporary folder. They end with
 the process that started them, even if it is killed.

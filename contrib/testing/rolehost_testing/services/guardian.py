@@ -97,13 +97,13 @@ def _watch(owner: int) -> tuple[set[int], list[list[str]]]:
             break
         *lines, waiting = (waiting + read).split(b"\n")
         for line in lines:
-            told = json.loads(line)
-            if isinstance(told, list):
-                commands.append(told)
-            elif told > 0:
-                left.add(told)
+            request = json.loads(line)
+            if isinstance(request, list):
+                commands.append(request)
+            elif request > 0:
+                left.add(request)
             else:
-                left.discard(-told)
+                left.discard(-request)
     return left, commands
 
 

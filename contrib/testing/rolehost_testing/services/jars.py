@@ -131,10 +131,10 @@ def java() -> Path:
     fix = "fix: scripts/services.sh install, or apt-get install default-jre-headless"
     if not found:
         raise Missing(f"Apache Kafka needs a Java runtime, {JAVA} or newer; {fix}")
-    told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    output = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
     # Format: openjdk version "17.0.15" 2025-04-15
-    number = re.search(r'version "(\d+)', told)
+    number = re.search(r'version "(\d+)', output)
     if number is None or int(number[1]) < JAVA:
-        line = told.partition("\n")[0] or "no version"
+        line = output.partition("\n")[0] or "no version"
         raise Missing(f"Apache Kafka needs Java {JAVA} or newer; {found} says: {line}; {fix}")
     return Path(found)

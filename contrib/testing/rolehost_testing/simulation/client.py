@@ -175,9 +175,9 @@ class Door:
 
 def _scope(method: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     plain, _, query = path.partition("?")
-    told = {"host": "localhost", "content-length": str(len(body)), **headers}
+    sent = {"host": "localhost", "content-length": str(len(body)), **headers}
     if body:
-        told.setdefault("content-type", "application/json")
+        sent.setdefault("content-type", "application/json")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -188,7 +188,7 @@ def _scope(method: str, path: str, headers: Mapping[str, str], body: bytes) -> d
         "raw_path": plain.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in told.items()],
+        "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }

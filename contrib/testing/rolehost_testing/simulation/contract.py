@@ -171,7 +171,7 @@ def _effect(
             " WHERE kind = ? AND place = ? AND key = ? AND seq > ? LIMIT 1",
             (kind, place, key, seq),
         ).fetchone()
-        if later is not None and not _buried(execute, kind, identity):
+        if later is not None and not _is_dead_letter(execute, kind, identity):
             _violated(scope, f"order per key: {kind} {identity} after {later[0]}, key {key}")
     execute(
         "INSERT INTO simulation_effects (kind, identity, place, key, seq) VALUES (?, ?, ?, ?, ?)"
@@ -180,7 +180,7 @@ def _effect(
     )
 
 
-def _buried(execute: Any, kind: str, identity: str) -> bool:
+def _is_dead_letter(execute: Any, kind: str, identity: str) -> bool:
     """Return whether an event is a replayed dead letter, which may break the order."""
     return kind == "event" and bool(
         execute("SELECT 1 FROM rolehost_dead_events WHERE event = ?", (identity,)).fetchone()

@@ -21,7 +21,7 @@ def determined(
     clock: SimulatedClock,
     chance: random.Random,
     sleep: Callable[[float], None],
-    told: Callable[[MutableMapping[str, Any]], None],
+    on_log: Callable[[MutableMapping[str, Any]], None],
 ) -> Iterator[None]:
     """Patch modules of the standard library to use simulated time and seeded randomness.
 
@@ -33,11 +33,11 @@ def determined(
         clock: source of ``time.time`` and similar functions.
         chance: source of ``os.urandom``, and so of ``uuid.uuid4`` and ``secrets``.
         sleep: replaces ``time.sleep``.
-        told: called with each structlog event; the event is not written anywhere else.
+        on_log: called with each structlog event; the event is not written anywhere else.
     """
 
     def catch(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Any:
-        told(fields)
+        on_log(fields)
         raise structlog.DropEvent
 
     state = random.getstate()

@@ -217,7 +217,7 @@ class Simulation:
         stepping = self._running = Stepping(self, seed, self.fibers)
         self.fibers.enter(stepping.passed)
         violation = None
-        with determined(stepping.clock, stepping.chance, stepping.sleep, stepping.told):
+        with determined(stepping.clock, stepping.chance, stepping.sleep, stepping.log_event):
             # PERF: otherwise each process evaluates the type hints of actors again.
             with self._armed(), mock.patch.object(arguments, "Signature", self._signature):
                 try:

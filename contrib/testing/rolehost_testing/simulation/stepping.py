@@ -106,13 +106,13 @@ class Stepping:
         """Add a line to the trace."""
         self.trace.add(self.step, self.clock.passed, who, what)
 
-    def told(self, fields: MutableMapping[str, Any]) -> None:
+    def log_event(self, fields: MutableMapping[str, Any]) -> None:
         """Add a log line to the trace."""
         fiber = Fibers.current()
         who = fiber.process.name if fiber else "simulation"
         event = fields.pop("event", "")
         rest = " ".join(f"{k}={v}" for k, v in fields.items() if k != "exc_info")
-        self.trace.add(self.step, self.clock.passed, who, f"{event}  {rest}", told=True)
+        self.trace.add(self.step, self.clock.passed, who, f"{event}  {rest}", is_log=True)
 
     # Processes.
 

@@ -14,7 +14,7 @@ class Entry(NamedTuple):
         at: seconds since the start of the simulation.
         who: name of a process, or ``simulation``.
         what: description of the activity or fault.
-        told: whether it is a log line. Log lines are not part of the digest, because their text
+        is_log: whether it is a log line. Log lines are not part of the digest, because their text
             may differ from run to run, for example by an address.
     """
 
@@ -22,11 +22,11 @@ class Entry(NamedTuple):
     at: float
     who: str
     what: str
-    told: bool = False
+    is_log: bool = False
 
     def __str__(self) -> str:
         """Return the entry as one line."""
-        mark = "     | " if self.told else f"{self.step:5d}  "
+        mark = "     | " if self.is_log else f"{self.step:5d}  "
         return f"{mark}{self.at:10.3f}s  {self.who:<14}  {self.what}"
 
 
@@ -36,16 +36,16 @@ class Trace:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
 
-    def add(self, step: int, at: float, who: str, what: str, *, told: bool = False) -> None:
+    def add(self, step: int, at: float, who: str, what: str, *, is_log: bool = False) -> None:
         """Add a line."""
-        self.entries.append(Entry(step, at, who, what, told))
+        self.entries.append(Entry(step, at, who, what, is_log))
 
     @property
     def digest(self) -> str:
         """A hash of the trace; equal for identical runs."""
         digest = hashlib.sha256()
-        for step, at, who, what, told in self.entries:
-            if not told:
+        for step, at, who, what, is_log in self.entries:
+            if not is_log:
                 digest.update(f"{step} {at:.3f} {who} {what}\n".encode())
         return digest.hexdigest()[:16]
 

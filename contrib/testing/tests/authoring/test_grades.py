@@ -1,4 +1,4 @@
-"""Grades: what keeps a plugin from a level is found. Ours: tests/docs/test_grades.py."""
+"""Unmet criteria of a plugin are found. Our plugins: tests/docs/test_grades.py."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ for _ in iter(lambda: time.process_time() > end, True):
         (LEAKING, "start-stop", "a descriptor is left: .*acme_graded.py"),
     ],
 )
-def test_what_is_wanting_is_found(
+def test_unmet_criteria_are_found(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     known: dict[str, Grade],
@@ -229,7 +229,7 @@ def test_a_migration_that_cannot_be_taken_back_is_found(
     assert "acme: down does not take back acme_more" in found.detail
 
 
-def test_a_plain_plugin_lacks_what_its_package_lacks_and_nothing_else(
+def test_a_plain_plugin_fails_only_the_criteria_of_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     graded = made(tmp_path, PLAIN, monkeypatch)
@@ -241,7 +241,7 @@ def test_a_plain_plugin_lacks_what_its_package_lacks_and_nothing_else(
 
 
 @pytest.mark.parametrize(("body", "state"), [("assert True", "met"), ("assert False", "unmet")])
-def test_its_tests_are_run_when_asked_for(
+def test_its_tests_run_with_the_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, state: str
 ):
     made(tmp_path, PLAIN, monkeypatch)
@@ -253,7 +253,7 @@ def test_its_tests_are_run_when_asked_for(
     assert finding(grade(found, source=source), "tests").holds
 
 
-def test_every_criterion_has_a_judge_and_says_what_to_do():
+def test_every_criterion_has_a_judge_and_advice():
     names = [each.name for each in CRITERIA]
     assert len(set(names)) == len(names)
     assert set(names) == {*_JUDGES, "tests"}
@@ -261,7 +261,7 @@ def test_every_criterion_has_a_judge_and_says_what_to_do():
     assert isinstance(_JUDGES, dict | MappingProxyType)
 
 
-def test_the_command_tells_the_level_and_what_to_do(
+def test_the_command_shows_the_level_and_the_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
     made(tmp_path, SETTINGS, monkeypatch)

@@ -1,4 +1,4 @@
-"""``rolehost new``: what is written works as it stands, whatever it is named."""
+"""``rolehost new`` writes packages that work unchanged, under any name."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_folder_that_is_there_is_not_touched(here: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_existing_folder_is_not_changed(here: Path, capsys: pytest.CaptureFixture[str]):
     (here / "rolehost-acme").mkdir()
     (here / "rolehost-acme/mine").write_text("mine")
     assert invoke(["new", "plugin", "acme"]) == 1
@@ -186,7 +186,7 @@ def test_words_that_would_break_a_file_are_refused(
 
 
 @pytest.mark.needs("rolehost_webhooks")
-def test_a_deployment_enables_what_is_named_and_what_that_needs(here: Path):
+def test_a_deployment_enables_the_named_plugins_and_their_requirements(here: Path):
     assert invoke(["new", "deployment", "web", "--plugins", "ops,webhooks-api"]) == 0
     text = (here / "web.toml").read_text()
     assert 'plugins = ["embedded", "ops", "webhooks-api"]' in text
@@ -197,7 +197,7 @@ def test_a_deployment_enables_what_is_named_and_what_that_needs(here: Path):
 
 
 @pytest.mark.needs("rolehost_webhooks")
-def test_a_deployment_of_a_role_enables_what_makes_it(here: Path):
+def test_a_deployment_of_a_role_enables_the_plugins_of_the_role(here: Path):
     assert invoke(["new", "deployment", "work", "--role", "consumer"]) == 0
     text = (here / "work.toml").read_text()
     assert 'roles = ["consumer"]' in text
@@ -224,7 +224,7 @@ def test_a_deployment_that_is_written_passes_check(here: Path, arguments: list[s
 
 
 @pytest.mark.needs("rolehost_webhooks")
-def test_a_role_that_was_not_asked_for_is_claimed_and_not_run(here: Path):
+def test_roles_of_the_plugins_are_declared_and_only_requested_roles_run(here: Path):
     plugins = "embedded,webhooks-api,webhooks-delivery"
     assert invoke(["new", "deployment", "web", "--plugins", plugins, "--role", "http"]) == 0
     text = (here / "web.toml").read_text()
@@ -270,7 +270,7 @@ def test_settings_that_must_be_filled_in_are_listed(
         (["--plugins", "embeded"], 'did you mean "embedded"?'),
     ],
 )
-def test_a_deployment_that_cannot_be_made_says_why(
+def test_a_deployment_that_cannot_be_created_is_refused_with_the_reason(
     here: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ):
     assert invoke(["new", "deployment", "web", *arguments]) == 1

@@ -8,7 +8,7 @@ from rolehost_testing.kit import Host, Hosts
 
 @pytest.fixture
 def open_shop(host: Hosts) -> Callable[..., Host]:
-    """Makes a host of the plugin ``shop``, whose mailer has sent nothing."""
+    """Create a host of the plugin ``shop`` with an empty mailer."""
     # Imported here, for it needs more libraries than the tests that do not use it.
     from contrib.testing.tests.kit import shop
 

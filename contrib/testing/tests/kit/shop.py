@@ -52,7 +52,7 @@ class OrderIn(Struct):
 
 
 class Mailer:
-    """A service of the plugin; tests look at what it sent."""
+    """A service of the plugin; tests read the letters that it sent."""
 
     sent: list[str] = []  # noqa: RUF012 - cleared by the fixture
 

@@ -11,7 +11,7 @@ from rolehost.api import PluginInfo, hookimpl
 from rolehost_testing.kit import absent
 
 
-def test_what_is_absent_cannot_be_imported_and_is_found_nowhere():
+def test_an_absent_library_cannot_be_imported_or_found():
     import xml.dom
 
     with absent("xml", "no_such_library"):
@@ -26,7 +26,7 @@ def test_what_is_absent_cannot_be_imported_and_is_found_nowhere():
     assert "no_such_library" not in sys.modules
 
 
-def test_what_uses_it_can_be_imported_anew_and_is_afterwards_what_it_was():
+def test_users_of_an_absent_library_are_imported_again_and_restored():
     decoder, scanner = json.decoder, json.scanner
     assert scanner.c_make_scanner is not None
     with absent("_json", forget=("json",)):

@@ -79,7 +79,7 @@ def test_an_async_responder_that_opens_a_unit_of_work_is_refused_and_named(app):
     assert "await services.run(function" in text
 
 
-def test_what_an_async_responder_calls_is_named_beside_it(app):
+def test_a_call_by_an_async_responder_is_named_with_the_responder(app):
     def helper(services):
         services.enqueue(noop)
 

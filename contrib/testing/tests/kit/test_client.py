@@ -31,7 +31,7 @@ def test_headers_of_the_client_are_sent_with_every_request(open_shop):
     assert here.client.get("/orders", headers={"x-agent": "one"}).json["agent"] == "one"
 
 
-def test_mistakes_are_answered_as_problems(open_shop):
+def test_errors_are_answered_as_problems(open_shop):
     client = open_shop().client
     refused = client.post("/orders", json={"item": "pear", "count": 0})
     assert refused.status == 422
@@ -59,7 +59,7 @@ def test_a_body_beyond_the_limit_is_refused(open_shop):
     assert here.client.post("/orders", body=b"x" * 11).status == 413
 
 
-def test_a_response_that_is_no_json_says_what_it_is(open_shop):
+def test_a_response_that_is_not_json_is_shown_in_the_error(open_shop):
     response = open_shop().client.head("/orders")
     with pytest.raises(ValueError, match="<Response 405"):
         assert response.json
@@ -99,7 +99,7 @@ def test_a_health_check_is_run_by_name(open_shop):
 
 
 class Leaves:
-    """A responder that begins what nobody awaits."""
+    """A responder that starts a task without awaiting it."""
 
     def __init__(self) -> None:
         self.begun: list[asyncio.Task[None]] = []
@@ -121,7 +121,7 @@ class Leaving:
         return [Route("/leaves", self.resource)]
 
 
-def test_what_a_request_began_and_did_not_await_ends_with_it(host):
+def test_tasks_that_a_request_does_not_await_end_with_it(host):
     plugin = Leaving()
     here = host({"leaving": plugin})
     assert [here.client.get("/leaves").status for _ in range(2)] == [200, 200]

@@ -24,7 +24,7 @@ def test_it_stands_still_until_it_is_moved_and_never_goes_back():
         Clock(datetime(2030, 1, 1))
 
 
-def test_what_is_kept_for_a_time_ends_with_the_clock(open_shop):
+def test_cached_values_expire_by_the_clock(open_shop):
     here = open_shop()
     cache = here.services.cache
     cache.set("k", b"v", ttl=10)

@@ -1,4 +1,4 @@
-"""A host that fails at a point, dies there, and is started again over what is durable."""
+"""A host that fails or dies at a failpoint, and restarts with the durable state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def settled(here):
 
 
 @pytest.mark.parametrize("point", ["outbox.after_commit", "work.after_commit"])
-def test_what_is_committed_survives_a_crash_before_anybody_was_told(open_shop, point):
+def test_committed_work_survives_a_crash_before_the_wake_up(open_shop, point):
     here = open_shop()
     with here.fail_at(point, kill=True) as failure:
         order(here)
@@ -36,7 +36,7 @@ def test_what_is_committed_survives_a_crash_before_anybody_was_told(open_shop, p
     assert settled(here)
 
 
-def test_what_is_not_committed_is_gone(open_shop):
+def test_uncommitted_work_is_lost_in_a_crash(open_shop):
     here = open_shop()
     with here.fail_at("work.before_commit", kill=True):
         order(here)
@@ -81,14 +81,14 @@ def test_a_tick_happens_once_although_the_scheduler_dies(open_shop, point):
 
 
 class _Deadly(list):
-    """Kills who appends, when the test says so."""
+    """A list that kills its writer on demand."""
 
     def append(self, text):
         failpoints.reach("runner.after_actor")
         super().append(text)
 
 
-def test_a_message_that_kills_is_a_dead_letter_in_the_end_and_begins_anew_when_replayed(
+def test_a_killing_message_becomes_a_dead_letter_and_starts_again_when_replayed(
     open_shop, monkeypatch
 ):
     here = open_shop()
@@ -111,7 +111,7 @@ def test_a_message_that_kills_is_a_dead_letter_in_the_end_and_begins_anew_when_r
     assert shop.Mailer.sent == ["ping x"]
 
 
-def test_an_answer_that_was_lost_is_given_again_for_the_same_key(open_shop):
+def test_a_lost_response_is_repeated_for_the_same_key(open_shop):
     here = open_shop()
     with here.fail_at("requests.after_commit", kill=True):
         order(here, idempotency_key="k")
@@ -131,7 +131,7 @@ def test_an_error_at_a_point_is_the_hosts_to_see_to(open_shop):
     assert settled(here)
 
 
-def test_a_point_fails_as_often_and_as_late_as_was_asked_for(open_shop):
+def test_times_and_after_limit_the_failures_of_a_point(open_shop):
     here = open_shop()
     for _ in range(4):
         here.services.enqueue(shop.clean)

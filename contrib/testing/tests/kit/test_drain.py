@@ -1,4 +1,4 @@
-"""What a drain runs, in which mode, and what it says of what failed."""
+"""Drains: the work that runs in each mode, and the reports of failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_inline_they_run_after_the_commit_and_before_the_answer(open_shop):
     assert here.ran == []
 
 
-def test_inline_what_runs_is_no_part_of_the_request_that_brought_it_about(open_shop):
+def test_an_inline_job_is_not_part_of_the_request_that_enqueued_it(open_shop):
     here = open_shop(mode="inline")
     here.clock.advance(3600)
     for _ in range(2):
@@ -56,7 +56,7 @@ def test_inline_an_ephemeral_message_runs_when_the_unit_of_work_around_it_is_ove
     assert shop.Mailer.sent == ["ping in", "ping out"]
 
 
-def test_inline_nothing_runs_of_what_is_rolled_back(open_shop):
+def test_inline_jobs_of_a_rolled_back_unit_of_work_do_not_run(open_shop):
     here = open_shop(mode="inline")
     with pytest.raises(shop.Boom), here.unit_of_work() as work:
         work.enqueue(shop.clean)
@@ -64,7 +64,7 @@ def test_inline_nothing_runs_of_what_is_rolled_back(open_shop):
     assert shop.Mailer.sent == []
 
 
-def test_inline_a_failure_that_nobody_looked_at_fails_the_test_at_its_end():
+def test_an_unchecked_inline_failure_fails_the_test_at_its_end():
     from rolehost_testing.kit import open_host
 
     with pytest.raises(shop.Boom), open_host({"shop": shop}, mode="inline") as here:
@@ -74,7 +74,7 @@ def test_inline_a_failure_that_nobody_looked_at_fails_the_test_at_its_end():
         assert [str(each.error) for each in here.ran.failures] == ["no bomb"]
 
 
-def test_what_a_job_raised_is_raised_by_the_drain_after_all_else_ran(open_shop):
+def test_drain_raises_the_error_of_a_job_after_all_other_work(open_shop):
     here = open_shop()
     order(here, "bomb")
     order(here, "pear")
@@ -93,7 +93,7 @@ def test_several_failures_are_raised_as_one_group(open_shop):
     assert [type(each) for each in raised.value.exceptions] == [shop.Boom, shop.Boom]
 
 
-def test_a_failure_can_be_looked_at_instead(open_shop):
+def test_a_drain_can_return_failures_instead(open_shop):
     here = open_shop()
     order(here, "bomb")
     ran = here.drain(raises=False)
@@ -131,7 +131,7 @@ def test_a_handler_is_tried_again_in_place_and_then_its_event_is_dead(open_shop)
     here.assert_dead(shop.stock, error="not on stock")
 
 
-def test_an_event_that_cannot_be_decoded_is_dead_and_told(open_shop):
+def test_an_undecodable_event_is_dead_and_reported(open_shop):
     here = open_shop()
     here.publish(Record("shop.sold", b"{"))
     with pytest.raises(Exception, match="DecodeError"):
@@ -183,7 +183,7 @@ def test_ephemeral_messages_run_too_and_are_tried_again_later(open_shop):
     assert (again.outcome, str(again.error)) == ("dead", "bomb")
 
 
-def test_a_schedule_ticks_when_its_time_comes_or_when_the_test_says_so(open_shop):
+def test_a_schedule_ticks_at_its_time_or_by_a_call(open_shop):
     here = open_shop()
     assert here.drain() == []
     assert here.advance(3 * 3600).names == ["shop.clean"] * 3
@@ -215,7 +215,7 @@ def test_what_is_not_declared_is_refused(open_shop):
 
 
 class Repeating:
-    """A plugin whose actor enqueues itself, or snoozes, for ever; and one of batches."""
+    """A plugin with an actor that enqueues itself, or snoozes, for ever; and a batch handler."""
 
     def __init__(self):
         self.batches = []
@@ -249,7 +249,7 @@ class Repeating:
         return [self.batch]
 
 
-def test_a_drain_without_end_says_what_runs(host, monkeypatch):
+def test_an_endless_drain_names_the_running_work(host, monkeypatch):
     monkeypatch.setattr("rolehost_testing.kit.driving.MOST", 20)
     monkeypatch.setattr("rolehost_testing.kit.host.MOST", 20)
     plugin = Repeating()
@@ -283,7 +283,7 @@ def test_batches_are_handed_over_whole_and_one_by_one_when_they_fail(host):
     assert [str(each.error) for each in ran.failures] == ["unlucky"]
 
 
-def test_what_the_host_logs_is_where_pytest_looks_for_it(open_shop, caplog):
+def test_log_lines_of_the_host_are_in_caplog(open_shop, caplog):
     here = open_shop()
     order(here, "bomb")
     here.drain(raises=False)

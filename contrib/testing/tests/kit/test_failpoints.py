@@ -107,7 +107,7 @@ def test_every_point_that_is_named_is_reached_somewhere_and_no_other_one():
     assert set(reached) == set(failpoints.NAMES)
 
 
-def test_while_nothing_is_armed_a_point_is_not_even_looked_up():
+def test_points_are_not_looked_up_while_nothing_is_armed():
     failpoints.reach("no such point")
 
 
@@ -122,7 +122,7 @@ def test_a_point_does_what_is_armed_there_until_it_is_disarmed():
     assert failpoints.armed == {}
 
 
-def test_several_may_wait_at_one_point_and_each_takes_away_its_own():
+def test_several_failures_at_one_point_are_disarmed_separately():
     came: list[int] = []
     first = failpoints.arm("work.before_commit", lambda _: came.append(1))
     failpoints.arm("work.before_commit", lambda _: came.append(2))
@@ -138,7 +138,7 @@ def test_a_word_raises_an_error_like_any_other():
         failpoints.reach("work.before_commit")
 
 
-def test_a_crash_is_no_exception_that_anybody_catches():
+def test_a_crash_is_not_caught_by_except_exception():
     assert not issubclass(failpoints.Crash, Exception)
 
 
@@ -153,7 +153,7 @@ def test_a_crash_is_no_exception_that_anybody_catches():
         ("work.before_commit:delay=long", "delay=0.5"),
     ],
 )
-def test_what_there_is_not_is_refused_with_a_suggestion_and_nothing_is_armed(text: str, told: str):
+def test_an_unknown_point_is_refused_with_a_suggestion_and_nothing_is_armed(text: str, told: str):
     with pytest.raises(failpoints.UnknownFailpoint, match=re.escape(told)):
         failpoints.arm_from(f"work.after_commit:raise,{text}")
     assert failpoints.armed == {}
@@ -175,7 +175,7 @@ def test_a_point_with_a_chance_fails_sometimes():
 
 
 class Deployed:
-    """A worker of one job, in a process of its own."""
+    """A worker of one job, in a separate process."""
 
     def __init__(self, folder: Path, plugin: str = PLUGIN, role: str = "worker") -> None:
         self.folder = folder
@@ -223,7 +223,7 @@ def deployed(tmp_path: Path) -> Deployed:
 
 @pytest.mark.processes
 @pytest.mark.needs("rolehost_embedded")
-def test_a_process_is_killed_where_its_environment_says_and_its_successor_goes_on(
+def test_a_process_is_killed_at_the_point_of_its_environment_and_its_successor_continues(
     deployed: Deployed,
 ):
     status, said = deployed.work(ROLEHOST_FAIL="ledger.after_claim:kill")

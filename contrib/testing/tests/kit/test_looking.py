@@ -1,4 +1,4 @@
-"""Assertions about jobs and events: what matches, and what they say when nothing does."""
+"""Assertions about jobs and events: matching, and the texts of failures."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_a_job_matches_by_the_arguments_that_are_named(ordered):
     ordered.refute_enqueued(shop.clean)
 
 
-def test_a_job_is_there_whatever_became_of_it(ordered):
+def test_enqueued_lists_jobs_in_every_state(ordered):
     ordered.drain()
     assert ordered.assert_enqueued(shop.mail).state == "completed"
 
 
-def test_what_was_enqueued_instead_is_shown_with_its_differences(ordered):
+def test_a_failed_assertion_shows_enqueued_jobs_with_the_differences(ordered):
     ordered.services.enqueue(shop.clean)
     with pytest.raises(AssertionError) as told:
         ordered.assert_enqueued(shop.mail, item="plum", options={"b": [1, 3], "c": 1})
@@ -48,7 +48,7 @@ def test_what_was_enqueued_instead_is_shown_with_its_differences(ordered):
         ordered.refute_enqueued(shop.mail)
 
 
-def test_that_nothing_was_enqueued_or_published_is_said(open_shop):
+def test_a_failed_assertion_states_that_nothing_was_enqueued_or_published(open_shop):
     here = open_shop()
     with pytest.raises(AssertionError, match="nothing was enqueued at all"):
         here.assert_enqueued(shop.mail)
@@ -72,7 +72,7 @@ def test_an_event_matches_by_topic_type_and_payload_before_and_after_the_relay(o
     assert len(ordered.published) == 1
 
 
-def test_what_came_from_elsewhere_was_not_published_here(open_shop):
+def test_events_of_other_services_are_not_in_published(open_shop):
     here = open_shop()
     here.publish(Event(topic="shop.sold", type="sold", data={"item": "x", "order": 1}))
     here.refute_published("shop.sold")

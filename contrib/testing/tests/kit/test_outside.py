@@ -34,7 +34,7 @@ import sys
 import greetings
 
 
-def test_nothing_of_the_host_is_imported_before_a_fixture_is_asked_for():
+def test_the_host_is_not_imported_before_a_fixture_is_used():
     loaded = {name for name in sys.modules if name.startswith("rolehost_testing.")}
     assert loaded == {"rolehost_testing.pytest_plugin"}
     assert not {"falcon", "peewee", "dramatiq"} & set(sys.modules)

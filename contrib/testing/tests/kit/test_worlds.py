@@ -45,7 +45,7 @@ def test_an_api_and_a_worker_share_a_world(host):
         host({"shop": shop}, roles=["web"])
 
 
-def test_models_are_given_back_and_no_thread_is_left():
+def test_models_are_restored_and_no_thread_is_left():
     before = shop.Order._meta.database, threading.active_count()
     with open_host({"shop": shop}) as here:
         here.client.post("/orders", json={"item": "pear"})
@@ -77,7 +77,7 @@ def test_settings_may_be_an_object_of_their_type(open_shop, tmp_path):
     assert here.services.settings("shop") == shop.ShopSettings("ho", tmp_path)
 
 
-def test_what_a_host_writes_lies_in_folders_of_its_own(open_shop, host):
+def test_each_host_writes_to_a_separate_folder(open_shop, host):
     here = open_shop(settings={"shop": {"folder": "kept"}})
     folder = here.services.settings("shop").folder
     runtime = here.services.runtime_directory
@@ -86,7 +86,7 @@ def test_what_a_host_writes_lies_in_folders_of_its_own(open_shop, host):
     assert not folder.parent.exists() and not runtime.exists()
 
 
-def test_a_plugin_that_may_fail_answers_503_and_is_told(host):
+def test_a_degraded_plugin_answers_503_and_is_logged(host):
     class Greeting:
         async def on_get(self, req, resp):
             resp.media = "hello"
@@ -144,7 +144,7 @@ def test_a_plugin_without_storage_needs_none(host):
     assert (here.published, here.drain(), here.advance(60)) == ([], [], [])
 
 
-def test_plugins_are_named_by_what_they_are():
+def test_plugins_are_named_by_their_module_or_class():
     assert name_of(shop) == "shop"
     assert selected(["memory", ("x", shop), shop])[0] == ("memory", "x", "shop")
     with pytest.raises(ValueError, match="two plugins are named shop"):

@@ -1,4 +1,4 @@
-"""Worlds in memory: what hosts share, and what goes when they end."""
+"""Worlds in memory: state that hosts share, and state that ends with a host."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from contrib.testing.tests.simulation.shop import (
 
 
 def effect_outside_the_unit_of_work(*, right: bool) -> Variant:
-    """A job writes in a transaction of its own, which commits without the job's completion."""
+    """A job writes in a separate transaction, which commits without the job's completion."""
 
     def entry(job: Any, order: int) -> None:
         if right:
@@ -48,7 +48,7 @@ def effect_outside_the_unit_of_work(*, right: bool) -> Variant:
 
 
 def handler_outside_the_unit_of_work(*, right: bool) -> Variant:
-    """A handler writes in a transaction of its own, without the mark that stops a duplicate."""
+    """A handler writes in a separate transaction, without the inbox mark against duplicates."""
 
     def told(context: Any, given: Any) -> None:
         if right:
@@ -70,7 +70,7 @@ def handler_outside_the_unit_of_work(*, right: bool) -> Variant:
 
 
 def call_that_is_not_idempotent(*, right: bool) -> Variant:
-    """A job asks somebody outside, who takes a second request for another one."""
+    """A job sends a request without an idempotency key to another server."""
 
     def charge(job: Any, order: int) -> None:
         job.services.get(Bank).charge(order, f"order-{order}" if right else None)
@@ -84,7 +84,7 @@ def call_that_is_not_idempotent(*, right: bool) -> Variant:
 
 
 def lost_update(*, right: bool) -> Variant:
-    """A job reads, computes, and writes in another transaction what it has computed."""
+    """A job reads in one transaction, computes, and writes the result in another one."""
 
     def reserve(job: Any, order: int) -> None:
         services = job.services
@@ -127,7 +127,7 @@ def order_across_keys(*, right: bool) -> Variant:
 
 
 def state_in_memory(*, right: bool) -> Variant:
-    """A process gathers in its memory what it writes later."""
+    """A process collects rows in its memory and writes them later."""
 
     def collect(job: Any, order: int) -> None:
         with job.services.unit_of_work() as work:
@@ -208,7 +208,7 @@ def write_twice(*, right: bool) -> Variant:
 
 
 def enqueue_after_the_commit(*, right: bool) -> Variant:
-    """What must follow is left to a callback, which nobody calls after a crash."""
+    """A required next step is done in an after-commit callback, which a crash skips."""
 
     def finish(job: Any, order: int) -> None:
         with job.services.unit_of_work() as work:
@@ -257,7 +257,7 @@ def poison(*, right: bool) -> Variant:
 
 
 def not_unique(*, right: bool) -> Variant:
-    """Whoever asks for the report starts another one."""
+    """Every request for the report starts another job."""
 
     def report(job: Any) -> None:
         with job.services.unit_of_work() as work:
@@ -296,7 +296,7 @@ def look_then_act(*, right: bool) -> Variant:
 
 
 def event_before_the_commit(*, right: bool) -> Variant:
-    """An event goes to the stream while what it tells of is not committed."""
+    """An event is published to the stream before its rows are committed."""
 
     def told(context: Any, given: Any) -> None:
         order, services = given.data.order, context.services

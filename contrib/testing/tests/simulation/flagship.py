@@ -22,7 +22,7 @@ ATTEMPTS = 6
 
 
 class Receivers:
-    """Everybody's receivers: they answer, refuse, or die after they have taken the request."""
+    """The receivers: they answer, refuse, or die after they have read the request."""
 
     def __init__(self, world: Any) -> None:
         self._world = world
@@ -98,7 +98,7 @@ def one_message_for_a_key(world: Any) -> None:
 
 
 def success_was_seen(world: Any) -> None:
-    """What is said to be delivered has come to the receiver."""
+    """Deliveries with the status success have arrived at the receiver."""
     got = world.notes.get("got", {})
     for message, endpoint in world.rows(
         "SELECT d.message_id, e.url FROM webhooks_delivery d JOIN webhooks_endpoint e"

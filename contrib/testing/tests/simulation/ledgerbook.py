@@ -128,7 +128,7 @@ ACTIONS = (enqueue_one, enqueue_unique, publish_some)
 
 
 def one_of_its_kind(world: Any) -> bool:
-    """Say whether no two unfinished jobs have what was to be unique."""
+    """Return whether no two unfinished jobs have the same unique text."""
     rows = world.rows(
         "SELECT count(*) FROM rolehost_jobs WHERE actor = 'book.only' AND state IN"
         " ('available', 'scheduled', 'claimed', 'running', 'retrying')"
@@ -137,6 +137,6 @@ def one_of_its_kind(world: Any) -> bool:
 
 
 def all_written(world: Any) -> bool:
-    """Say whether every job whose enqueueing was told is over."""
+    """Return whether every acknowledged job has ended."""
     rows = world.rows("SELECT id FROM rolehost_jobs WHERE state IN ('completed', 'dead')")
     return set(world.acknowledged.get("jobs", ())) <= {number for (number,) in rows}

@@ -25,7 +25,7 @@ def skip_the_inbox_mark() -> Any:
 
 @contextmanager
 def commit_offsets_before_the_handler() -> Iterator[None]:
-    """What was taken counts as finished."""
+    """A taken record counts as finished."""
 
     def take(self: Offsets, offset: int) -> None:
         self.committable = offset + 1
@@ -53,7 +53,7 @@ def commit_offsets_before_the_handler() -> Iterator[None]:
 
 
 def commit_offsets_over_gaps() -> Any:
-    """The offset behind whatever has finished is committed."""
+    """The offset after the latest finished record is committed, with gaps before it."""
     finish = Offsets.finish
 
     def over_gaps(self: Offsets, offset: int) -> bool:
@@ -65,7 +65,7 @@ def commit_offsets_over_gaps() -> Any:
 
 
 def drop_the_fencing_check() -> Any:
-    """Whoever has run a job may finish it, whoever holds it meanwhile."""
+    """A process may finish a job that another process holds now."""
     loose = ledger._FINISH.replace(
         "token = ? AND state IN ('claimed', 'running')", "token >= ? - 1000"
     )
@@ -85,7 +85,7 @@ def delete_from_the_outbox_before_sending() -> Any:
 
 
 def forget_what_could_not_be_published() -> Any:
-    """What the stream has not stored leaves the outbox with what it has."""
+    """Events that the stream has not stored leave the outbox too."""
     publish = Relay._publish
 
     def forgetting(self: Relay, topic: str, rows: Any) -> Any:
@@ -97,7 +97,7 @@ def forget_what_could_not_be_published() -> Any:
 
 @contextmanager
 def complete_the_job_before_its_effects() -> Iterator[None]:
-    """A job is completed in a transaction of its own, before it runs."""
+    """A job is completed in a separate transaction, before it runs."""
     run = Runner.run
 
     def completing(self: Runner, job: Any) -> Finish | None:
@@ -124,7 +124,7 @@ def ignore_what_is_to_be_unique() -> Any:
 
 
 def lease_without_looking_at_its_end() -> Any:
-    """Whoever asks for a lease has it."""
+    """Every request for a lease succeeds."""
 
     def acquire(database: Any, clock: Any, name: str, owner: str, ttl: float) -> int:
         now = clock.now()
@@ -142,7 +142,7 @@ def lease_without_looking_at_its_end() -> Any:
 
 
 def take_processes_for_dead_too_early() -> Any:
-    """A process is given up half-way to the end of its lease."""
+    """A process counts as dead half-way to the end of its lease."""
     return mock.patch.object(
         leases, "is_live", lambda host, pid, expires_at, now: expires_at >= now + 28_000
     )

@@ -22,7 +22,7 @@ from rolehost.api import (
 from rolehost_testing.simulation import Client, SimulatedWorld, Simulation
 
 QUICK = RetryPolicy(attempts=8, base=0.1, max_delay=1.0)
-#: What the stock holds at first.
+#: The initial stock.
 STOCK = 1000
 
 
@@ -33,14 +33,14 @@ class Told(msgspec.Struct):
 
 
 class Memory:
-    """What a process remembers between two jobs."""
+    """State in the memory of a process, between two jobs."""
 
     def __init__(self) -> None:
         self.orders: list[int] = []
 
 
 class Bank:
-    """Somebody outside, who is asked over the network."""
+    """Another server, called over the network."""
 
     def __init__(self, world: SimulatedWorld) -> None:
         self._world = world
@@ -92,11 +92,11 @@ class Shop:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A plugin, wrong or right, with what is done and what must hold.
+    """A faulty or corrected plugin, with its actions and invariants.
 
     Attributes:
         parts: actors and handlers.
-        actions: what is done from outside.
+        actions: actions of clients.
         invariants: hold at every step.
         eventually: hold at the end.
     """
@@ -144,7 +144,7 @@ def book(work: Any, ref: object) -> None:
 
 
 def enqueue(part: Actor, **options: Any) -> Callable[[Client], None]:
-    """Return an action that enqueues a job for an order and tells that it has."""
+    """Return an action that enqueues a job for an order and acknowledges it."""
 
     def place(client: Client) -> None:
         client.services.enqueue(part, order=client.number, **options)
@@ -160,7 +160,7 @@ def booked_once(world: SimulatedWorld) -> None:
 
 
 def all_booked(world: SimulatedWorld) -> None:
-    """What was acknowledged has its entry."""
+    """Every acknowledged order has its entry."""
     there = {ref for (ref,) in world.rows("SELECT ref FROM shop_entry")}
     for order in world.acknowledged.get("orders", ()):
         assert str(order) in there, f"order {order} has no entry"

@@ -18,7 +18,7 @@ from contrib.testing.tests.simulation.mutations import MUTATIONS, commit_offsets
 
 #: Seeds within which an error or a mutation must be found.
 SEARCH = 150
-#: What takes more seeds than a test has time for; the proof looks for it.
+#: Mutations that need more seeds than a test has time for; the proof searches them.
 RARE = {commit_offsets_over_gaps}
 
 

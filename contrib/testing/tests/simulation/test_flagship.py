@@ -15,7 +15,7 @@ from rolehost_testing.simulation import hold
 from contrib.testing.tests.simulation.flagship import flagship
 
 
-def test_what_was_acknowledged_is_delivered() -> None:
+def test_acknowledged_messages_are_delivered() -> None:
     simulation = flagship()
     assert hold(simulation, range(12), steps=150) == 12
     simulation.close()

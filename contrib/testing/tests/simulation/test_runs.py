@@ -1,4 +1,4 @@
-"""Runs: what a seed decides, how a failure is told, and what may be simulated."""
+"""Runs: effects of the seed, reports of failures, and supported plugins."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_another_process_makes_the_same_run_whatever_its_hash_seed(hash_seed: st
     assert mine.digest in done.stdout
 
 
-def test_a_violation_tells_the_seed_the_trace_and_how_to_replay_it() -> None:
+def test_a_violation_shows_the_seed_the_trace_and_the_replay_command() -> None:
     simulation = call_that_is_not_idempotent(right=False).simulation()
     with pytest.raises(SimulationFailed) as caught:
         hold(simulation, range(50))
@@ -69,7 +69,7 @@ def test_a_violation_tells_the_seed_the_trace_and_how_to_replay_it() -> None:
     text, run = str(caught.value), caught.value.run
     assert text.startswith("charged_once: order ")
     assert f"ROLEHOST_SEED={run.seed} ROLEHOST_STEPS={run.steps} python -m pytest" in text
-    assert "test_a_violation_tells_the_seed" in text
+    assert "test_a_violation_shows_the_seed" in text
     assert run.digest in text
     assert "worker.0.1" in text
 
@@ -109,7 +109,7 @@ def test_the_machine_has_its_own_time_and_chance_back_afterwards() -> None:
     assert (time.time, time.sleep, os.urandom) == before
 
 
-def test_seeds_come_from_the_environment_when_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_can_be_set_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[int] = []
 
     @for_seeds(3)
@@ -130,7 +130,7 @@ def test_for_seeds_hands_each_seed_to_a_test(seed: int) -> None:
 
 
 class Slow:
-    """A plugin whose job takes an hour, twice."""
+    """A plugin with a job that takes an hour, twice."""
 
     @staticmethod
     @hookimpl

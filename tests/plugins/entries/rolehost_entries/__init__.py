@@ -1,1 +1,1 @@
-"""Entries whose every effect is a row."""
+"""Entries; every effect is a row."""

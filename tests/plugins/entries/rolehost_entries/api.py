@@ -11,7 +11,7 @@ from rolehost_entries.shapes import ACCEPTED, Entry, Numbered
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what the plugin is and needs."""
+    """Describe the plugin and its requirements."""
     return PluginInfo(
         api=1,
         summary="Accepts entries",
@@ -23,7 +23,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_migrations() -> list[Migrations]:
-    """Give the tables and their models."""
+    """Return the tables and their models."""
     from rolehost_entries.models import MIGRATIONS
 
     return [MIGRATIONS]
@@ -31,7 +31,7 @@ def rolehost_migrations() -> list[Migrations]:
 
 @hookimpl
 def rolehost_routes() -> list[Route]:
-    """Give the one route."""
+    """Return the one route."""
     return [Route("/entries", Entries(), idempotent=True)]
 
 

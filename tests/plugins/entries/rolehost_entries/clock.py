@@ -7,7 +7,7 @@ from rolehost.api import PluginInfo, Schedule, hookimpl
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what the plugin is and needs."""
+    """Describe the plugin and its requirements."""
     return PluginInfo(api=1, summary="Ticks", requires=("database",), enqueues=("entries.tick",))
 
 

@@ -17,7 +17,7 @@ from rolehost_entries.shapes import ACCEPTED, INCOMING, Numbered
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what the plugin is and needs."""
+    """Describe the plugin and its requirements."""
     return PluginInfo(
         api=1,
         summary="Takes entries as events",
@@ -28,7 +28,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_migrations() -> list[Migrations]:
-    """Give the tables and their models."""
+    """Return the tables and their models."""
     from rolehost_entries.models import MIGRATIONS
 
     return [MIGRATIONS]
@@ -36,7 +36,7 @@ def rolehost_migrations() -> list[Migrations]:
 
 @hookimpl
 def rolehost_handlers() -> list[Handler]:
-    """Give a handler for each topic."""
+    """Return a handler for each topic."""
     return [handle, receive]
 
 

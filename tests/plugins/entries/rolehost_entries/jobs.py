@@ -1,4 +1,4 @@
-"""The actors; imported by whoever enqueues them."""
+"""The actors; every plugin that enqueues them imports this module."""
 
 from __future__ import annotations
 

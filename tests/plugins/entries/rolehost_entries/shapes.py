@@ -1,10 +1,10 @@
-"""What crosses the wire."""
+"""Types of request bodies and events."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-#: Events of what came in over HTTP.
+#: Events of entries that were posted over HTTP.
 ACCEPTED = "entries.accepted"
 #: Records of others.
 INCOMING = "entries.incoming"
@@ -15,7 +15,7 @@ class Entry(Struct):
 
     Attributes:
         entry: its name, unique among all.
-        key: what it belongs to; entries of one key are in order.
+        key: ordering key; entries of one key are in order.
         hold: seconds for which the job that settles it works on.
     """
 
@@ -29,7 +29,7 @@ class Numbered(Struct):
 
     Attributes:
         entry: its name.
-        key: what it belongs to.
+        key: ordering key.
         seq: its place among the entries of the key, from 1.
     """
 

@@ -7,13 +7,13 @@ from rolehost.api import Actor, Migrations, PluginInfo, hookimpl
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what the plugin is and needs."""
+    """Describe the plugin and its requirements."""
     return PluginInfo(api=1, summary="Settles and files entries", requires=("database",))
 
 
 @hookimpl
 def rolehost_migrations() -> list[Migrations]:
-    """Give the tables and their models."""
+    """Return the tables and their models."""
     from rolehost_entries.models import MIGRATIONS
 
     return [MIGRATIONS]
@@ -21,7 +21,7 @@ def rolehost_migrations() -> list[Migrations]:
 
 @hookimpl
 def rolehost_actors() -> list[Actor]:
-    """Give the jobs."""
+    """Return the jobs."""
     from rolehost_entries.jobs import file, settle, tick
 
     return [settle, file, tick]

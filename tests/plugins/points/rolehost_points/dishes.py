@@ -1,4 +1,4 @@
-"""What ``menu`` takes; the API of its extension point."""
+"""The types of ``menu``'s extension point."""
 
 from __future__ import annotations
 

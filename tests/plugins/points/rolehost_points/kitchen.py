@@ -22,7 +22,7 @@ class KitchenSettings(Settings, frozen=True):
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what it is; it runs without ``menu`` too."""
+    """Describe the plugin; it runs without ``menu`` too."""
     return PluginInfo(api=PLUGIN_API, summary="A kitchen", settings=KitchenSettings)
 
 

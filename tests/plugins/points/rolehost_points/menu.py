@@ -1,4 +1,4 @@
-"""The plugin ``menu``: offers the extension point ``menu_dishes``, serves what is given to it."""
+"""The plugin ``menu``: offers the extension point ``menu_dishes`` and serves its items."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from rolehost.api import (
 
 from rolehost_points.dishes import Dish
 
-#: What the menu held when each process of this interpreter started.
+#: The contents of the menu at the start of each process of this interpreter.
 STARTED: list[list[str]] = []
 
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what it is, and which hook it adds."""
+    """Describe the plugin and its extension point."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="A menu of what other plugins cook",
@@ -45,7 +45,7 @@ class Menu:
         self.dishes = dishes
 
     async def on_get(self, _req: Any, resp: Any) -> None:
-        """List the dishes and who cooks them."""
+        """List the dishes and their plugins."""
         resp.media = [
             {"name": each.value.name, "price": each.value.price, "by": each.plugin}
             for each in self.dishes
@@ -54,7 +54,7 @@ class Menu:
 
 @hookimpl
 def rolehost_routes(context: DeclareContext) -> list[Route]:
-    """Give the menu; two dishes of one name are a mistake of the deployment."""
+    """Return the menu; two dishes with one name are an error of the deployment."""
     dishes = context.extensions.get("menu_dishes", ())
     first: dict[str, Extension[Dish]] = {}
     problems = []
@@ -79,5 +79,5 @@ def rolehost_routes(context: DeclareContext) -> list[Route]:
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
-    """Remember what was on the menu."""
+    """Record the contents of the menu."""
     STARTED.append([each.value.name for each in context.extensions["menu_dishes"]])

@@ -20,11 +20,11 @@ class ForgetfulCache(Cache):
         """Drop the value."""
 
     def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
-        """Refuse: absence cannot be told."""
+        """Raise: the cache cannot detect absence."""
         raise CapabilityMissing("atomic-add")
 
     def delete(self, key: str) -> bool:
-        """Say that it was not there."""
+        """Return False: the key did not exist."""
         return False
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:

@@ -28,7 +28,7 @@ from rolehost_reference.settings import ReferenceSettings
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
-    """Say what the plugin is and needs."""
+    """Describe the plugin and its requirements."""
     return PluginInfo(
         api=PLUGIN_API,
         summary="Every hook once",
@@ -54,7 +54,7 @@ def rolehost_backends() -> list[Backend]:
 
 @hookimpl
 def rolehost_migrations() -> list[Migrations]:
-    """Give the table and its model."""
+    """Return the table and its model."""
     from rolehost_reference.models import StoredGreeting
 
     return [Migrations(package="rolehost_reference.migrations", models=(StoredGreeting,))]
@@ -70,7 +70,7 @@ def rolehost_topics() -> list[str]:
 
 @hookimpl
 def rolehost_routes() -> list[Route | ErrorFormat]:
-    """Give two routes of one resource, and errors in a form of their own."""
+    """Return two routes of one resource, and an error format."""
     from rolehost_reference.routes import Greetings, render
 
     greetings = Greetings()
@@ -91,7 +91,7 @@ def rolehost_middleware(context: DeclareContext) -> list[Middleware]:
 
 @hookimpl
 def rolehost_actors() -> list[Actor]:
-    """Give the jobs."""
+    """Return the jobs."""
     from rolehost_reference.work import count, tidy
 
     return [count, tidy]
@@ -99,7 +99,7 @@ def rolehost_actors() -> list[Actor]:
 
 @hookimpl
 def rolehost_handlers() -> list[Handler]:
-    """Give the handler."""
+    """Return the handler."""
     from rolehost_reference.work import mark
 
     return [mark]
@@ -113,7 +113,7 @@ def rolehost_schedules() -> list[Schedule]:
 
 @hookimpl
 def rolehost_checks() -> list[Check]:
-    """Say that all is well."""
+    """Return the text of a passing check."""
 
     def well(services: Services) -> str:
         return f"well in {services.deployment}"
@@ -123,7 +123,7 @@ def rolehost_checks() -> list[Check]:
 
 @hookimpl
 def rolehost_commands() -> list[Command]:
-    """Give ``rolehost reference``."""
+    """Return ``rolehost reference``."""
     return [
         Command(
             name="reference",

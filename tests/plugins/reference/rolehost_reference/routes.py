@@ -34,7 +34,7 @@ class Greetings:
         resp.status = falcon.HTTP_201
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, greeting: str) -> None:
-        """Tell how often it was handled and counted."""
+        """Return how often it was handled and counted."""
         found = StoredGreeting.get_or_none(StoredGreeting.id == greeting)
         if found is None:
             raise falcon.HTTPNotFound(description=f"no greeting {greeting}")

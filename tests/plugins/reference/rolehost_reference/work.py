@@ -27,7 +27,7 @@ def count(job: JobContext, greeting: str) -> None:
 
 @actor(name="reference.tidy", queue="reference")
 def tidy(job: JobContext) -> None:
-    """Remove greetings to nobody."""
+    """Remove greetings without a name."""
     with job.services.unit_of_work():
         StoredGreeting.delete().where(StoredGreeting.name == "").execute()
 
