@@ -22,7 +22,7 @@ class ApiSettings(Settings, frozen=True):
             or empty, ``[http] token`` and ``[http] authentication`` decide who may use the API,
             and the check ``webhooks-token`` reports this. It is refused if ``[deployment]
             environment`` is ``production``.
-        authentication: who authenticates clients. ``token``: this API, by its token. ``proxy``:
+        authentication: how clients are authenticated. ``token``: this API, by its token. ``proxy``:
             a proxy in front of the API, which clients cannot bypass; the token is optional then.
     """
 

@@ -181,7 +181,7 @@ class LogSettings(Settings, frozen=True):
         format: ``console`` for people, ``json`` for one JSON object a line; ``auto`` is
             ``console`` on a terminal and ``json`` elsewhere.
         long_write: seconds that a transaction may hold the write lock of the database before a
-            warning names its actor, handler or responder and the place in the code. Only for
+            warning names its actor, handler or responder and the location in the code. Only for
             databases with one writer at a time (``embedded``).
     """
 

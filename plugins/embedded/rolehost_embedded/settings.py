@@ -19,9 +19,9 @@ class EmbeddedSettings(Settings, frozen=True):
         path: the database file; relative to the deployment file. Its folder is made.
         queue_path: the file that carries ephemeral messages; None puts it beside ``path``.
             A separate file, so that sending inside a unit of work does not wait for a lock.
-        synchronous: ``full`` survives the loss of power, ``normal`` only that of processes
+        synchronous: ``full`` survives the loss of power, ``normal`` only the death of processes
             (after a power cut the last commits may be missing; nothing is corrupted).
-        busy_timeout: seconds a writer waits for its turn; then ``StorageBusy``.
+        busy_timeout: seconds that a writer waits for the write lock; then ``StorageBusy``.
         page_cache: bytes of database pages each connection may keep.
         partitions: partitions of a topic, fixed when it is first used.
         member_lease: seconds after which a consumer that does not poll has lost its
