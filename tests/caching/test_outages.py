@@ -18,7 +18,7 @@ from tests.caching.kit import Failing, Remembers, open_values
 
 
 class Setting:
-    """A namespace over a cache that fails when told, and the breaker's own clock."""
+    """A namespace over a cache that fails on demand, and the breaker's own clock."""
 
     def __init__(self, **options: Any) -> None:
         self.cache = Failing()

@@ -109,7 +109,7 @@ def cases() -> list[Case]:
     return found
 
 
-def told(text: str) -> list[dict[str, str]]:
+def parse_problems(text: str) -> list[dict[str, str]]:
     """Return the problems in a text: ``code``, and each of :data:`WORDS` as it stands there."""
     problems: list[dict[str, str]] = []
     for line in text.splitlines():

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from tests.check.casefile import WORDS, Case, cases, told
+from tests.check.casefile import WORDS, Case, cases, parse_problems
 
 ALL = cases()
 
@@ -24,7 +24,7 @@ def test_a_bad_deployment_is_reported_with_the_golden_text(case: Case, tmp_path)
         case.rewrite(text)
     assert text == (case.expected or text)
     assert status == 3
-    problems = told(text)
+    problems = parse_problems(text)
     assert problems
     for problem in problems:
         assert all(problem.get(word) for word in WORDS), problem
@@ -40,7 +40,7 @@ def test_every_case_has_its_golden_text():
 
 def test_all_errors_of_one_deployment_are_reported_together():
     together = next(case for case in ALL if case.name == "several_at_once")
-    assert len({problem["code"] for problem in told(together.expected)}) >= 6
+    assert len({problem["code"] for problem in parse_problems(together.expected)}) >= 6
 
 
 def test_a_secret_is_never_shown():

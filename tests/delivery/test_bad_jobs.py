@@ -188,8 +188,8 @@ def test_whatever_an_actor_raises_is_a_counted_failure_with_a_bounded_text(bench
         assert bench.run(bench.claim()[0]) == "dead", kind
         assert 0 < len(bench.job(job.id)["error"]) < MAX_ERROR + 100, kind
     lines = host_logs.getvalue().splitlines()
-    told = [line for line in lines if b"job failed" in line or b"job dead" in line]
-    assert len(told) == 2 * len(ODD)
+    reported = [line for line in lines if b"job failed" in line or b"job dead" in line]
+    assert len(reported) == 2 * len(ODD)
     assert max(map(len, lines)) < 100_000
 
 

@@ -168,8 +168,8 @@ def test_a_plugin_with_security_middleware_may_not_be_degraded(tmp_path):
     guard = routed("guard", middleware=[Middleware("guard", Thing(), security=True)])
     assert codes(tmp_path, {"guard": guard}, guard="degrade") == ["degrade-security"]
     guard.rolehost_checks = raises
-    told = codes(tmp_path, {"guard": guard}, guard="degrade")
-    assert sorted(told) == ["degrade-security", "hook-raised"]
+    reported = codes(tmp_path, {"guard": guard}, guard="degrade")
+    assert sorted(reported) == ["degrade-security", "hook-raised"]
 
 
 def test_in_a_role_without_routes_the_middleware_hook_of_a_failed_plugin_is_called(tmp_path):
@@ -206,8 +206,8 @@ def test_its_middleware_hook_is_called_in_the_environment_of_the_deployment(tmp_
 def test_where_middleware_cannot_be_declared_nothing_goes_on(tmp_path):
     guard = routed("guard")
     guard.rolehost_middleware = raises
-    told = codes(tmp_path, {"guard": guard}, guard="degrade")
-    assert sorted(told) == ["cannot-degrade", "hook-raised"]
+    reported = codes(tmp_path, {"guard": guard}, guard="degrade")
+    assert sorted(reported) == ["cannot-degrade", "hook-raised"]
 
 
 def test_of_two_plugins_with_one_route_the_degradable_one_is_degraded(tmp_path):

@@ -32,13 +32,13 @@ def points(folder, text=POINTS):
     (folder / "acme_things-1.0.dist-info" / "entry_points.txt").write_text(text)
 
 
-def told(path):
+def found_plugins(path):
     return [(each.name, each.target, each.degradable) for each in installed([str(path)])]
 
 
 def test_groups_comments_spaces_and_extras_are_read_as_they_are_meant(tmp_path):
     points(tmp_path)
-    assert told(tmp_path) == [("one", "acme.one", True), ("two", "acme.two:plugin", False)]
+    assert found_plugins(tmp_path) == [("one", "acme.one", True), ("two", "acme.two:plugin", False)]
 
 
 def test_a_distribution_in_a_zip_file_is_found(tmp_path):
@@ -47,7 +47,7 @@ def test_a_distribution_in_a_zip_file_is_found(tmp_path):
     with zipfile.ZipFile(archive, "w") as file:
         for path in (tmp_path / "site").rglob("*.*"):
             file.write(path, path.relative_to(tmp_path / "site"))
-    assert told(archive) == [("one", "acme.one", True), ("two", "acme.two:plugin", False)]
+    assert found_plugins(archive) == [("one", "acme.one", True), ("two", "acme.two:plugin", False)]
     assert installed([str(archive)])[0].metadata == ""
 
 
@@ -70,7 +70,7 @@ def test_folders_that_cannot_be_read_and_files_that_are_no_text_are_passed_over(
     points(tmp_path, "")
     (tmp_path / "acme_things-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "other-1.0.dist-info").write_text("a file, and no folder")
-    assert told(tmp_path) == told(tmp_path / "nowhere") == []
+    assert found_plugins(tmp_path) == found_plugins(tmp_path / "nowhere") == []
 
 
 def test_a_distribution_without_headers_is_still_listed(tmp_path):

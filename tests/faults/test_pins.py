@@ -173,8 +173,8 @@ def test_a_plugin_that_differs_is_not_degraded(place):
 def test_an_editable_installation_cannot_be_pinned(place, capsys):
     (place.info / "direct_url.json").write_text('{"url": "", "dir_info": {"editable": true}}')
     assert invoke(["plugins", "--pin", str(place.file)]) == 1
-    told = capsys.readouterr().err
-    assert f"cannot pin {NAME} (pinned-acme 1.0): it is an editable install" in told
+    reported = capsys.readouterr().err
+    assert f"cannot pin {NAME} (pinned-acme 1.0): it is an editable install" in reported
     assert not place.pins.exists()
 
 

@@ -104,7 +104,7 @@ def shop(context, word):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Output:
     """The exit status and output of a command."""
 
     status: int
@@ -122,7 +122,7 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, *arguments: str, **environ: str) -> Told:
+    def __call__(self, *arguments: str, **environ: str) -> Output:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("ROLEHOST")}
         done = subprocess.run(
             [sys.executable, str(ISOLATED), *arguments],
@@ -133,7 +133,7 @@ class Shell:
             timeout=60,
             check=False,
         )
-        return Told(done.returncode, done.stdout, done.stderr)
+        return Output(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -158,10 +158,10 @@ def shop(tmp_path: Path) -> Shell:
 
 
 def test_a_host_without_plugins_reports_what_is_missing(bare: Shell):
-    told = bare("run")
-    assert told.status == exits.NOTHING_TO_RUN
-    assert "No plugin is enabled" in told.err
-    assert "rolehost[standard]" in told.err
+    result = bare("run")
+    assert result.status == exits.NOTHING_TO_RUN
+    assert "No plugin is enabled" in result.err
+    assert "rolehost[standard]" in result.err
 
 
 def test_a_host_without_plugins_can_be_checked_and_listed(bare: Shell):
@@ -175,16 +175,16 @@ def test_a_host_without_plugins_can_be_checked_and_listed(bare: Shell):
 
 
 def test_help_lists_every_command_and_exit_status(shop: Shell):
-    told = shop("--help")
-    assert told.status == exits.OK
-    assert all(f"  {name} " in told.out for name in HOST)
-    assert all(f"  {code} " in told.out for code in exits.MEANINGS)
+    result = shop("--help")
+    assert result.status == exits.OK
+    assert all(f"  {name} " in result.out for name in HOST)
+    assert all(f"  {code} " in result.out for code in exits.MEANINGS)
 
 
 def test_help_imports_no_plugin_and_names_the_list_of_their_commands(shop: Shell):
     (shop.folder / "shop.py").write_text("raise RuntimeError('imported')")
-    told = shop("--help")
-    assert (told.status, "rolehost commands" in told.out) == (exits.OK, True)
+    result = shop("--help")
+    assert (result.status, "rolehost commands" in result.out) == (exits.OK, True)
 
 
 def test_the_commands_of_plugins_are_listed(shop: Shell):
@@ -194,10 +194,10 @@ def test_the_commands_of_plugins_are_listed(shop: Shell):
 
 def test_check_prints_ok_for_each_correct_deployment_and_the_errors_of_the_others(shop: Shell):
     (shop.folder / "bad.toml").write_text("[http]\nthreads = 0\n")
-    told = shop("check", "rolehost.toml", "bad.toml")
-    assert told.status == exits.CONFIGURATION
-    assert "rolehost.toml: ok: 1 plugins, roles: http, scheduler, consumer, worker" in told.out
-    assert "bad.toml: 1 error" in told.out
+    result = shop("check", "rolehost.toml", "bad.toml")
+    assert result.status == exits.CONFIGURATION
+    assert "rolehost.toml: ok: 1 plugins, roles: http, scheduler, consumer, worker" in result.out
+    assert "bad.toml: 1 error" in result.out
     first, second = shop("check", "rolehost.toml", "bad.toml", "--json").json
     assert (first["ok"], second["ok"]) == (True, False)
     assert second["problems"][0]["where"] == "bad.toml:2, http.threads"
@@ -233,8 +233,8 @@ def test_listings_show_the_plugin_of_each_contribution(shop: Shell):
 
 
 def test_settings_have_origins_and_hide_secrets(shop: Shell):
-    told = shop("settings", "--json", ROLEHOST__HTTP__THREADS="3")
-    rows = {row["key"]: row for row in told.json}
+    result = shop("settings", "--json", ROLEHOST__HTTP__THREADS="3")
+    rows = {row["key"]: row for row in result.json}
     assert list(rows) == sorted(rows)
     assert rows["shop.key"] == {
         "key": "shop.key",
@@ -243,7 +243,7 @@ def test_settings_have_origins_and_hide_secrets(shop: Shell):
     }
     assert rows["http.threads"]["origin"] == "environment ROLEHOST__HTTP__THREADS"
     assert rows["shop.currency"]["origin"] == "default"
-    assert "hunter2" not in told.out
+    assert "hunter2" not in result.out
 
 
 @pytest.mark.needs("rolehost_fleet")
@@ -265,9 +265,9 @@ def test_settings_have_origins_and_hide_secrets(shop: Shell):
     ],
 )
 def test_why_names_the_plugin_of_an_active_name(shop: Shell, subject: str, words: list[str]):
-    told = shop("why", subject)
-    assert told.status == exits.OK, told
-    assert all(word in told.out for word in words), told.out
+    result = shop("why", subject)
+    assert result.status == exits.OK, result
+    assert all(word in result.out for word in words), result.out
 
 
 @pytest.mark.needs("rolehost_fleet")
@@ -286,9 +286,9 @@ def test_why_shows_how_to_enable_an_inactive_name(shop: Shell, subject: str, wor
     (shop.folder / "rolehost.toml").write_text(
         'plugins = [\n    "shop",\n]\n\n[shop]\nkey = "k"\n\n[spare]\nkey = "k"\n'
     )
-    told = shop("why", subject)
-    assert told.status == exits.FAILED, told
-    assert all(word in told.out for word in words), told.out
+    result = shop("why", subject)
+    assert result.status == exits.FAILED, result
+    assert all(word in result.out for word in words), result.out
 
 
 @pytest.mark.needs("rolehost_fleet")
@@ -307,9 +307,9 @@ def test_a_plugin_whose_metrics_are_none_is_broken_and_blocks_no_command(shop: S
 
 @pytest.mark.needs("rolehost_fleet")
 def test_why_lists_its_kinds_for_an_unknown_kind(shop: Shell):
-    told = shop("why", "rout:/orders")
-    assert told.status == exits.USAGE
-    assert 'did you mean "route"?' in told.err
+    result = shop("why", "rout:/orders")
+    assert result.status == exits.USAGE
+    assert 'did you mean "route"?' in result.err
 
 
 def test_a_plugins_command_runs_with_its_deployment(shop: Shell):
@@ -331,21 +331,21 @@ def test_the_deployment_comes_from_the_option_the_environment_or_the_usual_files
 
 
 def test_a_misspelt_command_is_answered_with_the_nearest(shop: Shell):
-    told = shop("chekc")
-    assert told.status == exits.USAGE
-    assert 'did you mean "check"?' in told.err
+    result = shop("chekc")
+    assert result.status == exits.USAGE
+    assert 'did you mean "check"?' in result.err
 
 
 def test_a_command_of_a_deployment_with_errors_reports_the_errors(shop: Shell):
-    told = shop("shop", "x", ROLEHOST__HTTP__THREADS="none")
-    assert told.status == exits.CONFIGURATION
-    assert "http.threads" in told.err
+    result = shop("shop", "x", ROLEHOST__HTTP__THREADS="none")
+    assert result.status == exits.CONFIGURATION
+    assert "http.threads" in result.err
 
 
 def test_a_role_that_the_deployment_has_not_is_wrong_usage(bare: Shell):
-    told = bare("run", "--role", "worker")
-    assert told.status == exits.USAGE
-    assert "has no role worker" in told.err
+    result = bare("run", "--role", "worker")
+    assert result.status == exits.USAGE
+    assert "has no role worker" in result.err
 
 
 @pytest.mark.parametrize(
@@ -364,8 +364,8 @@ def test_unavailable_storage_is_reported_in_one_line(
     source = (bare.folder / "shop.py").read_text()
     gone = f"from rolehost.api import {error}\n\n\ndef gone():\n    raise {error}('no, no')\n"
     (bare.folder / "shop.py").write_text(source.replace("class Shop", f"{gone}\n\nclass Shop"))
-    told = bare("--plugins", "shop", *command, ROLEHOST__SHOP__KEY="k")
-    assert (told.status, told.err) == (status, "rolehost: no, no\n")
+    result = bare("--plugins", "shop", *command, ROLEHOST__SHOP__KEY="k")
+    assert (result.status, result.err) == (status, "rolehost: no, no\n")
 
 
 @pytest.mark.parametrize("command", [["check"], ["--help"], ["routes", "--json"]])
@@ -389,7 +389,7 @@ def test_commands_import_no_framework_driver_or_client(shop: Shell, command: lis
 
 
 def test_an_unreadable_deployment_is_reported_after_the_list_of_plugins(shop: Shell):
-    told = shop("plugins", "nowhere.toml", "--json")
-    assert told.status == exits.CONFIGURATION
-    assert {row["state"] for row in told.json} == {"disabled"}
-    assert "unreadable-file" in told.err
+    result = shop("plugins", "nowhere.toml", "--json")
+    assert result.status == exits.CONFIGURATION
+    assert {row["state"] for row in result.json} == {"disabled"}
+    assert "unreadable-file" in result.err

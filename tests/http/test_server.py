@@ -277,9 +277,9 @@ def test_streams_and_websockets_are_ended_when_a_drain_begins(signum: int) -> No
         assert read_all(messages) is not None
         assert read_all(events).endswith(b"0\r\n\r\n")
         assert served.status() == 0
-        told = served.out.all()
-        assert "socket ended" in told
-        assert "events ended" in told
+        reported = served.out.all()
+        assert "socket ended" in reported
+        assert "events ended" in reported
 
 
 def read_until(connection: socket.socket, text: bytes) -> bytes:

@@ -238,8 +238,8 @@ def test_a_pod_is_probed_where_its_deployment_answers(path: Path) -> None:
 
 def test_one_secret_has_the_addresses_of_the_engines_for_all_pods() -> None:
     named = set(re.findall(r"\$\{(\w+)", (ROOT / "deploy/engines.toml").read_text("utf-8")))
-    told = (K8S / "fleet/kustomization.yaml").read_text("utf-8")
-    assert [name for name in named if name not in told] == []
+    reported = (K8S / "fleet/kustomization.yaml").read_text("utf-8")
+    assert [name for name in named if name not in reported] == []
     for path in [*(K8S / name / "deployment.yaml" for name in FLEET), K8S / "migrate/job.yaml"]:
         (manifest,) = manifests(path)
         (container,) = manifest["spec"]["template"]["spec"]["containers"]

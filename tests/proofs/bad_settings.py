@@ -156,7 +156,7 @@ def refused(folder: Path, case: Case) -> None:
     assert status == REFUSED, f"{case.name}: status {status} instead of {REFUSED}\n{host.output}"
     lines = [line for line in host.output.splitlines() if not line.startswith("migrated ")]
     assert len(lines) == 1, f"{case.name}: {len(lines)} lines instead of one\n{host.output}"
-    assert_told(case, lines[0], host.output)
+    assert_reported(case, lines[0], host.output)
 
 
 def waiting(folder: Path, case: Case) -> None:
@@ -196,8 +196,8 @@ def engines_that_come(folder: Path, away: Sequence[Case], line: Task) -> list[fl
 
 def assert_waits(case: Case, host: Running, url: str) -> None:
     """Assert that the host logged what it waits for, is alive, and is not ready or serving."""
-    told = host.until(case.words)
-    assert_told(case, told, host.output)
+    reported = host.until(case.words)
+    assert_reported(case, reported, host.output)
     # One process can log the line before the process with the socket listens.
     alive = eventually(lambda: ask(url + "/healthz"), lambda status: status == 200)
     assert alive == 200, f"{case.name}: liveness {alive}\n{host.output}"
@@ -207,7 +207,7 @@ def assert_waits(case: Case, host: Running, url: str) -> None:
     assert READY not in host.output, f"{case.name}: ready without its engine\n{host.output}"
 
 
-def assert_told(case: Case, line: str, output: str) -> None:
+def assert_reported(case: Case, line: str, output: str) -> None:
     """Assert that the output is one line with the backend, the setting and the problem."""
     for words in (case.backend, case.setting, case.words):
         assert words in line, f"{case.name}: {words!r} is not in: {line}"

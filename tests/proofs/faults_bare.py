@@ -18,8 +18,10 @@ from tests.proofs.faults_plugin import work
 
 def declare(url: str, namespace: str, heartbeat: int = 0) -> dramatiq.Actor[..., None]:
     """Return an actor that records its runs, on a separate broker."""
-    told = {"heartbeat_timeout": heartbeat, "maintenance_chance": 1_000_000} if heartbeat else {}
-    broker = RedisBroker(url=url, namespace=namespace, **told)
+    reported = (
+        {"heartbeat_timeout": heartbeat, "maintenance_chance": 1_000_000} if heartbeat else {}
+    )
+    broker = RedisBroker(url=url, namespace=namespace, **reported)
     return dramatiq.actor(work, broker=broker, actor_name="work", queue_name="faults")
 
 

@@ -211,15 +211,15 @@ class Ground:
         status, documents = self.check(files)
         assert status == 3, status
         for case in found:
-            told = [
+            announced = [
                 problem
                 for problem in documents[case.name]["problems"]
                 if problem["code"] == case.code and case.who in problem["who"]
             ]
-            assert told, f"{case.name}: {documents[case.name]['problems']}"
-            words = " ".join(told[0].values())
-            assert case.words in words, f"{case.words!r} is not in {told[0]}"
-            assert all(told[0].values()), told[0]
+            assert announced, f"{case.name}: {documents[case.name]['problems']}"
+            words = " ".join(announced[0].values())
+            assert case.words in words, f"{case.words!r} is not in {announced[0]}"
+            assert all(announced[0].values()), announced[0]
 
     def tolerated(self) -> None:
         """Assert that prints stay out of the output and that lasting changes give a warning."""
@@ -320,7 +320,7 @@ class Ground:
                     f"plugin={name}" in host.output
                     or f'"plugin": "{name}"' in host.output
                     or f'"plugin":"{name}"' in host.output
-                ), f"{name} is not told:\n{host.output}"
+                ), f"{name} is not announced:\n{host.output}"
         marks = [f"good.stopped.{role}" for role in ROLES]
         for mark in ("good.worked", *marks):
             assert (self.folder / mark).exists(), f"{mark}: {host.output}"

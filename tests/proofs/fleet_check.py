@@ -84,14 +84,14 @@ def wrong_report(case: Case) -> str:
         if fleet is None:
             return f"a deployment is wrong by itself: {problems[0]}"
         findings = check(fleet)
-    told = "\n".join(map(str, (*findings.errors, *findings.warnings)))
-    if "hunter2" in told:
-        return f"a secret is shown: {told}"
+    reported = "\n".join(map(str, (*findings.errors, *findings.warnings)))
+    if "hunter2" in reported:
+        return f"a secret is shown: {reported}"
     found, others = findings.errors, findings.warnings
     if case.warning:
         found, others = others, found
     if [problem.code for problem in found] != [case.code] or others:
-        return f"{case.code} alone was expected: {told or 'nothing was found'}"
+        return f"{case.code} alone was expected: {reported or 'nothing was found'}"
     problem = found[0]
     whose = set(re.findall(r"([\w-]+)\.toml", problem.who))
     if whose != set(case.whose):
@@ -181,6 +181,6 @@ def timed() -> tuple[float, float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
-    assert told["ok"] and not any(fleet["warnings"] for fleet in told["fleets"]), told
+    reported = json.loads(done.stdout)
+    assert reported["ok"] and not any(fleet["warnings"] for fleet in reported["fleets"]), reported
     return seconds, used

@@ -63,7 +63,7 @@ def prove(options: Options) -> Figures:
         generated = Generated(deployed, count, random.Random(options.seed), options)
         figures = generated.run()
         foreign = other_client(deployed, engines.kafka)
-        told = outcomes(engines.kafka, 2 * len(examples) + count + WRITTEN, generated.delivered)
+        reported = outcomes(engines.kafka, 2 * len(examples) + count + WRITTEN, generated.delivered)
         assert_alive(running)
     return {
         "payloads": len(examples),
@@ -71,7 +71,7 @@ def prove(options: Options) -> Figures:
         "stream_verified": stream["verified"],
         **figures,
         **foreign,
-        "outcomes_read_by_kcat": told,
+        "outcomes_read_by_kcat": reported,
     }
 
 
@@ -263,9 +263,9 @@ def outcomes(servers: str, count: int, generated: frozenset[str]) -> int:
     )
     kinds = Counter(record.headers["ce_type"] for record in found)
     assert kinds == {"message.attempt.succeeded": count}, f"{kinds} of {count}"
-    told = Counter(json.loads(record.value)["msgId"] for record in found)
-    assert len(told) == count, f"{count - len(told)} are told twice"
-    assert told.keys() >= generated, f"{len(generated - told.keys())} are not told"
+    reported = Counter(json.loads(record.value)["msgId"] for record in found)
+    assert len(reported) == count, f"{count - len(reported)} are reported twice"
+    assert reported.keys() >= generated, f"{len(generated - reported.keys())} are not reported"
     return len(found)
 
 

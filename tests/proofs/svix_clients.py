@@ -63,9 +63,9 @@ def driven(client: Client, deployed: Deployed, receiver: str) -> str:
     answer = json.loads(printed)
     assert answer.get("version", client.version) == client.version, printed
     assert answer["operations"] == client.operations, f"{client}: {printed}"
-    told = f"{answer['operations']} operations"
+    reported = f"{answer['operations']} operations"
     if client.suite is not None:
         server = {"SVIX_SERVER_URL": deployed.url, "SVIX_TOKEN": TOKEN}
         client.suite(client.version).run(environment=server)
-        told += ", its own tests"
-    return told
+        reported += ", its own tests"
+    return reported

@@ -169,10 +169,10 @@ def _operate(ground: Ground, step: _Steps) -> dict[str, Any]:
         with _running(ground) as host:
             host.until(READY)
             assert call(f"{url}/{PLUGIN}/items")[0] == 404
-            status, told, headers = call(f"{url}/readyz")
+            status, reported, headers = call(f"{url}/readyz")
             assert status == 200
             assert f"x-{PLUGIN}" not in headers
-            assert PLUGIN not in {each["source"] for each in told["checks"]}, told
+            assert PLUGIN not in {each["source"] for each in reported["checks"]}, reported
     with step("uninstalled: check says what misses it, and how to get it"):
         file.write_text(both)
         gone = ground.pip("uninstall", "--yes", f"rolehost-{PLUGIN}")

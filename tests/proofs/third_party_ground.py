@@ -150,13 +150,13 @@ def call(
     request = urllib.request.Request(url, data, {**sent, **(headers or {})})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return _told(answer)
+            return _answer(answer)
     except urllib.error.HTTPError as error:
         with error:
-            return _told(error)
+            return _answer(error)
 
 
-def _told(answer: Any) -> tuple[int, Any, Mapping[str, str]]:
+def _answer(answer: Any) -> tuple[int, Any, Mapping[str, str]]:
     headers = {name.lower(): value for name, value in answer.headers.items()}
     text = answer.read()
     try:

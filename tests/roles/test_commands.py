@@ -44,7 +44,7 @@ def deployment(tmp_path: Path) -> Path:
     return path
 
 
-def told(capsys, *arguments):
+def reported(capsys, *arguments):
     status = invoke(arguments)
     out, err = capsys.readouterr()
     return status, out, err
@@ -53,13 +53,13 @@ def told(capsys, *arguments):
 def test_a_database_without_the_tables_is_reported_in_one_line(tmp_path, capsys):
     path = tmp_path / "rolehost.toml"
     path.write_text('plugins = ["embedded"]\n[storage]\nqueue = "embedded"\n')
-    status, out, error = told(capsys, "jobs", "list", "-d", str(path))
+    status, out, error = reported(capsys, "jobs", "list", "-d", str(path))
     assert (status, out) == (4, "")
     assert f"run rolehost migrate up -d {path} first" in error
 
 
 def test_jobs_are_listed_and_shown(deployment, capsys):
-    status, out, _ = told(capsys, "jobs", "list", "-d", str(deployment), "--json")
+    status, out, _ = reported(capsys, "jobs", "list", "-d", str(deployment), "--json")
     jobs = json.loads(out)
     assert status == 0
     assert [(job["id"], job["state"]) for job in jobs] == [
@@ -68,9 +68,9 @@ def test_jobs_are_listed_and_shown(deployment, capsys):
         (1, "available"),
     ]
     assert jobs[0]["enqueued_at"] == "1970-01-01T00:00:01.000Z"
-    status, out, _ = told(capsys, "jobs", "show", "1", "-d", str(deployment), "--json")
+    status, out, _ = reported(capsys, "jobs", "show", "1", "-d", str(deployment), "--json")
     assert json.loads(out)["arguments"] == '{"to":"x"}'
-    status, out, _ = told(capsys, "jobs", "list", "-d", str(deployment), "--state", "dead")
+    status, out, _ = reported(capsys, "jobs", "list", "-d", str(deployment), "--state", "dead")
     assert "send" in out
     assert "completed" not in out
 
@@ -93,7 +93,7 @@ def test_a_job_whose_arguments_no_longer_fit_is_not_tried_again(tmp_path, capsys
     path.write_text('plugins = ["embedded", "shop"]')
     sys.path.insert(0, str(tmp_path))
     try:
-        assert told(capsys, "migrate", "up", "-d", str(path))[0] == 0
+        assert reported(capsys, "migrate", "up", "-d", str(path))[0] == 0
         services = ProcessServices(compose(load(path, environ={})), role="command")
         for state in ("dead", "dead", "cancelled"):
             job = NewJob("mail", "shop.send", state, 0, 1, b'{"to":"x"}', None, None, 1, None)
@@ -101,7 +101,7 @@ def test_a_job_whose_arguments_no_longer_fit_is_not_tried_again(tmp_path, capsys
                 services.delivery.ledger.insert(work.transaction, job)
         services.close()
         for command in (["dead", "replay", "job:1"], ["jobs", "retry", "3"]):
-            status, _, err = told(capsys, *command, "-d", str(path))
+            status, _, err = reported(capsys, *command, "-d", str(path))
             assert (status, "would fail immediately" in err, "Expected `int`" in err) == (
                 1,
                 True,
@@ -115,39 +115,39 @@ def test_a_job_whose_arguments_no_longer_fit_is_not_tried_again(tmp_path, capsys
 @pytest.mark.parametrize("number", ["9" * 30, "-1", "0", "one"])
 def test_a_number_that_no_job_has_is_an_error_in_a_line(deployment, capsys, number):
     for command in (["jobs", "show"], ["jobs", "retry"], ["jobs", "cancel"]):
-        assert told(capsys, *command, "-d", str(deployment), "--", number)[0] == 2
-    status, _, err = told(capsys, "dead", "show", "-d", str(deployment), f"job:{number}")
+        assert reported(capsys, *command, "-d", str(deployment), "--", number)[0] == 2
+    status, _, err = reported(capsys, "dead", "show", "-d", str(deployment), f"job:{number}")
     assert (status, "Traceback" in err) != (0, True)
 
 
 def test_an_unknown_state_is_reported_with_the_known_states(deployment, capsys):
-    status, _, err = told(capsys, "jobs", "list", "-d", str(deployment), "--state", "ready")
+    status, _, err = reported(capsys, "jobs", "list", "-d", str(deployment), "--state", "ready")
     assert status == 2
     assert "'ready' is not one of available, scheduled" in err
 
 
 def test_a_dead_job_is_retried_and_a_waiting_one_cancelled(deployment, capsys):
-    assert told(capsys, "jobs", "retry", "2", "-d", str(deployment))[0] == 0
-    assert told(capsys, "jobs", "cancel", "1", "-d", str(deployment))[1] == "job 1: cancelled\n"
-    status, _, err = told(capsys, "jobs", "cancel", "3", "99", "-d", str(deployment))
+    assert reported(capsys, "jobs", "retry", "2", "-d", str(deployment))[0] == 0
+    assert reported(capsys, "jobs", "cancel", "1", "-d", str(deployment))[1] == "job 1: cancelled\n"
+    status, _, err = reported(capsys, "jobs", "cancel", "3", "99", "-d", str(deployment))
     assert status == 1
     assert "job 99 does not exist or has finished" in err
 
 
 def test_dead_letters_are_listed_shown_replayed_and_discarded(deployment, capsys):
     where = ("-d", str(deployment))
-    _, out, _ = told(capsys, "dead", "list", *where, "--json")
+    _, out, _ = reported(capsys, "dead", "list", *where, "--json")
     assert {letter["id"] for letter in json.loads(out)} == {"job:2", "event:1"}
-    _, out, _ = told(capsys, "dead", "show", "event:1", *where, "--json")
+    _, out, _ = reported(capsys, "dead", "show", "event:1", *where, "--json")
     assert json.loads(out)["headers"] == {"ce_id": "e1"}
-    assert told(capsys, "dead", "replay", "event:1", "job:2", *where)[0] == 0
-    _, out, _ = told(capsys, "dead", "list", *where, "--json")
+    assert reported(capsys, "dead", "replay", "event:1", "job:2", *where)[0] == 0
+    _, out, _ = reported(capsys, "dead", "list", *where, "--json")
     assert [(letter["id"], letter["state"]) for letter in json.loads(out)] == [
         ("event:1", "replay")
     ]
-    assert told(capsys, "dead", "discard", "event:1", *where)[0] == 0
-    assert told(capsys, "dead", "discard", "event:1", *where)[0] == 1
-    assert told(capsys, "dead", "show", "letter", *where)[0] == 2
+    assert reported(capsys, "dead", "discard", "event:1", *where)[0] == 0
+    assert reported(capsys, "dead", "discard", "event:1", *where)[0] == 1
+    assert reported(capsys, "dead", "show", "letter", *where)[0] == 2
 
 
 def test_dead_ephemeral_messages_are_dead_letters_too(deployment, capsys):
@@ -164,17 +164,17 @@ def test_dead_ephemeral_messages_are_dead_letters_too(deployment, capsys):
     (letter,) = services.queue.dead_messages(10)
     number = f"message:{letter.number}"
 
-    _, out, _ = told(capsys, "dead", "list", *where, "--of", "send", "--json")
+    _, out, _ = reported(capsys, "dead", "list", *where, "--of", "send", "--json")
     listed = {each["id"]: each for each in json.loads(out)}
     assert set(listed) == {"job:2", number}
     assert listed[number]["error"] == "ValueError: no"
-    _, out, _ = told(capsys, "dead", "show", number, *where, "--json")
+    _, out, _ = reported(capsys, "dead", "show", number, *where, "--json")
     shown = json.loads(out)
     assert (shown["actor"], shown["arguments"]) == ("send", {"to": "x"})
     assert shown["traceback"] == "in line 1"
-    assert told(capsys, "dead", "replay", number, *where)[0] == 0
-    assert told(capsys, "dead", "replay", number, *where)[0] == 1
-    assert told(capsys, "dead", "discard", number, *where)[0] == 1
+    assert reported(capsys, "dead", "replay", number, *where)[0] == 0
+    assert reported(capsys, "dead", "replay", number, *where)[0] == 1
+    assert reported(capsys, "dead", "discard", number, *where)[0] == 1
     again = next(broker.consume("mail.ephemeral", timeout=20_000))
     assert again.message_id == message.message_id
     assert again.options == {"priority": 5}
@@ -184,6 +184,6 @@ def test_dead_ephemeral_messages_are_dead_letters_too(deployment, capsys):
 def test_without_a_database_there_is_one_clear_line(tmp_path, capsys):
     path = tmp_path / "rolehost.toml"
     path.write_text("plugins = []\n")
-    status, _, err = told(capsys, "jobs", "list", "-d", str(path))
+    status, _, err = reported(capsys, "jobs", "list", "-d", str(path))
     assert status == 4
     assert "it has no migrations, jobs or dead letters" in err

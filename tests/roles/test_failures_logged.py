@@ -37,13 +37,13 @@ def test_a_failed_message_and_a_dead_message_are_logged_once_each(host, collecte
         # A thread logs a failure before it takes the next message, or stops.
         here.stop()
     logging.getLogger("dramatiq").removeHandler(heard)
-    told = [line for line in lines if line["log_level"] in ("warning", "error")]
-    assert [(line["event"], line["log_level"], line["attempt"]) for line in told] == [
+    reported = [line for line in lines if line["log_level"] in ("warning", "error")]
+    assert [(line["event"], line["log_level"], line["attempt"]) for line in reported] == [
         ("message failed", "warning", 1),
         ("message dead", "error", 2),
     ]
-    assert {line["actor"] for line in told} == {"fails"}
-    assert {line["error"] for line in told} == {"ValueError: no route"}
-    assert told[0]["retry_in"] > 0
-    assert "hunter2" not in str([{**line, "exc_info": ""} for line in told])
+    assert {line["actor"] for line in reported} == {"fails"}
+    assert {line["error"] for line in reported} == {"ValueError: no route"}
+    assert reported[0]["retry_in"] > 0
+    assert "hunter2" not in str([{**line, "exc_info": ""} for line in reported])
     assert heard.texts == []

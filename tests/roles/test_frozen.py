@@ -182,13 +182,13 @@ def until_status_has(deployment: Deployment, code: str) -> None:
     """Run ``rolehost fleet status`` until it reports an error with this code."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        told = subprocess.run(
+        reported = subprocess.run(
             [*ROLEHOST, "fleet", "status", str(deployment.file), "--json"],
             capture_output=True,
             check=False,
             env={**os.environ, "PYTHONPATH": str(deployment.file.parent)},
         )
-        seen = json.loads(told.stdout)
+        seen = json.loads(reported.stdout)
         if code in [each["code"] for each in seen["errors"]]:
             return
         assert time.monotonic() < deadline, seen

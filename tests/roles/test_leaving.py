@@ -16,12 +16,12 @@ asking = {asking}
 atexit.register(print, "libraries end")
 if asking:
     threading.Thread(target=threading.Event().wait, name=PING_THREAD, daemon=True).start()
-print("told")
+print("reported")
 exit_process({status})
 """
 
 
-QUIETLY, AS_EVER = "told\n", "told\nlibraries end\n"
+QUIETLY, AS_EVER = "reported\n", "reported\nlibraries end\n"
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,10 @@ def test_what_no_plugin_declares_is_refused(services: ProcessServices, metric: M
 def test_in_production_it_is_counted_and_not_recorded(
     services: ProcessServices, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ):
-    told: list[tuple[str, str]] = []
-    monkeypatch.setattr(metrics, "undeclared", lambda kind, name: told.append((kind, name)))
+    reported: list[tuple[str, str]] = []
+    monkeypatch.setattr(metrics, "undeclared", lambda kind, name: reported.append((kind, name)))
     services.measure(OTHER)
-    assert told == [("metric", "shop_returns")]
+    assert reported == [("metric", "shop_returns")]
     assert metrics.own == {}
 
 

@@ -246,7 +246,7 @@ def test_failures_are_stored_without_secrets() -> None:
     ("secret", "text", "shown"),
     [
         ("hush", "hush, hushed, a-hush", "********, hushed, a-********"),
-        ("pw", "pw", "pw"),  # too short to be told from chance
+        ("pw", "pw", "pw"),  # too short to be reported from chance
         ("postgres", "backend=postgres", "backend=postgres"),  # replaces nothing
         ("postgres://postgres:postgres@h/x", "postgres: no such host", "postgres: no such host"),
         ("line\none", "line one", "********"),

@@ -150,7 +150,7 @@ def test_services_and_recorders_of_a_failed_start_are_taken_back(tmp_path):
 
     class Recorder:
         def degraded(self, name):
-            told.append(name)
+            reported.append(name)
 
     @hookimpl
     def half(context):
@@ -162,14 +162,14 @@ def test_services_and_recorders_of_a_failed_start_are_taken_back(tmp_path):
     def whole(context):
         context.record(Recorder())
 
-    told: list[str] = []
+    reported: list[str] = []
     shop, other = plugin(), plugin()
     shop.rolehost_start, other.rolehost_start = half, whole
     process = Process(composed(tmp_path, {"shop": shop, "other": other}, ["shop"]), role="worker")
     process.start()
     with pytest.raises(LookupError):
         process.services.get(Mail)
-    assert told == ["shop"]
+    assert reported == ["shop"]
     process.stop()
 
 

@@ -41,9 +41,9 @@ def process(
     backend = Backend(
         kind="cache", name="fake", factory=lambda: cache, capabilities=frozenset({"ttl"})
     )
-    told = [] if said is None else said
+    reported = [] if said is None else said
     composition = compose(backends={"cache": backend}, optional=optional)
-    return Process(composition, role="http", announce=told.append)
+    return Process(composition, role="http", announce=reported.append)
 
 
 def test_it_logs_that_it_waits_and_starts_when_the_backend_answers() -> None:

@@ -52,7 +52,7 @@ def main() -> int:
         os.write(2, json.dumps(line).encode() + b"\n")
 
     def stop(number: int, _frame: object) -> None:
-        tell("told to stop", signal=signal.Signals(number).name)
+        tell("reported to stop", signal=signal.Signals(number).name)
         if not behaviour.get("stubborn"):
             tell("ended")
             os._exit(0)

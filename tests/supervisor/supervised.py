@@ -124,7 +124,7 @@ class Asked:
     def result(self) -> dict[str, Any]:
         """Wait for the result, after which the supervisor closes the connection."""
         result: dict[str, Any]
-        (result,) = (told["result"] for told in self._told if "result" in told)
+        (result,) = (reported["result"] for reported in self._told if "result" in reported)
         self.found.close()
         return result
 

@@ -37,7 +37,7 @@ def test_a_process_that_stops_beating_is_logged_with_its_stacks_and_replaced() -
         assert hung["part"] == "the poll loop"
         assert hung["silent"] >= HANG
         assert "role_program.py" in hung["stacks"], hung
-        assert running.until("told to stop")["signal"] == "SIGTERM"
+        assert running.until("reported to stop")["signal"] == "SIGTERM"
         assert running.until("runs")["incarnation"] == 2
         running.until("worker.0 is ready")
         running.term()

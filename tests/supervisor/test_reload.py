@@ -63,15 +63,15 @@ def test_each_new_process_is_ready_before_the_old_one_stops() -> None:
         result = running.reload(planned(HTTP, WORKERS), behave=NEW)
         running.until("reload: reloaded")
         assert (result["outcome"], result["status"], result["replaced"]) == ("reloaded", 0, 3)
-        assert events(running, "runs", "told to stop") == [
+        assert events(running, "runs", "reported to stop") == [
             ("runs", "worker.0"),
-            ("told to stop", "worker.0"),
+            ("reported to stop", "worker.0"),
             ("runs", "worker.1"),
-            ("told to stop", "worker.1"),
+            ("reported to stop", "worker.1"),
             ("runs", "http.0"),
-            ("told to stop", "http.0"),
+            ("reported to stop", "http.0"),
         ]
-        stopped = [line for line in running.seen if line["event"] == "told to stop"]
+        stopped = [line for line in running.seen if line["event"] == "reported to stop"]
         assert {line["child"]: line["pid"] for line in stopped} == old
         assert [line["signal"] for line in stopped] == ["SIGTERM", "SIGTERM", "SIGUSR1"]
         begun = [line for line in running.seen if line["event"] == "runs"]
@@ -126,12 +126,12 @@ def test_a_process_that_cannot_start_rolls_back_the_processes_before_it() -> Non
         assert (result["outcome"], result["status"]) == ("rolled back", 1)
         assert result["message"].startswith("http.0 no such thing; the old deployment runs again")
         running.until("reload: rolled back")
-        assert events(running, "runs", "told to stop") == [
+        assert events(running, "runs", "reported to stop") == [
             ("runs", "worker.0"),
-            ("told to stop", "worker.0"),
+            ("reported to stop", "worker.0"),
             ("runs", "http.0"),
             ("runs", "worker.0"),
-            ("told to stop", "worker.0"),
+            ("reported to stop", "worker.0"),
         ]
         begun = [line["deployment"] for line in running.seen if line["event"] == "runs"]
         assert begun == ["new", "new", ""]

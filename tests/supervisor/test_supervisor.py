@@ -86,7 +86,7 @@ def test_kinds_of_process_are_drained_one_after_the_other() -> None:
         events = [
             (line["event"], line["child"].partition(".")[0])
             for line in running.rest()
-            if line["event"] in ("told to stop", "ended")
+            if line["event"] in ("reported to stop", "ended")
         ]
         kinds = [kind for _, kind in events]
         assert kinds == ["http"] * 2 + ["scheduler"] * 2 + ["consumer"] * 2 + ["worker"] * 4, events
@@ -110,7 +110,7 @@ def test_a_second_signal_ends_everything_at_once() -> None:
         running.until("rolehost is ready")
         pids = running.pids()
         running.term()
-        running.until("told to stop")
+        running.until("reported to stop")
         # Not SIGINT: background processes of a shell ignore it.
         running.term()
         running.until("SIGTERM again: killing the remaining processes")
@@ -143,10 +143,10 @@ def test_the_reason_why_several_cannot_start_is_logged_once() -> None:
     with supervised(WORKERS, behave={"worker.0": behaves, "worker.1": behaves}) as running:
         running.rest()
         assert running.status() == 3
-        told = [line for line in running.seen if "wrong password" in line["event"]]
-        assert [line["event"] for line in told] == ["worker cannot start: redis: wrong password"], (
-            running.seen
-        )
+        reported = [line for line in running.seen if "wrong password" in line["event"]]
+        assert [line["event"] for line in reported] == [
+            "worker cannot start: redis: wrong password"
+        ], running.seen
         assert not [line for line in running.seen if line.get("level") == "warning"]
 
 

@@ -21,8 +21,8 @@ def main() -> None:
         # A child that the owner leaves behind, with everything that it had open; ends by itself.
         time.sleep(60)
         os._exit(0)
-    told = {"pid": server.pid, "port": server.port, "folder": str(server.folder)}
-    print(json.dumps(told), flush=True)
+    started = {"pid": server.pid, "port": server.port, "folder": str(server.folder)}
+    print(json.dumps(started), flush=True)
     signal.pause()
 
 

@@ -49,7 +49,7 @@ def test_they_are_brought_once_and_kept(repository: Path) -> None:
 
 
 def test_another_content_is_refused_and_not_kept(repository: Path) -> None:
-    (repository / JAR).write_bytes(b"somebody else's")
+    (repository / JAR).write_bytes(b"another file")
     with pytest.raises(OSError, match=r"thing-1\.0\.jar: not what the release has"):
         jars.bring()
     assert not jars.place().exists()

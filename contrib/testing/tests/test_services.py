@@ -30,15 +30,15 @@ def killed(engine: str, *options: str) -> tuple[list[int], Path]:
     )
     assert owner.stdout is not None
     with owner.stdout:
-        told = json.loads(owner.stdout.readline())
-    if "missing" in told:
+        started = json.loads(owner.stdout.readline())
+    if "missing" in started:
         owner.wait()
-        unavailable(told["missing"])
-    everybody = family(told["pid"])
+        unavailable(started["missing"])
+    everybody = family(started["pid"])
     owner.kill()
     owner.wait()
     assert everybody
-    return everybody, Path(told["folder"])
+    return everybody, Path(started["folder"])
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -108,12 +108,12 @@ def test_no_mark_and_no_word_of_the_templates_is_left(tmp_path: Path):
 
 @pytest.mark.parametrize("license_name", LICENSES)
 def test_the_licence_is_the_one_that_was_chosen(license_name: str):
-    files = plugin(Name.of("acme"), Options(license=license_name, author="Somebody"))
+    files = plugin(Name.of("acme"), Options(license=license_name, author="Ada Lovelace"))
     assert f"license = {license_name}" in files["setup.cfg"]
     words = {"Apache-2.0": "Apache License", "MIT": "MIT License"}
     assert words.get(license_name, "All rights reserved") in files["LICENSE"]
     if license_name != "Apache-2.0":
-        assert "Somebody" in files["LICENSE"]
+        assert "Ada Lovelace" in files["LICENSE"]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_plugins_that_make_no_deployment_leave_no_file(
 ):
     assert invoke(["new", "deployment", "web", "--plugins", "graphql"]) == 1
     said = capsys.readouterr().err
-    assert "graphql-empty: no enabled plugin gives a field to query" in said
+    assert "graphql-empty: no enabled plugin contributes a query field" in said
     assert "nothing was written: rolehost check would refuse this deployment" in said
     assert list(here.iterdir()) == []
 

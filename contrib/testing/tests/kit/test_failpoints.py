@@ -143,7 +143,7 @@ def test_a_crash_is_not_caught_by_except_exception():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("work.before_comit:kill", 'did you mean "work.before_commit"?'),
         ("work.before_commit:kil", 'did you mean "kill"?'),
@@ -153,8 +153,10 @@ def test_a_crash_is_not_caught_by_except_exception():
         ("work.before_commit:delay=long", "delay=0.5"),
     ],
 )
-def test_an_unknown_point_is_refused_with_a_suggestion_and_nothing_is_armed(text: str, told: str):
-    with pytest.raises(failpoints.UnknownFailpoint, match=re.escape(told)):
+def test_an_unknown_point_is_refused_with_a_suggestion_and_nothing_is_armed(
+    text: str, reported: str
+):
+    with pytest.raises(failpoints.UnknownFailpoint, match=re.escape(reported)):
         failpoints.arm_from(f"work.after_commit:raise,{text}")
     assert failpoints.armed == {}
 
@@ -251,17 +253,17 @@ def test_an_event_takes_effect_once_wherever_its_consumer_is_killed(tmp_path: Pa
 @pytest.mark.processes
 @pytest.mark.needs("rolehost_embedded")
 @pytest.mark.parametrize(
-    ("environment", "code", "told"),
+    ("environment", "code", "reported"),
     [
         ({"ROLEHOST__DEPLOYMENT__ENVIRONMENT": "production"}, "failpoints-in-production", "unset"),
         ({"ROLEHOST_FAIL": "ledger.after_clame:kill"}, "failpoint:", "ledger.after_claim"),
     ],
 )
 def test_a_process_refuses_failpoints_in_production_and_ones_that_it_does_not_know(
-    deployed: Deployed, environment: dict[str, str], code: str, told: str
+    deployed: Deployed, environment: dict[str, str], code: str, reported: str
 ):
     status, said = deployed.work(**{"ROLEHOST_FAIL": "ledger.after_claim:kill", **environment})
-    assert (status, code in said, told in said) == (3, True, True), said
+    assert (status, code in said, reported in said) == (3, True, True), said
 
 
 def test_the_command_lists_every_point(capsys: pytest.CaptureFixture[str]) -> None:

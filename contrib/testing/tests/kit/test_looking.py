@@ -34,9 +34,9 @@ def test_enqueued_lists_jobs_in_every_state(ordered):
 
 def test_a_failed_assertion_shows_enqueued_jobs_with_the_differences(ordered):
     ordered.services.enqueue(shop.clean)
-    with pytest.raises(AssertionError) as told:
+    with pytest.raises(AssertionError) as raised:
         ordered.assert_enqueued(shop.mail, item="plum", options={"b": [1, 3], "c": 1})
-    assert str(told.value).splitlines() == [
+    assert str(raised.value).splitlines() == [
         "no job of shop.mail with item='plum', options={'b': [1, 3], 'c': 1} was enqueued",
         '  job 1 of shop.mail, available: {"order":1,"item":"pear","options":{"a":1,"b":[1,2]}}',
         "    item: expected 'plum', got 'pear'",
@@ -65,10 +65,10 @@ def test_an_event_matches_by_topic_type_and_payload_before_and_after_the_relay(o
     event = ordered.assert_published("shop.sold", type="sold", item="pear")
     assert (event.key, event.source, event.data) == ("pear", "/test", {"item": "pear", "order": 1})
     ordered.refute_published("shop.sold", type="returned")
-    with pytest.raises(AssertionError) as told:
+    with pytest.raises(AssertionError) as raised:
         ordered.assert_published("shop.sold", type="returned", item="plum")
-    assert "type: expected 'returned', got 'sold'" in str(told.value)
-    assert "item: expected 'plum', got 'pear'" in str(told.value)
+    assert "type: expected 'returned', got 'sold'" in str(raised.value)
+    assert "item: expected 'plum', got 'pear'" in str(raised.value)
     assert len(ordered.published) == 1
 
 

@@ -111,11 +111,11 @@ def test_a_degraded_plugin_answers_503_and_is_logged(host):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "reported"),
     [({"shop": {"greetng": "x"}}, "greetng"), ({"delivery": {"leese": 1}}, "leese")],
 )
-def test_wrong_settings_are_refused_as_those_of_a_file(open_shop, settings, told):
-    with pytest.raises(ConfigurationError, match=told):
+def test_wrong_settings_are_refused_as_those_of_a_file(open_shop, settings, reported):
+    with pytest.raises(ConfigurationError, match=reported):
         open_shop(settings=settings)
 
 

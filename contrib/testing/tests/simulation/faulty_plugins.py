@@ -50,7 +50,7 @@ def effect_outside_the_unit_of_work(*, right: bool) -> Variant:
 def handler_outside_the_unit_of_work(*, right: bool) -> Variant:
     """A handler writes in a separate transaction, without the inbox mark against duplicates."""
 
-    def told(context: Any, given: Any) -> None:
+    def announced(context: Any, given: Any) -> None:
         if right:
             with context.services.unit_of_work() as work:
                 book(work, given.data.order)
@@ -65,7 +65,10 @@ def handler_outside_the_unit_of_work(*, right: bool) -> Variant:
         client.acknowledged("orders", client.number)
 
     return Variant(
-        parts=[handler(told)], actions=[order], invariants=[booked_once], eventually=[all_booked]
+        parts=[handler(announced)],
+        actions=[order],
+        invariants=[booked_once],
+        eventually=[all_booked],
     )
 
 
@@ -109,7 +112,7 @@ def lost_update(*, right: bool) -> Variant:
 def order_across_keys(*, right: bool) -> Variant:
     """Two events that belong together have different keys, and come in either order."""
 
-    def told(context: Any, given: Any) -> None:
+    def announced(context: Any, given: Any) -> None:
         with context.services.unit_of_work() as work:
             if given.type == "placed":
                 write(work, "INSERT INTO shop_order VALUES (?, 'placed')", given.data.order)
@@ -123,7 +126,7 @@ def order_across_keys(*, right: bool) -> Variant:
             work.publish(event("placed", number, f"order-{number}"))
             work.publish(event("paid", number, f"{'order' if right else 'customer'}-{number}"))
 
-    return Variant(parts=[handler(told)], actions=[buy], eventually=[orders_are("paid")])
+    return Variant(parts=[handler(announced)], actions=[buy], eventually=[orders_are("paid")])
 
 
 def state_in_memory(*, right: bool) -> Variant:
@@ -298,12 +301,12 @@ def look_then_act(*, right: bool) -> Variant:
 def event_before_the_commit(*, right: bool) -> Variant:
     """An event is published to the stream before its rows are committed."""
 
-    def told(context: Any, given: Any) -> None:
+    def announced(context: Any, given: Any) -> None:
         order, services = given.data.order, context.services
         if not services.database.read("SELECT 1 FROM shop_order WHERE id = ?", (order,)):
             return  # removed meanwhile, so there is nothing to do
         with services.unit_of_work() as work:
-            write(work, "UPDATE shop_order SET state = 'told' WHERE id = ?", order)
+            write(work, "UPDATE shop_order SET state = 'announced' WHERE id = ?", order)
 
     def order(client: Client) -> None:
         number, services = client.number, client.services
@@ -317,7 +320,9 @@ def event_before_the_commit(*, right: bool) -> Variant:
                 services.stream.publish([record])
                 client.world.pause("order.checked")
 
-    return Variant(parts=[handler(told)], actions=[order], eventually=[orders_are("told")])
+    return Variant(
+        parts=[handler(announced)], actions=[order], eventually=[orders_are("announced")]
+    )
 
 
 FAULTY_PLUGINS: tuple[Callable[..., Variant], ...] = (

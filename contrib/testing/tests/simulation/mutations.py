@@ -35,14 +35,14 @@ def commit_offsets_before_the_handler() -> Iterator[None]:
             partition: each.offsets.committable
             for partition, each in self._owned.items()
             if each.offsets.committable is not None
-            and told.get(each.offsets) != each.offsets.committable
+            and committed_offsets.get(each.offsets) != each.offsets.committable
         }
 
     def committed(self: Assignments, offsets: dict[Any, int]) -> None:
         for partition, offset in offsets.items():
-            told[self._owned[partition].offsets] = offset
+            committed_offsets[self._owned[partition].offsets] = offset
 
-    told: dict[Offsets, int] = {}
+    committed_offsets: dict[Offsets, int] = {}
     with (
         mock.patch.object(Offsets, "take", take),
         mock.patch.object(Offsets, "finish", lambda self, offset: True),

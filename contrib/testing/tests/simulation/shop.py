@@ -26,7 +26,7 @@ QUICK = RetryPolicy(attempts=8, base=0.1, max_delay=1.0)
 STOCK = 1000
 
 
-class Told(msgspec.Struct):
+class OrderEvent(msgspec.Struct):
     """Payload of every event of the shop."""
 
     order: int
@@ -124,12 +124,12 @@ def actor(fn: Callable[..., Any], retry: RetryPolicy = QUICK) -> Actor:
 
 def handler(fn: Callable[..., Any]) -> Handler:
     """Return the handler of the shop's topic."""
-    return Handler(name="shop", topic="shop", group="shop", payload=Told, fn=fn, retry=QUICK)
+    return Handler(name="shop", topic="shop", group="shop", payload=OrderEvent, fn=fn, retry=QUICK)
 
 
-def event(kind: str, order: int, key: str) -> Event[Told]:
+def event(kind: str, order: int, key: str) -> Event[OrderEvent]:
     """Return an event of the shop."""
-    return Event(topic="shop", type=kind, data=Told(order), key=key)
+    return Event(topic="shop", type=kind, data=OrderEvent(order), key=key)
 
 
 def write(work: Any, sql: str, *params: Any) -> int:
