@@ -248,14 +248,14 @@ class Actor(Generic[P, R_co]):
 
     def __post_init__(self) -> None:
         values.text("name of an actor", self.name)
-        whose = f"actor {self.name}:"
-        values.text(f"{whose} queue", self.queue)
-        values.integer(f"{whose} priority", self.priority)
-        values.integer(f"{whose} max_crashes", self.max_crashes, minimum=1)
+        subject = f"actor {self.name}:"
+        values.text(f"{subject} queue", self.queue)
+        values.integer(f"{subject} priority", self.priority)
+        values.integer(f"{subject} max_crashes", self.max_crashes, minimum=1)
         if self.time_limit is not None:
-            values.seconds(f"{whose} time_limit", self.time_limit, minimum=0.001)
+            values.seconds(f"{subject} time_limit", self.time_limit, minimum=0.001)
         if not isinstance(self.retry, RetryPolicy):
-            raise TypeError(f"{whose} retry must be a RetryPolicy, not {self.retry!r:.80}")
+            raise TypeError(f"{subject} retry must be a RetryPolicy, not {self.retry!r:.80}")
         clash = RESERVED_ARGUMENTS & set(self.arguments)
         if clash:
             raise TypeError(
@@ -422,19 +422,19 @@ class Schedule:
 
     def __post_init__(self) -> None:
         values.text("name of a schedule", self.name)
-        whose = f"schedule {self.name}:"
+        subject = f"schedule {self.name}:"
         if (self.cron is None) == (self.every is None):
-            raise ValueError(f"{whose} give exactly one of cron and every")
+            raise ValueError(f"{subject} give exactly one of cron and every")
         if self.every is not None:
-            values.seconds(f"{whose} every", self.every, minimum=0.001)
+            values.seconds(f"{subject} every", self.every, minimum=0.001)
         if not isinstance(self.cron, str | None) or not isinstance(self.timezone, str):
-            raise TypeError(f"{whose} cron and timezone must be a str")
+            raise TypeError(f"{subject} cron and timezone must be a str")
         if self.missed not in ("once", "skip"):
-            raise ValueError(f"{whose} missed must be 'once' or 'skip', not {self.missed!r:.40}")
+            raise ValueError(f"{subject} missed must be 'once' or 'skip', not {self.missed!r:.40}")
         if not isinstance(self.arguments, Mapping):
-            raise TypeError(f"{whose} arguments must be a dict, not {self.arguments!r:.80}")
+            raise TypeError(f"{subject} arguments must be a dict, not {self.arguments!r:.80}")
         if not isinstance(self.actor, Actor | str):
-            raise TypeError(f"{whose} actor must be an Actor or its name, not {self.actor!r:.80}")
+            raise TypeError(f"{subject} actor must be an Actor or its name, not {self.actor!r:.80}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,8 +126,9 @@ def _state(
     own = [each for each in examined.problems if _concerns(each, plugin)]
     if own:
         return "broken", _text(own), None
-    if composition is not None and (failed := composition.left_out(plugin.name)):
-        return "degraded", failed.reason, None
+    failed = {each.name: each.reason for each in composition.degraded} if composition else {}
+    if plugin.name in failed:
+        return "degraded", failed[plugin.name], None
     info = composition.plugin(plugin.name).info if composition else None
     return "enabled", _enabled_at(deployment, plugin.name), info
 

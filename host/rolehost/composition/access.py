@@ -37,22 +37,22 @@ def access_of(
 
 def check(contributions: Contributions, problems: Problems) -> Mapping[str, Owned[Authentication]]:
     """Report wrong authentications and unprotected routes; return authentications by plugin."""
-    given: dict[str, Owned[Authentication]] = {}
+    authentications: dict[str, Owned[Authentication]] = {}
     for owned in contributions.of(Authentication):
-        other = given.setdefault(owned.plugin, owned)
+        other = authentications.setdefault(owned.plugin, owned)
         if other is not owned:
             problems.about([other, owned], "several-authentications", plugin=owned.plugin)
     for route in contributions.of(Route):
-        why = route.value.open
-        if not isinstance(why, str) or (why and not why.strip()):
-            problems.about(route, "route-open", path=route.value.path, got=why)
-    _check_bind(contributions.of(Route), given, problems)
-    return given
+        reason = route.value.open
+        if not isinstance(reason, str) or (reason and not reason.strip()):
+            problems.about(route, "route-open", path=route.value.path, got=reason)
+    _check_bind(contributions.of(Route), authentications, problems)
+    return authentications
 
 
 def _check_bind(
     routes: Sequence[Owned[Route]],
-    given: Mapping[str, Owned[Authentication]],
+    authentications: Mapping[str, Owned[Authentication]],
     problems: Problems,
 ) -> None:
     http = problems.deployment.host.http
@@ -61,7 +61,7 @@ def _check_bind(
         return
     if binds_locally(http.bind):
         return
-    unprotected = [owned for owned in routes if access_of(owned, given, http) == "local"]
+    unprotected = [owned for owned in routes if access_of(owned, authentications, http) == "local"]
     if unprotected:
         # The address may come from a reference, so the message does not repeat it.
         where = problems.at("http.bind")

@@ -61,7 +61,7 @@ def _mismatch(
 
 def _is_coroutine(fn: Any) -> bool:
     """Return whether calling a function makes a coroutine, including partials and ``__call__``."""
-    fn = _bare(fn)
+    fn = _without_partial(fn)
     return callable(fn) and (
         inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
     )
@@ -69,7 +69,7 @@ def _is_coroutine(fn: Any) -> bool:
 
 def _is_generator(fn: Any) -> bool:
     """Return whether calling a function only makes a generator, so that its body does not run."""
-    fn = _bare(fn)
+    fn = _without_partial(fn)
     return inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
 
 
@@ -133,7 +133,7 @@ def _fault(fn: Any, positional: tuple[str, ...], *, coroutine: bool = False) -> 
         return fault
     if _mismatch(fn, positional):
         names = ", ".join(positional)
-        return _shown(fn), f"use the parameters {names}" if names else "use no parameters"
+        return _signature_line(fn), f"use the parameters {names}" if names else "use no parameters"
     return None
 
 
@@ -185,7 +185,7 @@ def _responder_faults(
     # If a middleware may add or remove arguments, only the first ones are checked.
     keywords = _own_keywords(responder, first) if open_ended else names
     if _mismatch(responder, first, keywords):
-        yield _shown(responder), f"use the parameters {', '.join((*first, *names))}"
+        yield _signature_line(responder), f"use the parameters {', '.join((*first, *names))}"
         return
     for name, wanted, annotation in wrong_types(responder, fields):
         yield (
@@ -287,17 +287,17 @@ def _has_wrong_context(actor: Actor, first: inspect.Parameter) -> bool:
     return True
 
 
-def _bare(fn: Any) -> Any:
+def _without_partial(fn: Any) -> Any:
     while isinstance(fn, partial):
         fn = fn.func
     return fn
 
 
 def _name(fn: Any) -> str:
-    return getattr(_bare(fn), "__name__", type(_bare(fn)).__name__)
+    return getattr(_without_partial(fn), "__name__", type(_without_partial(fn)).__name__)
 
 
-def _shown(fn: Any) -> str:
+def _signature_line(fn: Any) -> str:
     """Return a function's name and signature as a line of code."""
     signature = inspect.signature(fn, follow_wrapped=False)
     bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]

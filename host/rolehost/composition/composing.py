@@ -159,7 +159,7 @@ def _checked(gathered: Gathered) -> Composition | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Probe:
-    """The result of examining one plugin alone; ``info`` is None if it cannot be loaded."""
+    """The result of :func:`probe`; ``info`` is None if the plugin cannot be loaded."""
 
     found: InstalledPlugin
     info: PluginInfo | None
@@ -168,7 +168,7 @@ class Probe:
 
 
 def probe(deployment: Deployment, found: InstalledPlugin) -> Probe:
-    """Ask one plugin, enabled or not, for its contributions, with the deployment's settings."""
+    """Load one plugin, enabled or not, and collect its contributions and problems."""
     problems = Problems(deployment)
     contributions = Contributions()
     loaded = Selection(problems, {}).describe(found)
@@ -178,7 +178,7 @@ def probe(deployment: Deployment, found: InstalledPlugin) -> Probe:
             loaded = dataclasses.replace(loaded, settings=settings)
             declare(loaded, None, problems, contributions, {})
     info = loaded.info if loaded is not None else None
-    return Probe(found, info, contributions, problems.sorted())
+    return Probe(found, info, contributions, in_order(problems.found))
 
 
 def examine_all(

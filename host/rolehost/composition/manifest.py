@@ -229,7 +229,7 @@ def decode(data: bytes | str) -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"no manifest: {error}") from None
+        raise ValueError(f"not a manifest: {error}") from None
     if manifest.format != FORMAT:
         raise ValueError(f"a manifest of layout {manifest.format}; this host reads {FORMAT}")
     return manifest

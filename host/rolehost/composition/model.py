@@ -182,10 +182,6 @@ class Composition:
             **kept,
         )
 
-    def left_out(self, name: str) -> Degraded | None:
-        """Return a degraded plugin by name; None if it is not degraded."""
-        return next((each for each in self.degraded if each.name == name), None)
-
     def plugin(self, name: str) -> Plugin:
         """Return an enabled plugin by name, or raise LookupError."""
         for plugin in self.plugins:

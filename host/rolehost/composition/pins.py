@@ -121,7 +121,7 @@ class Pins:
 
 def render(pins: Mapping[str, Pin]) -> str:
     """Return the text of a file of pins, sorted by plugin."""
-    lines = [f"# Written by `{COMMAND}`: what the enabled plugins must be."]
+    lines = [f"# Written by `{COMMAND}`: the distributions of the enabled plugins."]
     for name, each in sorted(pins.items()):
         lines += ["", f"[{json.dumps(name)}]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in each._asdict().items()]

@@ -84,7 +84,7 @@ class Problems:
             self.failed[added] = plugins
 
     def add_raised(self, plugin: str, raised: Iterable[Problem]) -> None:
-        """Add problems that a plugin raised; if one names a plugin, it is a failure of this one."""
+        """Add problems that a plugin raised; a plugin that is the ``who`` of one has failed."""
         names = {who: name for name, who in self.owners.items()}
         for each in raised:
             own = each.who == f"plugin {plugin}"
@@ -98,10 +98,6 @@ class Problems:
         several = [owned] if isinstance(owned, Owned) else list(owned)
         values.setdefault("where", "; ".join(each.location for each in several))
         self.add(message, failed={each.plugin for each in several}, **values)
-
-    def sorted(self) -> tuple[Problem, ...]:
-        """Return all problems without duplicates, in a deterministic order."""
-        return in_order(self.found)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

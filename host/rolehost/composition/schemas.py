@@ -76,7 +76,7 @@ def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: s
     same = [why for each, why in reasons if is_of(each.get("type"), value)]
     if len(same) == 1:
         return same[0]
-    return f"{at or 'it'} takes {named([each for each, _ in reasons])}, not {_shown(value)}"
+    return f"{at or 'it'} takes {named([each for each, _ in reasons])}, not {_type_name(value)}"
 
 
 def resolved(schema: Schema, definitions: Schema) -> Schema:
@@ -104,12 +104,12 @@ def _refuse(schema: Schema, value: Any, defs: Schema, at: str) -> Iterator[str]:
     kind = schema.get("type")
     if "const" in schema:
         if schema["const"] != value:
-            yield f"{it} is {schema['const']!r} alone, not {_shown(value)}"
+            yield f"{it} is {schema['const']!r} alone, not {_type_name(value)}"
     elif kind is None:
         if CUSTOM in schema:
             yield f"{it} is a {schema[CUSTOM]}, which cannot be looked into here"
     elif not is_of(kind, value):
-        yield f"{it} takes {named([schema])}, not {_shown(value)}"
+        yield f"{it} takes {named([schema])}, not {_type_name(value)}"
     elif kind == "object":
         yield from _refuse_object(schema, value, defs, at)
     elif kind == "array":
@@ -146,8 +146,8 @@ def _refuse_object(schema: Schema, value: dict[str, Any], defs: Schema, at: str)
             yield from filter(None, [refusal(each, item, defs, path_of(at, name))])
 
 
-def _beyond(schema: Schema, what: str, size: int, it: str) -> Iterator[str]:
-    if not schema.get(f"min{what}", 0) <= size <= schema.get(f"max{what}", size):
+def _beyond(schema: Schema, keyword: str, size: int, it: str) -> Iterator[str]:
+    if not schema.get(f"min{keyword}", 0) <= size <= schema.get(f"max{keyword}", size):
         yield f"{it} is {size} long, outside of its bounds"
 
 
@@ -179,6 +179,6 @@ def _name(schema: Schema) -> str:
     return "anything" if kind is None else f"{schema.get('format', '')} {kind}".strip()
 
 
-def _shown(value: Any) -> str:
+def _type_name(value: Any) -> str:
     """Return the type of a value; never the value, which may be private."""
     return next((name for name in _TYPES if is_of(name, value)), type(value).__name__)

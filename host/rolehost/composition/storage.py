@@ -1,4 +1,4 @@
-"""Which storage a composition needs, and the backend of each kind."""
+"""Storage kinds that a composition needs, and the chosen backend of each kind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9_-]+)(?:\[([^\[\]]*)\])?")
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One reason to have a storage kind: a contribution or the ``requires`` of a plugin.
+    """A need for a storage kind: a contribution, or an item of ``requires``.
 
     ``plugin`` is empty if the deployment itself needs it. The backend must have ``capabilities``.
     """
@@ -49,7 +49,7 @@ def choose(
     """
     offered = contributions.of(Backend)
     for owned in offered:
-        _check_capabilities(owned, problems)
+        _check_declared_capabilities(owned, problems)
     _check_requirements(plugins, problems)
     needed = list(needs(plugins, contributions))
     chosen: dict[Kind, Owned[Backend]] = {}
@@ -59,11 +59,11 @@ def choose(
         if not reasons and named is None:
             continue
         candidates = [owned for owned in offered if owned.value.kind == kind]
-        backend = _backend(named, candidates)
+        backend = _select_backend(named, candidates)
         if backend is None:
-            _explain(kind, named, candidates, reasons, problems, known)
+            _report_missing_backend(kind, named, candidates, reasons, problems, known)
         else:
-            _check_ability(backend, reasons, problems)
+            _check_usable(backend, reasons, problems)
             chosen[kind] = backend
     for backend in chosen.values():
         _check_stored_in(backend, chosen, problems)
@@ -150,14 +150,16 @@ def _check_requirements(plugins: Sequence[Plugin], problems: Problems) -> None:
                 problems.add("invalid-requirement", where, failed=[plugin.name], **values)
 
 
-def _backend(named: str | None, candidates: Sequence[Owned[Backend]]) -> Owned[Backend] | None:
+def _select_backend(
+    named: str | None, candidates: Sequence[Owned[Backend]]
+) -> Owned[Backend] | None:
     if named is not None:
         return next((owned for owned in candidates if owned.value.name == named), None)
     names = {owned.value.name for owned in candidates}
     return candidates[0] if len(names) == 1 else None
 
 
-def _explain(
+def _report_missing_backend(
     kind: Kind,
     named: str | None,
     candidates: Sequence[Owned[Backend]],
@@ -205,7 +207,7 @@ def _advice(kind: Kind, known: Collection[str]) -> str:
     return "install and enable " + " or ".join(f"rolehost-{name}" for name in OFFERS[kind])
 
 
-def _check_capabilities(owned: Owned[Backend], problems: Problems) -> None:
+def _check_declared_capabilities(owned: Owned[Backend], problems: Problems) -> None:
     backend = owned.value
     known = CAPABILITIES.get(backend.kind, {})
     for word in sorted(backend.capabilities - known.keys()):
@@ -214,7 +216,7 @@ def _check_capabilities(owned: Owned[Backend], problems: Problems) -> None:
         problems.about(owned, "unknown-capability", hint=hint, known=one_of(known), **values)
 
 
-def _check_ability(owned: Owned[Backend], reasons: Sequence[Need], problems: Problems) -> None:
+def _check_usable(owned: Owned[Backend], reasons: Sequence[Need], problems: Problems) -> None:
     """Report a backend that cannot be used here, or lacks a capability that is needed."""
     backend = owned.value
     names = {"kind": backend.kind, "name": backend.name}
