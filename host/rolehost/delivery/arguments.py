@@ -26,9 +26,9 @@ from rolehost.errors import PayloadError
 #: Encodes arguments after checking them; raises PayloadError.
 Encoder = Callable[[Mapping[str, Any]], bytes]
 
-#: Most bytes of the arguments of one job or message, as JSON.
+#: Maximum size of the arguments of one job or message as JSON, bytes.
 MAX_BYTES = 1_048_576
-#: Most levels of lists and objects in arguments.
+#: Maximum depth of lists and objects in arguments.
 MAX_DEPTH = 100
 
 _encoder = msgspec.json.Encoder()

@@ -14,13 +14,13 @@ from rolehost.api.retries import RetryPolicy
 from rolehost.errors import PayloadError
 from rolehost.redaction import masked
 
-#: Most characters of an error that is stored with a job or an event.
+#: Maximum length of an error that is stored with a job or an event, characters.
 MAX_ERROR = 4000
-#: Most members of an exception group that its description names.
+#: Maximum number of members of an exception group in its description.
 _MEMBERS = 3
-#: Most frames, linked exceptions, and characters of a traceback.
+#: Maximum numbers of frames, linked exceptions and characters in a traceback.
 _MAX_FRAMES, _MAX_CHAIN, _MAX_TRACEBACK = 100, 50, 32_000
-#: Exceptions that end a thread or a process. From code of a plugin, they count as failures.
+#: Exceptions that end a thread or a process. If a plugin's code raises one, it is a failure.
 TERMINATING = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup)
 
 

@@ -4,7 +4,7 @@
    loop share one thread, so they would share one transaction.
 2. A unit of work belongs to one thread of execution (*thread confinement*). While it is open,
    other threads cannot use it, and other contexts cannot use the database in its thread.
-3. Nothing uses a transaction after its end.
+3. A transaction is not used after its end.
 
 :mod:`rolehost.delivery.guarded` puts these checks in front of a backend's methods, so a backend
 does not have to implement them. The guard also records which errors came from the service
@@ -120,13 +120,13 @@ class Unit:
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Forget the transaction without touching it: it belongs to the parent process."""
+        """Forget the transaction without ending it: its thread is gone, or it is the parent's."""
         self.closed = True
         self.work = None
 
 
 class Writing:
-    """An open write transaction; ``since`` in monotonic seconds, ``reported`` once it is logged."""
+    """An open write transaction; ``since`` is in monotonic seconds, ``reported``: it was logged."""
 
     __slots__ = ("reported", "since", "thread", "unit")
 

@@ -38,7 +38,7 @@ _EVENT_ID, _GROUP = _BOUND["event_id"].var, _BOUND["group"].var
 
 
 class Stopping(Exception):
-    """The process stops before the event could be handled; its offset must not be committed."""
+    """The process stops before the event is handled; its offset must not be committed."""
 
 
 class HandlerContext:
@@ -222,7 +222,7 @@ class Handling:
         return self._until_answered(call)
 
     def _until_answered(self, call: Callable[[], T]) -> T:
-        """Repeat a call to the database until it succeeds; no event is skipped meanwhile."""
+        """Repeat a call to the database until it succeeds, so that no event is skipped."""
         while True:
             try:
                 return call()

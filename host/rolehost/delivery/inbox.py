@@ -24,7 +24,7 @@ from rolehost.delivery.work import Work
 from rolehost.errors import IdempotencyConflict, IdempotencyInProgress
 from rolehost.storage import Database, Transaction
 
-#: Most events marked by one statement.
+#: Maximum number of events that one statement marks.
 _MARKS = 500
 
 

@@ -17,10 +17,10 @@ from rolehost import failpoints
 from rolehost.api.services import Clock
 from rolehost.storage import Database, Transaction
 
-#: Seconds after a crash in which the starts of events are recorded one by one.
+#: Seconds after a crash for which the start of each event is recorded.
 CRASH_MEMORY = 600.0
-#: Seconds by which a lease may end later than its duration from now (*clock skew*). A wrong clock
-#: wrote a lease that ends later, so it counts as expired. Otherwise it could outlive a dead holder.
+#: Maximum *clock skew* in seconds. A lease that ends later than now + duration + skew was written
+#: by a wrong clock. It counts as expired, because it could outlive a dead holder for long.
 MAX_CLOCK_SKEW = 600.0
 
 
@@ -51,7 +51,7 @@ class Pulse(NamedTuple):
 
 @cache
 def machine_id() -> str:
-    """Return a name of this machine and its PID namespace, in which a pid is unique."""
+    """Identify this machine and its PID namespace, in which a pid is unique."""
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

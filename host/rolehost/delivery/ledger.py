@@ -3,7 +3,7 @@
 States: ``available`` can be claimed · ``scheduled`` waits for ``run_at`` · ``claimed`` is held by a
 process (its lease works like the *visibility timeout* of a queue) · ``running`` has a recorded
 start · ``retrying`` waits for its next attempt · ``completed``, ``cancelled`` and ``dead`` are
-over.
+final.
 
 A claim has a *fencing token*, which rises with every claim of the row. The end of a job is written
 only with the token of the last claim, so a process with an expired claim changes nothing.
@@ -29,12 +29,12 @@ _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
 _WAITING_SQL = "('available', 'scheduled', 'retrying')"
 _HELD_SQL = "state IN ('claimed', 'running')"
 
-#: Jobs that hold their unique text. It must equal the condition of the unique index exactly.
+#: The condition for a job to hold its unique text; exactly the condition of the *partial index*.
 HOLDS = (
     "unique_key IS NOT NULL AND (unique_held = 3 OR (unique_held IN (1, 2)"
     f" AND state IN {_ACTIVE_SQL}))"
 )
-#: Values of ``unique_held``: until a process takes the job, until it is over, for a period.
+#: Values of ``unique_held``: until a process claims the job, until it is finished, for a period.
 UNTIL_STARTED, UNTIL_ENDED, FOR_A_PERIOD = 1, 2, 3
 
 _INSERT = (
@@ -50,7 +50,7 @@ _FINISH = (
     " finished_at = ?, owner = NULL"
     " WHERE id = ? AND token = ? AND state IN ('claimed', 'running')"
 )
-#: Most rows given back by one statement.
+#: Maximum number of rows in one statement of :meth:`Ledger.finish_many`.
 _FINISH_ROWS = 500
 #: Like _FINISH, for many rows. PostgreSQL needs the type of a column that is NULL in all rows.
 _FINISH_MANY = (
@@ -132,7 +132,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # SKIP LOCKED: rows that another transaction is claiming are passed over, not waited for.
+        # SKIP LOCKED: a claim skips rows that another transaction claims, instead of waiting.
         # ANY(ARRAY(…)) makes the planner evaluate the subquery once, before the update. With IN it
         # may evaluate it again and claim more rows than the limit.
         chosen, skip = "IN ({rows})", ""
@@ -275,7 +275,7 @@ class Ledger:
         return tx.execute(sql, (now, job.id, job.token)).rowcount == 1
 
     def finish(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
-        """Give one claimed row back; False if the claim is lost."""
+        """Write the end of an attempt, which releases the row; False if the claim is lost."""
         return tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
 
     def conclude(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
@@ -285,7 +285,7 @@ class Ledger:
     def finish_many(
         self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
     ) -> None:
-        """Give several rows back; rows with a lost claim stay as they are."""
+        """Write the ends of several attempts; rows with a lost claim stay unchanged."""
         if self._database.dialect == "sqlite":
             tx.executemany(_FINISH, [_finish_params(job, end, now) for job, end in ends])
             return

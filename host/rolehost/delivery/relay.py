@@ -6,7 +6,7 @@ batch again. Every relay publishes the rows of a shard in order, so the *first* 
 event keeps the order, and the inbox drops the second.
 
 Topics are independent. Events that the stream has stored are deleted from the outbox at once. If
-publishing to a topic fails, the topic is held and retried with a separate back-off.
+publishing to a topic fails, only this topic is paused, with a separate back-off.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from rolehost.storage import Stream
 
 log = structlog.get_logger(__name__)
 
-#: Most rows handed to the stream at once.
+#: Maximum number of rows that are published at once.
 BATCH = 500
-#: Milliseconds until a failed topic is retried: the first, doubled with each failure; the longest.
+#: Milliseconds before a retry of a failed topic: at first, doubled with each failure; at most.
 FIRST_RETRY, MAX_RETRY = 1_000, 30_000
-#: Most rows in a retry of a failed topic.
+#: Maximum number of rows in a retry of a failed topic.
 PROBE = 10
 
 
@@ -82,7 +82,7 @@ class Relay:
         return min([longest, *(max(0, each.until - now) / 1000 for each in self._paused.values())])
 
     def _batches(self, now: int) -> list[tuple[str, list[OutboxRow]]]:
-        """Return the oldest rows by topic; held topics that are due come last."""
+        """Return the oldest rows by topic; paused topics that are due come last."""
         if not self._paused:
             rows = self._oldest(BATCH)
             self._more = len(rows) == BATCH

@@ -80,7 +80,7 @@ class Runner:
         self._interrupts = tuple(interrupts)
         self._on_error = on_error
         # Possible *poison messages* run one at a time, so that the next crash of the process is
-        # counted for the job that causes it.
+        # counted for the job that caused it.
         self._quarantine = threading.Lock()
 
     def run(self, job: ClaimedJob) -> Finish | None:
@@ -260,11 +260,11 @@ End = tuple[ClaimedJob, Finish]
 
 
 def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:
-    """Give jobs back after the database refused to store their ends together.
+    """Write the ends of jobs one by one after the database refused to store them together.
 
-    The rows are halved (*bisection*) until the row that causes the error is found. That job fails,
-    and the others complete. After StorageUnavailable some ends may be written. Writing one again
-    has no effect, because its claim is over.
+    *Bisection* finds the row that causes the error. That job fails, and the others complete. After
+    StorageUnavailable some ends may be written. Writing one again has no effect, because its claim
+    has ended.
     """
     _halve(runtime, list(ends), _replace_end)
 

@@ -1,7 +1,7 @@
 """The sweep: hands back the work of dead processes, and deletes rows past their retention.
 
-Any process may sweep, but a lease admits one at a time. Handing back is for crashes only: work
-that ends normally never waits for it.
+Any process may sweep, but a lease admits one at a time. Only the work of crashed processes waits
+for the sweep; a process that stops normally hands back its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Most rows deleted in one transaction, so that retention never holds the write lock for long.
+#: Maximum number of rows deleted in one transaction, so that the write lock is held briefly.
 BATCH = 1000
 
 

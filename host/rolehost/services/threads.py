@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Session = Callable[[], AbstractContextManager[None]]
 
-#: Calls that may wait for each thread; another call is refused. For example, if functions take
-#: 5 ms, the last call in the queue waits 32 x 5 = 160 ms.
+#: Maximum number of waiting calls for each thread; more are refused. For example, if functions
+#: take 5 ms, the last call in the queue waits 32 x 5 = 160 ms.
 QUEUE_PER_THREAD = 32
 
 

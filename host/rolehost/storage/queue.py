@@ -50,7 +50,7 @@ def message_priority(data: bytes) -> int:
 #: Priorities are clamped to this range around 0.
 _MAX_PRIORITY = 2**31 - 1
 
-#: Default limit for counting dead messages one by one.
+#: Maximum number of dead messages that the default of ``count_dead_messages`` reads.
 MAX_COUNTED = 10_000
 
 
