@@ -27,7 +27,7 @@ _EVENT = (
 _ATTEMPTS = frozenset({"retries", "traceback", "requeue_timestamp", "eta"})
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetter(msgspec.Struct, frozen=True):
     """One dead letter in a listing.
 
     ``what`` is the actor or handler, ``origin`` the queue or ``topic/partition/offset``.
@@ -91,28 +91,18 @@ def listing(database: Database, *, what: str | None = None, limit: int = 100) ->
     """Return dead jobs and events, newest first; ``what`` selects one actor or handler."""
     params = () if what is None else (what,)
     jobs = database.read(
-        "SELECT id, actor, queue, error, finished_at FROM rolehost_jobs WHERE state = 'dead'"
+        "SELECT 'job:' || id, actor, queue, coalesce(error, ''), finished_at, state"
+        " FROM rolehost_jobs WHERE state = 'dead'"
         f"{'' if what is None else ' AND actor = ?'} ORDER BY finished_at DESC LIMIT ?",
         (*params, limit),
     )
     events = database.read(
-        "SELECT id, handler, topic, part, position, error, died_at, state FROM rolehost_dead_events"
+        "SELECT 'event:' || id, handler, topic || '/' || part || '/' || position, error, died_at,"
+        " state FROM rolehost_dead_events"
         f"{'' if what is None else ' WHERE handler = ?'} ORDER BY died_at DESC LIMIT ?",
         (*params, limit),
     )
-    letters = [
-        DeadLetter(
-            id=f"job:{number}", what=actor, origin=queue, error=error or "", died_at=died,
-            state="dead",
-        )
-        for number, actor, queue, error, died in jobs
-    ] + [
-        DeadLetter(
-            id=f"event:{number}", what=handler, origin=f"{topic}/{part}/{position}", error=error,
-            died_at=died, state=state,
-        )
-        for number, handler, topic, part, position, error, died, state in events
-    ]  # fmt: skip
+    letters = [DeadLetter(*row) for row in (*jobs, *events)]
     letters.sort(key=lambda letter: (-letter.died_at, letter.id))
     return letters[:limit]
 

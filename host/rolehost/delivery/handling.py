@@ -41,15 +41,12 @@ class Stopping(Exception):
     """The process stops before the event is handled; its offset must not be committed."""
 
 
-class HandlerContext:
+class HandlerContext(msgspec.Struct, frozen=True, eq=False):
     """The context argument of a handler; implements :class:`rolehost.api.EventContext`."""
 
-    __slots__ = ("attempt", "group", "services")
-
-    def __init__(self, services: Services, group: str, attempt: int) -> None:
-        self.services = services
-        self.group = group
-        self.attempt = attempt
+    services: Services
+    group: str
+    attempt: int
 
 
 class EventScope(Scope):

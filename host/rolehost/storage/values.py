@@ -10,10 +10,6 @@ from rolehost.errors import ValueRefused
 #: Integers that SQLite and PostgreSQL (``bigint``) hold.
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
-NUL = "a text has the character NUL (U+0000), which databases cannot hold"
-SURROGATE = "a text has half of a surrogate pair, which UTF-8 cannot hold"
-RANGE = "an integer has more than 64 bits"
-
 
 def check_values(values: Iterable[Any]) -> None:
     """Raise for values that one of the databases cannot hold.
@@ -30,15 +26,15 @@ def check_values(values: Iterable[Any]) -> None:
         kind = type(value)
         if kind is str:
             if "\0" in value:
-                raise ValueRefused(NUL)
+                raise ValueRefused("a text has a NUL (U+0000), which databases cannot hold")
             if not value.isascii():
                 _check_encoding(value)
         elif kind is int and not MIN_INTEGER <= value <= MAX_INTEGER:
-            raise ValueRefused(RANGE)
+            raise ValueRefused("an integer has more than 64 bits")
 
 
 def _check_encoding(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueRefused(SURROGATE) from None
+        raise ValueRefused("a text has half of a surrogate pair, not valid in UTF-8") from None
