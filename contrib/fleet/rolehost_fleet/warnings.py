@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
 from rolehost.composition.manifest import Manifest
-from rolehost.delivery.tickstate import problems
 from rolehost.errors import Problem
 
+from rolehost_fleet.schedules import problems
 from rolehost_fleet.status import FleetStatus, count, who
 
 #: Seconds that an event may wait in the outbox.
@@ -100,20 +99,7 @@ def _clocks(status: FleetStatus) -> Iterator[Problem]:
 
 def _ticks(status: FleetStatus) -> Iterator[Problem]:
     for state in status.ticks:
-        for problem in problems(state, status.now):
-            yield Problem(
-                code=problem.code,
-                who=f"schedule {problem.schedule}",
-                where="schedules",
-                what=problem.what,
-                expected="a job for every tick, and synchronised clocks",
-                got=f"{state.failures} failed, last tick {_moment(state.last_tick)}",
-                fix=problem.fix,
-            )
-
-
-def _moment(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+        yield from problems(state, status.now)
 
 
 def _degraded(status: FleetStatus) -> Iterator[Problem]:

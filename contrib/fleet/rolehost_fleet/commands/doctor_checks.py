@@ -223,10 +223,12 @@ def _disk(database: Database) -> Iterator[Line]:
 def _schedules(services: ProcessServices) -> Iterator[Line]:
     from rolehost.delivery import tickstate
 
+    from rolehost_fleet.schedules import problems
+
     states = tickstate.read(services.database)
     names = {owned.value.name for owned in services.composition.schedules}
     for name in sorted(names & states.keys()):
-        for problem in tickstate.problems(states[name], services.clock.now()):
+        for problem in problems(states[name], services.clock.now()):
             yield Line("warn", "schedule", problem.what, problem.fix)
 
 
