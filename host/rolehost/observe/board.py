@@ -1,6 +1,6 @@
-"""The board: the supervisor shows its processes which ones hang, and how many it has replaced.
+"""The board: a file in which the supervisor shows its processes which ones hang or were replaced.
 
-It is an anonymous file that all processes inherit; only the supervisor writes it.
+It is an anonymous file (memfd) that all processes inherit. Only the supervisor writes it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ BOARD_VARIABLE = "ROLEHOST_BOARD_FD"
 
 
 class Hang(NamedTuple):
-    """One process that hangs: ``worker.0``, or ``http`` and its process id.
+    """One process that hangs; ``process`` is ``worker.0``, or ``http`` and its process id.
 
-    ``part`` made no progress for ``silent`` seconds before ``since`` (:func:`time.monotonic`).
+    At ``since`` (:func:`time.monotonic`), ``part`` had made no progress for ``silent`` seconds.
     """
 
     process: str
@@ -38,8 +38,7 @@ class Hang(NamedTuple):
 class SupervisorState(NamedTuple):
     """The processes that hang and are not replaced yet, and the numbers of restarts.
 
-    ``restarts``: role → reason (``death`` or ``hang``) → number of processes replaced since the
-    supervisor started; replacements by a reload do not count.
+    ``restarts``: role → reason (``death`` or ``hang``) → restarts since the supervisor started.
     """
 
     hangs: tuple[Hang, ...] = ()
@@ -47,7 +46,7 @@ class SupervisorState(NamedTuple):
 
 
 class Board:
-    """The board of a process; without a supervisor (``number`` is None) it stays empty."""
+    """Access to the file with the descriptor ``number``; None (no supervisor): it stays empty."""
 
     def __init__(self, number: int | None = None) -> None:
         self._number = number
@@ -60,16 +59,16 @@ class Board:
         return cls(int(number) if number else None)
 
     def write(self, state: SupervisorState) -> None:
-        """Replace the state; only the supervisor may do so."""
+        """Replace the state; only the supervisor calls this."""
         if self._number is not None:
             data = json.dumps(state).encode()
-            # Padded, to overwrite a longer state completely.
+            # The padding overwrites the rest of a longer state.
             os.pwrite(self._number, data.ljust(os.fstat(self._number).st_size), 0)
 
     def read(self) -> SupervisorState:
         """Return the state."""
         if self._number is not None:
-            # If it is being written at this moment, return the last complete state.
+            # A state that is only half written is not valid JSON; the last one is returned then.
             with suppress(OSError, ValueError):
                 data = os.pread(self._number, os.fstat(self._number).st_size, 0)
                 hangs, restarts = json.loads(data or b"[[], {}]")

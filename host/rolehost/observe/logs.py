@@ -1,13 +1,12 @@
-"""Structured logs: structlog and the standard library through one writer, on stderr.
+"""Structured logs: structlog and the standard library share one writer, on standard error.
 
-Standard output belongs to commands. A line is written with one call and flushed, so lines of
-several processes on one pipe do not mix. The role binds the id of its work (``request_id``,
-``job_id``, ``event_id``) with :func:`structlog.contextvars.bind_contextvars`, so every line that
-the work logs has it.
+Standard output belongs to commands. One call writes and flushes a line, so lines of several
+processes on one pipe do not mix. A role binds the id of its work (``request_id``, ``job_id``,
+``event_id``) with :func:`structlog.contextvars.bind_contextvars`; each line of the work has it.
 
-Log lines of libraries keep statements and names, and drop values. Without this, at level
-``debug`` peewee logs the parameters of each statement, and clients of engines log the data that
-they send and receive; Dramatiq logs the arguments of messages at every level.
+Log lines of libraries have statements and names, but no values. By default, peewee logs the
+parameters of each statement and clients of engines log their data at level ``debug``, and
+Dramatiq logs the arguments of messages at every level.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
@@ -62,7 +62,7 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
     console = settings.format == "console" or (settings.format == "auto" and terminal)
     level = getattr(logging, settings.level.upper())
     global _writer
-    _writer = writer = _Writer(stream, bound, level, console=console, colour=terminal)
+    _writer = writer = _Writer(stream, bound, level, console, terminal)
     structlog.configure(
         processors=[merge_contextvars, writer.render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -78,10 +78,10 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
 
 
 def fast_logger(level: str, event: str) -> Callable[[dict[str, Any]], None] | None:
-    """Return a fast function for a line that is written very often, for example the access log.
+    """Return a fast function that writes an event, for example a line of the access log.
 
-    The function takes the line's fields and merges bound ids too. None: the level is off. Before
-    :func:`configure` it uses structlog. PERF: it costs half as much as structlog's processors.
+    The function takes the fields, and adds the bound ids. None: the level is off. PERF: it costs
+    half as much as structlog's processors, which it uses only before :func:`configure`.
     """
     writer = _writer
     if writer is None:
@@ -89,28 +89,28 @@ def fast_logger(level: str, event: str) -> Callable[[dict[str, Any]], None] | No
         return lambda fields: getattr(logger, level)(event, **fields)
     if getattr(logging, level.upper()) < writer.level:
         return None
-    begin = {"timestamp": "", "level": level, "event": event, **writer.bound}
+    common = {"timestamp": "", "level": level, "event": event, **writer.bound}
 
     def write(fields: dict[str, Any]) -> None:
-        line = {**begin, **get_contextvars(), **fields}
+        line = {**common, **get_contextvars(), **fields}
         line["timestamp"] = lines.timestamp(time.time())
         writer.write(writer.text(line))
 
     return write
 
 
+@dataclass(eq=False, slots=True)
 class _Writer:
     """Renders the fields of a line and writes it; structlog's last processor and its logger."""
 
-    def __init__(
-        self, stream: TextIO, bound: dict[str, Any], level: int, *, console: bool, colour: bool
-    ) -> None:
-        self.stream = stream
-        self.bound = bound
-        self.level = level
-        self.console = console
-        self.colour = colour
-        self.encoder = msgspec.json.Encoder(enc_hook=repr)
+    stream: TextIO
+    bound: dict[str, Any]
+    level: int
+    console: bool
+    colour: bool
+    encoder: msgspec.json.Encoder = field(
+        default_factory=lambda: msgspec.json.Encoder(enc_hook=repr)
+    )
 
     def render(self, _logger: WrappedLogger, method: str, fields: EventDict) -> str | bytes:
         """Turn structlog's event dictionary into a line."""
@@ -128,14 +128,14 @@ class _Writer:
         return self.text(line)
 
     def text(self, line: dict[str, Any]) -> str | bytes:
-        """Render complete fields in the chosen form."""
+        """Render all fields of a line in the format of the settings."""
         try:
             if self.console:
                 return lines.as_console(line, colour=self.colour)
             return self.encoder.encode(line)
         except Exception:
-            # For example lone surrogates, keys that are not text, integers beyond 64 bits, or a
-            # repr() that fails. This is slower, but no line is lost and no error reaches the work.
+            # For example a lone surrogate, a key that is not text, an integer beyond 64 bits, or a
+            # repr() that fails. This is slower, but no line is lost, and the work gets no error.
             plain = {_as_json_value(key): _as_json_value(value) for key, value in line.items()}
             if self.console:
                 return lines.as_console(plain, colour=self.colour)
@@ -161,14 +161,14 @@ class _Writer:
 
 
 class _Handler(logging.Handler):
-    """Passes the standard library's records (gunicorn, dramatiq, plugins) to the writer."""
+    """Writes the records of the standard library, for example of gunicorn and Dramatiq."""
 
     def __init__(self, writer: _Writer) -> None:
         super().__init__()
         self.writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record with the ids that are bound where it was logged."""
+        """Write one record with the ids that are bound in this context."""
         try:
             fields: EventDict = {"event": _message(record), "logger": record.name}
             if record.exc_info:
@@ -183,9 +183,9 @@ def _message(record: logging.LogRecord) -> str:
     """Return the text of a record of the standard library, without values."""
     if isinstance(record.msg, tuple) and record.name.partition(".")[0] == "peewee":
         return str(record.msg[0])
-    given: Any = record.args
-    if isinstance(given, tuple) and any(map(_is_dramatiq_message, given)):
-        named = [f"{x.actor_name} {x.message_id}" if _is_dramatiq_message(x) else x for x in given]
+    args: Any = record.args
+    if isinstance(args, tuple) and any(map(_is_dramatiq_message, args)):
+        named = [f"{x.actor_name} {x.message_id}" if _is_dramatiq_message(x) else x for x in args]
         return str(record.msg) % tuple(named)
     return record.getMessage()
 
@@ -207,10 +207,10 @@ def _as_json_value(value: Any) -> Any:
         return f"({type(value).__name__}: cannot be shown: {type(error).__name__})"
 
 
-def _exception_of(given: Any) -> BaseException | None:
+def _exception_of(exc_info: Any) -> BaseException | None:
     """Return the error of structlog's ``exc_info``: an error, a tuple, or True."""
-    if isinstance(given, tuple):
-        given = given[1]
-    if isinstance(given, BaseException):
-        return given
-    return sys.exc_info()[1] if given else None
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    return sys.exc_info()[1] if exc_info else None

@@ -1,12 +1,12 @@
-"""Watches processes for progress (watchdog); :mod:`rolehost.roles.beats` reports it.
+"""The watchdog's clock and its record of beats; :mod:`rolehost.roles.beats` sends them.
 
-Silence is measured on a clock that stops while the watcher itself does not run. Otherwise all
-processes would seem to hang after the machine was suspended or stopped in a debugger.
+The clock stops while the watching process does not run. Otherwise all processes would seem to
+hang after the machine was suspended, or after a stop in a debugger.
 """
 
 from __future__ import annotations
 
-#: The most that one look may add to the clock, as a multiple of the interval between looks.
+#: The most that one call may add to the clock, as a multiple of the interval between calls.
 MAX_STEP = 2.0
 
 #: The name that is reported if no part of a process makes progress.
@@ -14,7 +14,7 @@ WHOLE_PROCESS = "the whole process"
 
 
 class RunningClock:
-    """Counts the seconds in which this process ran; look at least every ``longest`` seconds."""
+    """Counts the seconds in which this process ran; call it every ``longest`` seconds or sooner."""
 
     def __init__(self, longest: float) -> None:
         self.longest = longest
@@ -22,7 +22,7 @@ class RunningClock:
         self._time = 0.0
 
     def advance(self, now: float) -> float:
-        """Return the time; ``now`` is monotonic. A step far over ``longest`` is shortened."""
+        """Return the time; ``now`` is monotonic. A step above ``MAX_STEP * longest`` is cut."""
         if self._seen is not None:
             self._time += min(now - self._seen, MAX_STEP * self.longest)
         self._seen = now
@@ -36,11 +36,11 @@ class Watch:
         self._last_beats: dict[str, float] = {}
 
     def beat(self, part: str, at: float) -> None:
-        """Note that a part made progress at a time of a :class:`RunningClock`."""
+        """Note that a part made progress at ``at``, a time of a :class:`RunningClock`."""
         self._last_beats[part] = at
 
     def clear(self) -> None:
-        """Watch nothing until a part beats again."""
+        """Forget all parts until they beat again."""
         self._last_beats.clear()
 
     def silent(self, at: float) -> tuple[str, float] | None:
@@ -49,8 +49,8 @@ class Watch:
             return None
         part = min(self._last_beats, key=self._last_beats.__getitem__)
         silence = at - self._last_beats[part]
-        # If all parts are silent for about as long (they do not beat at the same moment), the
-        # whole process is frozen.
+        # All parts are silent for about as long: the whole process is frozen. The times differ
+        # a little, because parts do not beat at the same moment.
         if len(self._last_beats) > 1 and at - max(self._last_beats.values()) > silence / 2:
             part = WHOLE_PROCESS
         return part, silence

@@ -1,4 +1,4 @@
-"""Calls the recorders that plugins added, for each job, event, request and measurement."""
+"""Passes each job, event, request and measurement to the recorders of plugins."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _each(name: str) -> Callable[..., None]:
 class Recorders:
     """Calls the added recorders in order; see :class:`rolehost.api.Recorder`.
 
-    An error of a recorder is logged, so that it does not break the work; the recorder stays. Add
-    recorders at the start of a process, before work; the other methods are thread-safe.
+    An error of a recorder is logged and does not reach the work. Add recorders at the start of a
+    process, before work; the other methods are thread-safe.
     """
 
     __slots__ = ("_recorders",)
@@ -48,7 +48,7 @@ class Recorders:
         self._recorders = (*self._recorders, recorder)
 
     def checkpoint(self) -> Callable[[], None]:
-        """Return a function that removes the recorders that are added from now on."""
+        """Return a function that removes all recorders that are added after this call."""
         before = self._recorders
 
         def undo() -> None:
@@ -57,7 +57,7 @@ class Recorders:
         return undo
 
     def __bool__(self) -> bool:
-        """Return whether there are recorders; callers need not measure without them."""
+        """Return whether there are recorders; without them, callers need not measure."""
         return bool(self._recorders)
 
     request = _each("request")
@@ -71,7 +71,7 @@ class Recorders:
 
 
 class Measures:
-    """Gives measurements of plugins' metrics to the recorders. Thread-safe.
+    """Checks measurements of plugins' metrics and passes them to the recorders. Thread-safe.
 
     An undeclared metric is an error if ``strict``; otherwise it is counted and dropped.
     """

@@ -28,7 +28,7 @@ Vitals = Callable[[], tuple[str, int | None]]
 
 
 class PollingListener(Listener):
-    """The listener of a process without a queue: no wake-ups come, so its owner polls."""
+    """The listener of a process without a queue: it gets no wake-ups, so its owner polls."""
 
     def __init__(self) -> None:
         self._interrupted = threading.Event()
@@ -53,7 +53,7 @@ SWEEP_SECONDS, RETENTION_SECONDS = 5.0, 300.0
 
 
 class _MaintenanceLoop(Loop):
-    """Renews presence (heartbeat); sweeps and applies retention if this process leads."""
+    """Renews the presence row (heartbeat); the leader also sweeps and applies retention."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _MaintenanceLoop(Loop):
         self._due = dict.fromkeys(self._every, 0.0)
 
     def start(self) -> None:
-        """Announce presence, release the work of dead processes, then start the thread."""
+        """Write the presence row, release the work of dead processes, then start the thread."""
         manifests.store(self._runtime.database, self._manifest, self._runtime.clock.now())
         self._renew()
         sweep.release_dead(self._runtime)
@@ -98,11 +98,11 @@ class _MaintenanceLoop(Loop):
                 self._renew()
 
     def interrupt(self) -> None:
-        """Wake the thread; unless the loop stops, it renews the presence row."""
+        """Wake the thread, which then renews the presence row, unless the loop stops."""
         self._renew_now.set()
 
     def stop(self) -> None:
-        """Stop, and delete the presence row, so that other processes do not wait for its expiry."""
+        """Stop, hand back claimed jobs, and delete the presence row before it expires."""
         super().stop()
         try:
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
@@ -137,7 +137,7 @@ class _MaintenanceLoop(Loop):
 
 
 class LongWriteLoop(Loop):
-    """Logs transactions that hold the write lock of the database for a long time, each one once."""
+    """Logs each transaction that holds the write lock of the database for a long time, once."""
 
     def __init__(self, guard: Guard, settings: LogSettings) -> None:
         super().__init__("long-writes")
@@ -198,7 +198,7 @@ def background_loops(
         loops.append(LongWriteLoop(runtime.guard, composition.deployment.host.log))
     if stream is not None and composition.publishes:
         relay = Relay(runtime, stream, me.id)
-        # gunicorn's master watches http processes, and does not see the beats of the relay.
+        # gunicorn's master watches its workers by their event loops; it takes no other beats.
         own = beats if me.role != "http" else Beats()
         loops.append(_RelayLoop(relay, listen(["outbox", "leases"]), runtime.policy.poll, own))
     return loops

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Backoff(NamedTuple):
-    """The rule of the supervisor and of gunicorn's master. Times are seconds.
+    """Exponential back-off; all times are seconds.
 
-    The delay begins at ``first`` and doubles with each death in a row, up to ``longest``. If a
-    process lives for ``stable``, its deaths count from 0 again. ``stable`` is also the longest
-    delay after the death of a process that was ready, so that random kills, for example by the
-    OOM killer, cause no long outage.
+    The delay is ``first`` after the first death, and doubles with each death in a row, up to
+    ``longest``. After a process has lived for ``stable``, deaths count from 0 again. If the
+    process was ready, ``stable`` is also the longest delay, so that random kills, for example by
+    the OOM killer, cause no long outage.
     """
 
     first: float = 0.1

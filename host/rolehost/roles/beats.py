@@ -1,8 +1,8 @@
 """The heartbeats of a process: each part reports that it makes progress (watchdog).
 
-The code that must make progress writes the beat itself, for example a poll loop. A separate thread
-must not, because it would go on while that code hangs. The supervisor replaces a process if a
-part has not beaten for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
+The code that must make progress sends the beat itself, for example a poll loop. A separate thread
+would still beat while that code hangs. The supervisor replaces a process if a part has not beaten
+for ``[supervisor] hang`` seconds; see :mod:`rolehost.observe.progress`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DUMP_SIGNAL = signal.SIGUSR2
 #: The number of beats in ``hang`` seconds, and the most seconds between two beats.
 BEATS_PER_HANG, LONGEST_INTERVAL = 6, 10.0
 
-#: Prefixes of the useful lines of faulthandler's dump.
+#: Prefixes of the lines of faulthandler's dump that are logged.
 DUMP_PREFIXES = ("Current thread ", "Thread ", "  File ")
 
 
@@ -34,7 +34,7 @@ class Beats:
     """The beats of one process; thread-safe.
 
     ``hang`` is ``[supervisor] hang``, seconds; 0: nothing is watched. ``pipe`` is the status
-    pipe; None without a supervisor. A part that waits for work must wake up after ``every``
+    pipe; None without a supervisor. A part that waits for work must wake up every ``every``
     seconds to beat.
     """
 
@@ -54,9 +54,9 @@ class Beats:
             faulthandler.register(DUMP_SIGNAL, file=self._pipe, all_threads=True, chain=False)
 
     def beat(self, part: str) -> None:
-        """Report progress of a part, which is watched from its first beat on.
+        """Report progress of a part; from its first beat on, the part is watched.
 
-        It is cheap: a beat is written at most once per ``every / 2`` seconds.
+        This is cheap: the part writes at most one beat per ``every / 2`` seconds.
         """
         if self._pipe is None:
             return

@@ -17,7 +17,7 @@ RETRY_DELAY = 1.0
 
 
 class Loop:
-    """A thread that repeats a step. It waits out outages of storage, and no error ends it.
+    """A thread that repeats a step; after an error it waits and repeats the step.
 
     ``bound`` are more fields of its log lines.
     """
@@ -42,7 +42,7 @@ class Loop:
         """Wake the thread from its wait."""
 
     def step(self) -> None:
-        """Do one round and wait for the next."""
+        """Do the work once, and wait until there is more."""
         raise NotImplementedError
 
     def beat(self) -> None:

@@ -21,9 +21,9 @@ log = structlog.get_logger(__name__)
 def migrate_at_start(composition: Composition, database: Database) -> list[Migration]:
     """Apply pending migrations and return them; with the policy ``check``, StartError instead.
 
-    Migrations of the phase *post* require that no older code runs. They are applied if no process
-    of the fleet runs; otherwise they wait for ``rolehost migrate up``, and the start goes on.
-    If several processes call this at once, one of them does the work.
+    Migrations of the phase *post* require that no older code runs. They are applied only if no
+    process of the fleet runs; otherwise they stay pending for ``rolehost migrate up``. If several
+    processes call this at once, one of them does the work.
     """
     from rolehost.schema import HOST_SET, pending, require_pre, up
 
@@ -50,9 +50,9 @@ def migrate_command(composition: Composition) -> str:
 
 
 def migrate_policy(composition: Composition) -> Literal["run", "check"]:
-    """Return ``run`` if a start applies pending migrations, ``check`` if it only looks for them."""
-    own = composition.deployment.host.deployment
-    return own.migrate or ("check" if own.environment == "production" else "run")
+    """Return ``run`` if a start applies pending migrations, ``check`` if they are an error."""
+    settings = composition.deployment.host.deployment
+    return settings.migrate or ("check" if settings.environment == "production" else "run")
 
 
 def running_processes(database: Database) -> list[str]:

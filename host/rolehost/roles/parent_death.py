@@ -1,4 +1,4 @@
-"""Ends a process when its parent dies, so that no orphans run on (parent-death signal)."""
+"""Ends a process when its parent dies (parent-death signal), so that no orphan remains."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def die_with_parent(parent: int, signum: int = signal.SIGTERM) -> None:
     """Ask the kernel for a signal when the parent dies; call it in the child after the fork.
 
     The request survives ``exec``. It is bound to the *thread* that forked, so the parent must
-    fork from its main thread. Only Linux can do this. Elsewhere the call does nothing, and a
-    child goes on after its parent was killed. ``parent`` is the process id of the parent, read
-    before the fork; if it is dead already, the signal comes at once.
+    fork from its main thread. Only Linux has this signal; elsewhere the call does nothing, and a
+    child survives its parent. ``parent`` is the process id of the parent, read before the fork.
+    If the parent is dead already, the signal comes at once.
     """
     if sys.platform != "linux":
         return

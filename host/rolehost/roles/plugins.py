@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class StartFailed(StartError):
     """A plugin could not be started.
 
-    ``degraded`` stands for the plugin in the composition if the process goes on without it.
+    ``degraded`` replaces the plugin in the composition if the process continues without it.
     """
 
     def __init__(self, plugin: Plugin, why: Problem) -> None:
@@ -43,7 +43,7 @@ def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     """Run a plugin's ``rolehost_start``, if it has one.
 
     StartFailed: the hook raised an error or did not end in time. StorageUnavailable: the hook
-    raised it; the process tries the start again when the backend is back.
+    raised it; the process starts again when the backend is back.
     """
     hook = implementation(plugin.module, "rolehost_start")
     if hook is None:
@@ -112,6 +112,6 @@ def dependency_failed(failed: Plugin, plugin: Plugin, deployment: str) -> StartF
 
 
 def _of_plugin(error: BaseException) -> bool:
-    """Return False for an interrupt from the keyboard and for a simulated crash."""
+    """Return False for KeyboardInterrupt and for a simulated crash of the host."""
     own = type(error).__module__.partition(".")[0] == "rolehost"
     return not isinstance(error, KeyboardInterrupt) and (not own or isinstance(error, Exception))

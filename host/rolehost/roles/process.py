@@ -52,7 +52,7 @@ class Process:
         board: Board | None = None,
         background: bool = True,
     ) -> None:
-        #: The composition without plugins that have a failed backend. A start may remove more.
+        #: The composition without the plugins whose backends failed. A start may remove more.
         self._provisioned = composition
         self.role = role
         self.slot = slot
@@ -100,9 +100,9 @@ class Process:
     def ping(self) -> None:
         """Check that every backend answers and accepts the settings of the deployment.
 
-        If an optional backend is unavailable, this is logged once and the process goes on. Any
-        other backend raises StorageUnavailable, or its subclass StorageRefused if waiting cannot
-        help. StartError: a backend raised another error.
+        An optional backend that is unavailable is logged once, and the process continues. For any
+        other one, StorageUnavailable, or its subclass StorageRefused if waiting cannot help.
+        StartError: a backend raised another error.
         """
         services = self._provision()
         for kind in tuple(services.backends):
@@ -124,7 +124,7 @@ class Process:
                 self._backend_failed(services, kind, error)
 
     def _backend_failed(self, services: ProcessServices, kind: Kind, error: Exception) -> None:
-        """Go on without the plugin of the failed backend, and without the plugins that need it.
+        """Continue without the plugin of the failed backend and the plugins that need it.
 
         StartFailed: the deployment does not allow that plugin to fail.
         """
@@ -158,10 +158,10 @@ class Process:
         return self._services
 
     def start(self) -> None:
-        """Build services, bind models, run the plugins' start hooks, announce presence.
+        """Build services, bind models, run the plugins' start hooks, start background loops.
 
-        StartError: a plugin's start failed; plugins that had started are stopped again.
-        Another RolehostError: storage cannot be reached; the start may be tried again.
+        After an error, the started plugins are stopped again. StartError: a plugin failed, or
+        migrations are pending. StorageUnavailable: the start may be tried again.
         """
         services = self._provision()
         name = f"{self.role}.{self.slot}.{self.incarnation}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -201,12 +201,12 @@ class Process:
             self._loops[0].interrupt()
 
     def announce_ready(self) -> None:
-        """Announce that this process takes work."""
+        """Tell the supervisor and other processes that this process takes work."""
         self.mark_ready()
         self.announce("ready")
 
     def drain(self) -> None:
-        """Become unready. The role itself stops taking work."""
+        """Become unready; the role itself must stop taking work."""
         if self._services is None or self._services.draining:
             return
         self._services.draining = True
@@ -214,7 +214,7 @@ class Process:
         self.announce("draining")
 
     def stop(self) -> None:
-        """Stop plugins in reverse, give up presence, close services. Idempotent."""
+        """Stop loops and plugins in reverse order, then close the services. Idempotent."""
         if self._services is None:
             return
         while self._loops:
@@ -228,8 +228,8 @@ class Process:
         plugins.stop(plugin, self._context(plugin), self._limits.stop)
 
     def _start_plugins(self, services: ProcessServices) -> None:
-        """Start the plugins in order, and leave out those that fail and are allowed to fail."""
-        # An earlier attempt may have left out plugins before a backend became unavailable.
+        """Start the plugins in order; remove those that fail and are allowed to fail."""
+        # An earlier attempt to start may have removed plugins from it.
         services.composition = self._provisioned
         if self.role != "command":  # a command's output must not mix with these lines
             for each in self._provisioned.degraded:
@@ -255,8 +255,8 @@ class Process:
         missing = next((name for name in plugin.info.depends if name in failed), None)
         if missing is not None:
             raise plugins.dependency_failed(failed[missing], plugin, self.services.deployment)
-        # Less than the supervisor's timeout; otherwise it kills the process before an error can
-        # name the hook.
+        # Less than the supervisor's timeout, so that an error names the hook before the supervisor
+        # kills the process.
         patience = self.composition.deployment.host.supervisor.start_timeout / 2
         plugins.start(plugin, self._context(plugin), min(self._limits.start, patience))
 

@@ -14,7 +14,7 @@ def run(process: Process) -> int:
 
 
 class SchedulerRole(Loop):
-    """The schedules of a process; its lease (leadership) ends with its presence."""
+    """Enqueues the jobs of due schedules while this process holds the leader's lease."""
 
     def __init__(self, process: Process) -> None:
         super().__init__("scheduler")
@@ -28,11 +28,11 @@ class SchedulerRole(Loop):
         self._beats = process.beats
 
     def report_progress(self) -> None:
-        """Nothing to do: the loop beats in each step."""
+        """Do nothing, because each step beats."""
 
     def step(self) -> None:
-        """Tick if this process leads; wait until the next tick is due."""
+        """Tick if this process leads; then wait for the next tick, renewal or beat."""
         self._beats.beat("the schedules")
         wait = self._ticker.step() if self._ticker.lead() else self._lease
-        # A leader renews three times within its lease; the others try to lead as often.
+        # The leader renews three times within its lease; the others try as often to lead.
         self.stopping.wait(min(wait, self._lease / 3, self._beats.every))

@@ -40,7 +40,7 @@ MODULES = {
 #: Characters of a reason that is written to the status pipe, which takes 4096 bytes at once.
 MAX_REASON = 1000
 
-#: Name of the threads that ping a backend; the process does not wait for them when it ends.
+#: Name of the threads that ping a backend; an ending process does not wait for them.
 PING_THREAD = "ping storage"
 
 
@@ -49,7 +49,7 @@ def serve(
 ) -> int:
     """Run a role until the process is asked to stop; return its exit status.
 
-    The composition may lack parts that the role does not read. RolehostError: the start failed.
+    The composition may lack parts that the role does not use. RolehostError: the start failed.
     """
     from rolehost.observe import logs
     from rolehost.observe.board import Board
@@ -81,7 +81,7 @@ def serve(
 
 
 def run_reporting(role: str, run: Callable[[], int]) -> int:
-    """Return the result of ``run``; report an error that it raises, and return its status."""
+    """Return the result of ``run``; if it raises an error, report it and return its status."""
     try:
         return run()
     except ConfigurationError as error:
@@ -100,9 +100,9 @@ def status_of(error: Exception) -> int:
 
 
 def report_failure(role: str, error: RolehostError) -> None:
-    """Report to the supervisor, or else on standard error, why the process cannot start.
+    """Report why the process cannot start, to the supervisor or else on standard error.
 
-    If several processes fail for the same reason, the supervisor reports it once.
+    If several processes fail for the same reason, the supervisor logs it once.
     """
     line = " ".join(str(error).split())
     if not _write_status(f"failed {line[:MAX_REASON]}"):
@@ -120,7 +120,7 @@ def _write_status(line: str) -> bool:
     number = os.environ.get(STATUS_VARIABLE)
     if not number:
         return False
-    # The supervisor may have died; this process then ends soon too.
+    # If the supervisor has died, this process ends soon too.
     with suppress(OSError):
         os.write(int(number), f"{line}\n".encode(errors="replace"))
         return True
@@ -148,13 +148,12 @@ def arm_failpoints(deployment: Deployment) -> None:
 
 
 def exit_process(status: int) -> NoReturn:
-    """End this process. Status 0: the role has run, or was stopped before its start.
+    """End this process, without exit handlers after a failed start or during a ping.
 
-    Python does not wait for daemon threads or for threads of C libraries before it calls the
-    exit handlers of these libraries. OpenSSL's handler frees memory that a connecting thread
-    still reads, for example one of librdkafka; the process then dies of SIGSEGV. So the exit
-    handlers are skipped during a ping of a backend, and after a failed start, which closes
-    nothing.
+    Python calls the exit handlers of C libraries while daemon threads and threads of C libraries
+    still run. OpenSSL's handler frees memory that a connecting thread reads, for example one of
+    librdkafka; the process then dies of SIGSEGV. Such threads run during a ping of a backend and
+    after a failed start, which closes no client.
     """
     if status or any(thread.name == PING_THREAD for thread in threading.enumerate()):
         logging.shutdown()

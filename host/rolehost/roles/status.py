@@ -1,4 +1,4 @@
-"""The protocol of role processes and supervisor: exit statuses, variables, a pipe, a signal."""
+"""The protocol between supervisor and role processes: exit statuses, variables, a signal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MISCONFIGURED = 3
 #: The process cannot start now, for example: port in use, file unreadable, migrations pending.
 CANNOT_START = 4
 
-#: A backend became unavailable during the start; the next start waits for it.
+#: A backend became unavailable during the start; the restarted process waits for it.
 UNAVAILABLE = 6
 
 #: Environment variable with the descriptor of the status pipe, on which a process writes lines for
@@ -29,7 +29,7 @@ LISTENER_VARIABLE = "ROLEHOST_LISTENER_FD"
 #: because the processes that it replaces serve until then.
 REPLACES_VARIABLE = "ROLEHOST_REPLACES"
 
-#: The signal that retires processes of the role http in a reload; their listener stays open in
-#: other processes. They accept no more connections, and close each one after its next response, or
-#: after ``[http] keep_alive`` idle seconds. TERM alone drains all other roles.
+#: The signal that retires processes of the role http in a reload: they accept no connections, and
+#: close each one after its next response, or after ``[http] keep_alive`` idle seconds. Their
+#: listener stays open in other processes. All other roles are retired by TERM.
 RETIRE = signal.SIGUSR1

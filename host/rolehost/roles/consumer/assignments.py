@@ -1,7 +1,7 @@
 """The partitions that are assigned to a group member, and the offsets that it may commit.
 
-One thread polls and commits; the threads of the lanes start and settle records. All share one lock
-and hold it for about a microsecond: with eight threads, events are as fast as without it.
+One thread polls and commits; the threads of the lanes start and settle records. They share one
+lock, which each holds for about a microsecond.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Offsets:
 class Assignment:
     """One partition from its assignment to its revocation; a later assignment is another object.
 
-    ``suspects`` is the number of next records that may have killed a process. When ``revoked`` is
-    set, no more records start. ``running`` counts the records that are being handled.
+    The next ``suspects`` records may have killed a process. When ``revoked`` is set, no more
+    records start. ``running`` counts the records that are being handled.
     """
 
     __slots__ = ("offsets", "revoked", "running", "suspects")
@@ -71,7 +71,7 @@ class Assignment:
 class Taken(msgspec.Struct, frozen=True, gc=False):
     """A record in flight, and the assignment during which it was read.
 
-    ``suspect``: it may have been in flight when a process died (a possible poison message).
+    ``suspect``: it may have been in flight when a process died (possible poison message).
     """
 
     record: Record
@@ -80,7 +80,7 @@ class Taken(msgspec.Struct, frozen=True, gc=False):
 
 
 class Assignments:
-    """The assignments of one group member; thread-safe."""
+    """The assignments of one group member. Thread-safe."""
 
     def __init__(self) -> None:
         self._owned: dict[Partition, Assignment] = {}
@@ -124,9 +124,9 @@ class Assignments:
         return taken
 
     def start(self, taken: Taken) -> bool:
-        """Start to handle a record; :meth:`settle` must follow.
+        """Note that a record is handled from now on; :meth:`settle` must follow.
 
-        False: its partition was revoked, so it must not be handled, and it is settled already.
+        False: its partition was revoked; the record is settled, and must not be handled.
         """
         assignment = taken.assignment
         with self._lock:
@@ -173,21 +173,21 @@ class Assignments:
                 self._wake_at = -1
 
     def remove(self, partitions: Collection[Partition]) -> None:
-        """Remove partitions; records that are still being handled there commit nothing."""
+        """Remove partitions; offsets of records that are still being handled are not committed."""
         with self._lock:
             for partition in partitions:
                 self._owned.pop(partition, None)
                 self._moved.pop(partition, None)
 
     def note_positions(self, positions: Mapping[Partition, int]) -> None:
-        """Note the positions (offsets to read next) after all records so far were taken.
+        """Note the positions (offsets to read next), when all records before them were taken.
 
-        So offsets of transaction markers and of compacted records can be committed too.
+        Then offsets of transaction markers and of compacted records can be committed too.
         """
         with self._lock:
             for partition, position in positions.items():
                 assignment = self._owned.get(partition)
-                if assignment is None or assignment.offsets or position == 0:
+                if assignment is None or len(assignment.offsets) or position == 0:
                     continue
                 if assignment.offsets.committable != position:
                     assignment.offsets.committable = position

@@ -28,14 +28,14 @@ log = structlog.get_logger(__name__)
 POLL_TIMEOUT = 0.5
 #: Upper bound of the records of one poll.
 MAX_POLL_RECORDS = 500
-#: Seconds between commits while there is work. A crash repeats the records finished since the last.
+#: Seconds between commits while there is work. A crash repeats the records since the last commit.
 COMMIT_INTERVAL = 0.25
 #: Seconds to wait for the running records of a revoked partition.
 REVOKE_TIMEOUT = 5.0
-#: Seconds to wait for room for many records, before a poll asks for few.
+#: Seconds to wait for room for many records, before a poll for a few.
 ROOM_TIMEOUT = 0.02
-#: Seconds for which all threads may be busy without settling a record. After that the group counts
-#: as hung. It is long because handlers have no time limit, and a slow one is not a hang.
+#: Seconds for which all threads may be busy without settling a record, before the group counts as
+#: hung. It is long, because handlers have no time limit, and a slow handler is not a hang.
 HANDLING_TIMEOUT = 3600.0
 #: Upper bound of dead letters that are replayed together.
 MAX_REPLAYS = 20
@@ -63,7 +63,7 @@ class GroupProgress:
         return moved
 
     def lag_unchanged(self, lag: int) -> bool:
-        """Return whether the lag is above 0 and has not changed: no member of the group reads."""
+        """Return whether the lag is above 0 and unchanged: no member of the group reads."""
         same = lag > 0 and lag == self._lag
         self._lag = lag
         return same
@@ -93,7 +93,7 @@ class ConsumerGroup(Loop):
         self._most = max(in_flight, *(2 * handler.batch for handler in handlers))
         self._batched: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
         self._assignments = Assignments()
-        #: For each thread the assignment of its record; its revocation ends the wait for a retry.
+        #: The assignment of each thread's record; its revocation ends the wait for a retry.
         self._current = threading.local()
         self._commit_at = 0.0
         self._replays = process.listen([f"replay:{group}"])
@@ -128,7 +128,7 @@ class ConsumerGroup(Loop):
         self._beats.beat(f"polling for {self._group}")
 
     def release(self) -> None:
-        """Give up all partitions and close the subscription."""
+        """Wait for running records, commit, and close the subscription."""
         try:
             self._on_revoked(self._assignments.partitions())
         except Exception as error:
@@ -136,7 +136,7 @@ class ConsumerGroup(Loop):
         self._subscription.close()
 
     def report_progress(self) -> None:
-        """Beat if taken records are handled, and new ones are read."""
+        """Beat if taken records are handled and new records are read."""
         if self._progresses(time.monotonic()):
             self._beats.beat(f"handling for {self._group}")
 
@@ -167,8 +167,8 @@ class ConsumerGroup(Loop):
 
     def step(self) -> None:
         """Poll once, commit what is finished, and replay dead letters."""
-        # A poll for few records costs as much as one for many, so wait for room; not for long,
-        # because a slow lane must not delay the others.
+        # A poll for few records costs as much as one for many, so wait for room. The wait is
+        # short, because a slow lane must not delay the others.
         self._assignments.wait_for_room(self._most // 2, ROOM_TIMEOUT)
         room = self._most - self._assignments.in_flight
         records: Sequence[Record] = ()
@@ -270,12 +270,12 @@ class ConsumerGroup(Loop):
 
     def _on_assigned(self, partitions: Collection[Partition]) -> None:
         runtime = self._runtime
-        # After a crash the first records are suspects: they may have been in flight then.
+        # After a crash the first records are suspects, because they may have been in flight then.
         crashed = leases.crashed_recently(runtime.database, "consumer", runtime.clock.now())
         self._assignments.assign(partitions, self._most if crashed else 0)
 
     def _on_revoked(self, partitions: Collection[Partition]) -> None:
-        """Wait a limited time for running records, so that no other member repeats them."""
+        """Wait for running records, within a time limit, so that no other member repeats them."""
         stopping = self.stopping.is_set()
         patience = max(0.0, self._stop_by - time.monotonic()) if stopping else REVOKE_TIMEOUT
         try:
@@ -288,7 +288,7 @@ class ConsumerGroup(Loop):
             self._assignments.remove(partitions)
 
     def _replay(self, now: float) -> None:
-        """Handle dead letters that are marked for replay; query when woken, or after ``poll``."""
+        """Handle dead letters that are marked for replay, when woken or after ``poll`` seconds."""
         if not self._replays.wait(0.0) and now < self._replay_at:
             return
         runtime = self._runtime

@@ -19,9 +19,9 @@ class _Lane:
         self.name = name
         # One lock for each lane, so that threads in different lanes do not contend.
         self.lock = threading.Lock()
-        #: None until work waits, because in most lanes no work ever does.
+        #: None until work waits; in most lanes no work ever waits.
         self.waiting: deque[Work] | None = None
-        #: True when the lane ran empty; later work of its name gets a new lane.
+        #: Whether the lane ran empty; later work with its name gets a new lane.
         self.closed = False
 
 
@@ -83,7 +83,7 @@ class Lanes:
                 continue
             with lane.lock:
                 if lane.waiting:
-                    # Back to the end of the queue, so that a long lane does not occupy a thread.
+                    # At the end of the queue, so that a long lane does not occupy a thread.
                     self._runnable.put((lane, lane.waiting.popleft()))
                 else:
                     lane.closed = True

@@ -1,7 +1,7 @@
-"""Admission (access control) of a request to the route that it matched.
+"""Access control: the admission of a request to the route that it matched.
 
-An admission is a function that takes Falcon's request, for HTTP or a WebSocket. It returns if the
-request is admitted; otherwise it raises the error for the client.
+An admission is a function of Falcon's request, for HTTP or a WebSocket. It returns if the request
+is admitted; otherwise it raises the error for the client.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rolehost.loopback import names_loopback
 
 Admission = Callable[[Any], None]
 
-#: Values of ``Sec-Fetch-Site`` (Fetch Metadata) of requests that no other origin caused.
+#: Values of ``Sec-Fetch-Site`` (Fetch Metadata) in requests that no other origin caused.
 _OWN_SITE = frozenset({b"same-origin", b"none"})
 
 #: Headers that proxies add (RFC 7239; RFC 9110, section 7.6.3; common older names).
@@ -35,7 +35,7 @@ _TOKEN_HINT = "; other programs and web pages need a token: set token in [http]"
 
 
 def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission | None]:
-    """Return a function from a route to its admission; None admits every request."""
+    """Return a function that maps a route to its admission; None admits every request."""
     http = composition.deployment.host.http
     by_plugin = {
         plugin: authenticated(owned.value) for plugin, owned in composition.authentications.items()
@@ -64,7 +64,7 @@ def authenticated(authentication: Authentication) -> Admission:
         try:
             admitted = admits(req)
         except falcon.HTTPStatus:
-            # Falcon would send it as a response, possibly with status 200.
+            # Falcon would send this as the response, possibly with status 200.
             admitted = False
         except falcon.HTTPError as error:
             if error.status_code >= 400:
@@ -73,7 +73,7 @@ def authenticated(authentication: Authentication) -> Admission:
         except Exception:
             raise
         except BaseException as error:
-            # For example SystemExit, which would end the process without a response.
+            # For example SystemExit, which would end the process before a response.
             raise as_runtime_error(error) from error
         if admitted is not True:
             raise falcon.HTTPUnauthorized(

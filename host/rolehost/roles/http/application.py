@@ -58,9 +58,9 @@ def build(
 ) -> Application:
     """Build the application of a composition.
 
-    The cost of a request does not depend on the number of plugins. ``services`` becomes
-    ``req.context.services``. If ``recorders`` is empty now, recorders added later are not used.
-    ``not_found`` makes the error for a request without a route; None: 404.
+    ``services`` becomes ``req.context.services``. If ``recorders`` is empty now, recorders that
+    are added later are not used. ``not_found`` makes the error for a request without a route;
+    None: 404. The cost of a request does not depend on the number of plugins.
     """
     http = composition.deployment.host.http
     threads = Threads(http.threads, "responder")
@@ -100,7 +100,7 @@ def _falcon(
 
 
 def _add_degraded(router: Router, composition: Composition) -> None:
-    """Add routes that answer 503 for degraded plugins, unless another plugin has the path."""
+    """Add routes that answer 503 for degraded plugins, except paths of other plugins."""
     taken = {owned.value.path for owned in composition.routes}
     for plugin in composition.degraded:
         for owned in plugin.routes:
@@ -127,9 +127,9 @@ def _refusing(route: Route, plugin: str) -> Route:
 def startup_application(composition: Composition) -> Application:
     """Build the application of a process that waits for its backends.
 
-    It serves the routes that allow it (:attr:`~rolehost.api.Route.waiting`); all others answer
-    503. A liveness probe must succeed meanwhile; otherwise Kubernetes would restart a process
-    that only has to wait. Plugins' checks are not used, because no plugin has been started.
+    It serves the routes with :attr:`~rolehost.api.Route.waiting`; all others answer 503. A
+    liveness probe must succeed, or Kubernetes would restart a process that only has to wait.
+    Plugins' checks are not used, because no plugin has been started.
     """
     early = replace(
         composition,
@@ -138,7 +138,7 @@ def startup_application(composition: Composition) -> Application:
         checks=(Owned(Check(name="start", fn=_not_started), "rolehost", __name__),),
     )
     services = ProcessServices(early, role="http")
-    # Built without a database: responders then open no session, which would wait for it.
+    # Without backends, responders open no database session, which would wait for the database.
     application = build(
         replace(early, backends={}, degraded=()),
         services,
@@ -150,5 +150,5 @@ def startup_application(composition: Composition) -> Application:
 
 
 def _not_started(_services: Services) -> str | None:
-    """Keep the process unready, also after the backend is back and before the start."""
+    """Keep the process unready until its start, even if the backend is back."""
     raise StorageUnavailable("the process waits for its backends")

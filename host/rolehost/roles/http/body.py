@@ -1,4 +1,4 @@
-"""The limit of request bodies: too large ones are refused, with or without Content-Length."""
+"""The size limit of request bodies, with or without Content-Length."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from falcon.asgi.stream import BoundedStream
 from rolehost.roles.http.problems import ERROR_RESPONSES, BodyIncomplete, render
 from rolehost.roles.http.scope import RULES, Asgi, Receive, Scope, Send
 
-#: The most seconds and bytes for which a refused body is read and dropped (lingering close). A
-#: client that sends its whole body before it reads would otherwise get a connection reset.
+#: The most seconds and bytes for which a refused body is read and dropped (lingering close).
+#: Otherwise a client that sends its whole body before it reads would get a connection reset.
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 8_388_608
 
-#: Key that is in the scope if the body was refused while the client was still sending it.
+#: Key of the scope: the body was refused while the client was still sending it.
 _REFUSED = "rolehost.refused"
 
 
 class Request(falcon.asgi.Request):
     """Falcon's request with a limit on the body, set by the route.
 
-    Only a body that arrives in parts is counted here. :func:`call_within_limit` checks a declared
+    This counts only a body that arrives in parts. :func:`call_within_limit` checks a declared
     length, and the server reads no more than that.
     """
 
@@ -65,10 +65,9 @@ def _bounded(receive: Receive, scope: Scope, taken: int) -> Receive:
 async def call_within_limit(
     app: Asgi, smallest: int, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Call an application with a request that may have a body, unless the body is too large.
+    """Call an application with a matched request, unless the body is too large.
 
-    The request must have been matched. ``smallest`` is the smallest limit of any route, bytes: a
-    body up to it needs no check against the route.
+    ``smallest`` is the smallest limit of any route, bytes; a body up to it needs no further check.
     """
     error = _refusal(scope, smallest)
     if error is not None:
@@ -77,21 +76,21 @@ async def call_within_limit(
         return
     answered = False
 
-    def send_noted(message: dict[str, Any]) -> Awaitable[None]:
+    def send_and_note(message: dict[str, Any]) -> Awaitable[None]:
         nonlocal answered
         answered = True
         return send(message)
 
-    await app(scope, receive, send_noted)
+    await app(scope, receive, send_and_note)
     if not answered:
-        # Falcon sends no response if the body did not begin to arrive.
+        # Falcon sends no response if no part of the body arrived.
         await _answer(ERROR_RESPONSES[BodyIncomplete](), scope, send)
     elif _REFUSED in scope:
         await _linger(receive)
 
 
 def _refusal(scope: Scope, smallest: int) -> falcon.HTTPError | None:
-    """Return the error for a declared length that is too large, before the body is read."""
+    """Return the error for a declared length above the limit; None if it is allowed."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             length = int(value)  # the server has checked that these are digits

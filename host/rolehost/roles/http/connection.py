@@ -1,8 +1,8 @@
-"""A client's connection, closed if the client sends or reads too slowly (Slowloris).
+"""A client's connection, which is closed if the client sends or reads too slowly (Slowloris).
 
 gunicorn's protocol has no time limit for the head of a connection's first request, for a body
-that arrives byte by byte, or for a client that does not read its response. This one has them. It
-costs a request nothing: each connection is checked once per tick (:meth:`Connection.check`).
+that arrives byte by byte, or for a client that does not read its response. This one has them, at
+no cost per request: each connection is checked once per tick (:meth:`Connection.check`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rolehost.deployment.model import HttpSettings
 #: Close code of a WebSocket when the server ends (RFC 6455, section 7.4.1).
 GOING_AWAY = 1001
 
-#: Bytes that a client must take within ``write_timeout`` while more wait. Otherwise a client that
-#: takes a byte now and then would keep responses in memory. With 30 s this is 0.5 kB/s.
+#: Bytes that a client must read within ``write_timeout`` while more wait, so that a client that
+#: reads a byte now and then does not keep responses in memory. With 30 s this is 0.5 kB/s.
 LEAST_BYTES_TAKEN = 16_384
 
 #: Phases of a connection: idle between requests, receiving a head or a body, or answering.
@@ -29,9 +29,9 @@ IDLE, HEAD, BODY, BUSY = "idle", "head", "body", "busy"
 
 
 class WriteProgress:
-    """Measures by the write buffer whether a client takes the bytes that are written to it.
+    """Measures whether a client reads: the size of the write buffer must shrink.
 
-    Only a shrinking buffer is progress; if a client does not read, a stream makes it grow.
+    If a client does not read, a streamed response makes the buffer grow.
     """
 
     __slots__ = ("_began", "_last", "_taken")
@@ -91,8 +91,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().resume_writing()
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:
-        # gunicorn asks at the head and at the end of a response. Both results must be the same,
-        # even if the worker begins to retire in between.
+        # gunicorn calls this at the head and at the end of a response. Both results must be the
+        # same, even if the worker begins to retire in between.
         if self._decided_for != self.req_count:
             self._decided_for = self.req_count
             self._closes = self.worker.closes_after_response
@@ -134,7 +134,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self._send_error_response(408, "The request did not arrive in time.")
             self.hang_up()
         elif phase[1] == BODY and late > http.body_timeout:
-            # The application sees a disconnect; the answer is 408.
+            # The application sees a disconnect; the client gets 408.
             self._body_receiver._body_wait_expired = True
             self._body_receiver._wake_waiter()
 
@@ -158,7 +158,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self.hang_up()
 
     def close_websocket(self) -> None:
-        """If this is a WebSocket, close both ends because the process ends (code 1001)."""
+        """If this is an open WebSocket, close it (code 1001), because the process ends."""
         websocket = self._websocket
         if websocket is not None and websocket.accepted and not websocket.closed:
             self._closing: asyncio.Task[None] = self.worker.loop.create_task(_close(websocket))

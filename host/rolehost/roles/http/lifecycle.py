@@ -27,8 +27,7 @@ class Lifecycle:
     """Starts and stops the role process of a gunicorn worker, and holds its application.
 
     gunicorn's master makes it; each worker has a copy after the fork. ``replaces``: other
-    processes serve until this role is ready. ``first``: only this one of several waiting workers
-    logs the wait.
+    processes serve until this role is ready. ``first``: this is the only worker that logs a wait.
     """
 
     def __init__(self, process: Process, *, replaces: bool) -> None:
@@ -46,8 +45,8 @@ class Lifecycle:
     def load(self) -> Asgi:
         """Start the process and build its application; called in each worker.
 
-        If a backend does not answer, return the startup application; the worker serves it and
-        calls :meth:`begin`.
+        If a backend does not answer, return the startup application; the worker then serves it
+        and calls :meth:`begin`.
         """
         process = self.process
         try:
@@ -95,7 +94,7 @@ class Lifecycle:
         return startup
 
     def note_serving(self) -> None:
-        """Note that the worker accepts connections; the last worker makes the role ready."""
+        """Note that this worker accepts connections; the last worker makes the role ready."""
         self.process.mark_ready()
         mine = self._marks.find(b"\0", 0, self.http.processes)
         if mine >= 0:
@@ -104,14 +103,13 @@ class Lifecycle:
                 self.process.announce_ready()
 
     def _was_ready(self) -> bool:
-        """Whether the role was ready before; then one failed worker must not end the others."""
+        """Whether the role was ready once; then one failed worker must not end the others."""
         return self._marks.find(b"\0", 0, self.http.processes) < 0
 
     def fail(self, error: Exception) -> NoReturn:
         """End a worker that cannot start; the first one reports the reason, in one line.
 
-        When a worker exits with one of these statuses, gunicorn's master ends and starts no other
-        worker.
+        gunicorn's master then ends too, because of the exit status of its worker.
         """
         if not self._marks[-1]:
             self._marks[-1] = 1
@@ -126,7 +124,7 @@ class Lifecycle:
     def unload(self) -> None:
         """Drain and stop the process; call it when no request is left in this worker."""
         if self.waiting:
-            # Nothing was started, and to close would wait for a pending connection attempt.
+            # Nothing was started, and closing would wait for a pending connection attempt.
             return
         self.application.close()
         try:

@@ -23,7 +23,7 @@ def inherited_listener() -> socket.socket | None:
 
 
 def open_listener(bind: str) -> socket.socket:
-    """Open and bind the socket of ``[http] bind``; the StartError has reason and fix.
+    """Open and bind the socket of ``[http] bind``; raise StartError with reason and fix.
 
     ``bind``: ``host:port``, ``[v6-address]:port``, ``:port`` (all addresses) or ``unix:/path``.
     """

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerBackoff:
-    """When the next worker may be started, by the same rule as the supervisor's.
+    """The time from which the next worker may be started, by the supervisor's rule.
 
     gunicorn itself replaces a worker at once, even if it dies often. All workers share one delay,
     because an error that kills one at its start kills the others too.
@@ -57,7 +57,7 @@ class WorkerBackoff:
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """gunicorn's master. It replaces workers that die, with a growing delay, or hang.
+    """gunicorn's master, which replaces workers that hang, or die (with a growing delay).
 
     ``inherited``: another process has the listener too, so this one must not remove its address.
     """
@@ -65,21 +65,21 @@ class Master(Arbiter):  # type: ignore[misc]
     def __init__(self, app: Any, host: HostSettings, beats: Beats, *, inherited: bool) -> None:
         self._backoff = WorkerBackoff(Backoff())
         self._beats = beats
-        # Seconds after which a worker without progress hangs (0: never), and seconds from its TERM
-        # to its KILL.
+        # Seconds without progress after which a worker counts as hung (0: never), and seconds from
+        # TERM to KILL.
         self._hang = host.supervisor.hang
         self._grace = host.http.grace + host.http.shutdown_delay
         self._clock = RunningClock(1.0)
         self._retires = False
         self._stops = False
         super().__init__(app)
-        # gunicorn's name for a listener that it did not open, so it does not remove it.
+        # gunicorn does not remove a listener of systemd, because it did not open it.
         self.systemd = inherited
         self.cfg.set("pre_fork", _pre_fork)
         self.cfg.set("child_exit", self._child_exit)
 
     def init_signals(self) -> None:
-        """Handle gunicorn's signals, except :data:`DUMP_SIGNAL`, which asks for stacks."""
+        """Handle gunicorn's signals, except :data:`DUMP_SIGNAL`, which writes the stacks."""
         super().init_signals()
         self._beats.register_dump()
 
@@ -88,9 +88,9 @@ class Master(Arbiter):  # type: ignore[misc]
         return super().wait_for_signals(timeout=min(timeout, self._beats.every))
 
     def murder_workers(self) -> None:
-        """Report progress, and end workers whose event loop makes no progress.
+        """Report progress, and end workers whose event loops make no progress.
 
-        gunicorn's own rule would kill all workers after the machine was suspended.
+        gunicorn's own rule would kill all workers after a suspension of the machine.
         """
         self._beats.beat("the master")
         now = time.monotonic()
@@ -109,18 +109,18 @@ class Master(Arbiter):  # type: ignore[misc]
                     self.kill_worker(pid, signal.SIGKILL)
             elif self._hang and silence and silence[1] >= self._hang and not self._retires:
                 worker.kill_at = at + self._grace
-                # This line first, because the stacks arrive on the same pipe in pieces.
+                # Before the stacks, which arrive in pieces on the same pipe.
                 self._beats.write(f"hung {pid} {silence[1]:.1f}")
                 self.kill_worker(pid, DUMP_SIGNAL)
                 self.kill_worker(pid, signal.SIGTERM)
 
     def stop(self, graceful: bool = True) -> None:
-        """Stop the workers; from now on their end is not reported as lost."""
+        """Stop the workers; do not report their end as lost."""
         self._stops = True
         super().stop(graceful)
 
     def handle_usr1(self) -> None:
-        """Retire: ask the workers to retire, start no others, and end after the last one."""
+        """Retire all workers, start no others, and end after the last one."""
         self._retires = True
         self.kill_workers(RETIRE)
 

@@ -1,7 +1,7 @@
 """The ASGI middleware around Falcon, which every request passes.
 
-PERF: it runs for each request. So it is one class instead of Falcon middleware, and awaits nothing
-that the settings do not ask for.
+PERF: it runs for each request. So it is one class instead of several Falcon middleware components,
+and awaits nothing that the settings do not require.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rolehost.roles.http.body import call_within_limit
 from rolehost.roles.http.routes import Router
 from rolehost.roles.http.scope import RULES, Asgi, Receive, Scope, Send
 
-#: Methods that normally have no body; if there is one, it is counted when it is read.
+#: Methods that normally have no body; if there is one, it is counted while it is read.
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 #: Values that a client may send as ``X-Request-Id``: visible ASCII.
@@ -33,9 +33,7 @@ _CLIENT_CLOSED_REQUEST = 499
 
 
 class HostMiddleware:
-    """An ASGI application around another one.
-
-    It does, in this order:
+    """An ASGI application that wraps another one. For each request it does, in this order:
 
     1. match the route, before anything else reads the path;
     2. take or make ``X-Request-Id``, bind it as ``request_id`` and send it back;

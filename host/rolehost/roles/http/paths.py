@@ -1,6 +1,6 @@
-"""Decoding of a request's path. No other code of the host reads a path.
+"""Decodes the path of a request. No other code of the host reads a path.
 
-It works on the bytes that the client sent (``raw_path`` of the ASGI scope), before
+The input is the bytes that the client sent (``raw_path`` of the ASGI scope), before
 percent-decoding. Sources: RFC 3986, sections 2.1, 3.3 and 6.2.2; RFC 9112, section 3.2.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote_to_bytes
 
-#: Bytes that a path must not have: all except printable ASCII; the number sign, because it ends a
-#: path; and the backslash, because some programs treat it as a slash.
+#: Bytes that a path must not have: all outside printable ASCII; the number sign, which ends a path;
+#: and the backslash, which some programs treat as a slash.
 _FORBIDDEN = re.compile(rb"[^\x21\x22\x24-\x5b\x5d-\x7e]")
 
 #: A percent sign without two hexadecimal digits, or an encoded NUL, which no database can store.
@@ -61,7 +61,7 @@ def decode_path(raw: bytes) -> str | None:
 
 
 def raw_pattern(template: str) -> re.Pattern[bytes]:
-    """Return a pattern for raw paths that spell the literal parts as a template does."""
+    """Return a pattern for raw paths that have exactly the literal parts of a template."""
     parts = []
     for part in _FIELD.split(template):
         if part.startswith("{"):

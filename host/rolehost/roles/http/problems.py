@@ -1,4 +1,4 @@
-"""Errors as clients see them: problem details (RFC 9457) or a plugin's own format."""
+"""Errors for clients, as problem details (RFC 9457) or in a plugin's own format."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class NotStarted(Exception):
 def render(scope: Scope, error: falcon.HTTPError) -> tuple[str, bytes]:
     """Return the media type and the body of an error; the request must have been matched.
 
-    If the plugin's format or the encoding fails, the body is a problem without details.
+    If the plugin's format or the encoding fails, the body has only type and status.
     """
     try:
         return _render(scope, error)
@@ -176,7 +176,7 @@ def _handler(kind: type[Exception]) -> Callable[..., Awaitable[None]]:
 
 
 def install(app: falcon.asgi.App[Any, Any]) -> None:
-    """Make an application answer every error with :func:`render`."""
+    """Make an application render every error with :func:`render`."""
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unhandled)
     for kind in ERROR_RESPONSES:

@@ -1,4 +1,4 @@
-"""Adapts responders to Falcon: synchronous ones on threads, idempotent ones by key."""
+"""Adapts responders to Falcon: threads for synchronous ones, and ``Idempotency-Key``."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def idempotent(responder: Responder, services: Any) -> Responder:
     """Make a synchronous responder honour ``Idempotency-Key``.
 
     A key belongs to one method and path. The fingerprint is a SHA-256 over method, path, query,
-    ``Authorization`` and body, so that no client gets another client's response. An error that the
-    responder raises is not stored, so a repeated request calls it again.
+    ``Authorization`` and body, so that no client gets another client's response. If the responder
+    raises an error, nothing is stored, and a repeated request calls it again.
     """
 
     def respond(req: Any, resp: Any, **params: Any) -> None:

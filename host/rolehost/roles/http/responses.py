@@ -21,7 +21,7 @@ EVENT_STREAM = "text/event-stream"
 
 
 class EventStreams:
-    """The event streams of one process. They end when the process drains."""
+    """The event streams of one process, which end when the process drains."""
 
     def __init__(self) -> None:
         self._ends = asyncio.Event()
@@ -64,10 +64,10 @@ async def _next(iterator: AsyncIterator[Any]) -> Any:
 
 
 class ResponseCheck:
-    """The outermost Falcon middleware, which gets each response last.
+    """The outermost Falcon middleware, which sees each response last.
 
-    If a response cannot be encoded, the client gets a problem document, and one log line names
-    the responder. Falcon itself would send an empty body, or nothing.
+    If a response cannot be encoded, the client gets problem details with status 500, and one log
+    line names the responder. Falcon itself would send an empty body, or nothing.
     """
 
     def __init__(self, streams: EventStreams) -> None:
@@ -80,7 +80,7 @@ class ResponseCheck:
         resource: object,
         req_succeeded: bool,  # noqa: ARG002
     ) -> None:
-        """Encode the response. Falcon keeps the encoded ``resp.media``, so this costs nothing."""
+        """Encode the response. Falcon caches the encoded ``resp.media``, so this costs nothing."""
         try:
             data = await resp.render_body()
             if data is not None and not isinstance(data, bytes | bytearray | memoryview):

@@ -35,9 +35,9 @@ class Router:
     """Matches requests to routes, and gives Falcon the result.
 
     There is one compiled router for each literal first segment, and one for the templates that
-    begin with a variable. Falcon compares a segment with one sibling after the other, so with a
-    single router the routes of one plugin would slow down the requests to all others. As in Falcon,
-    literal segments take precedence over variables.
+    begin with a variable. Falcon compares a segment with all its siblings one by one, so a single
+    router would become slower with each plugin. As in Falcon, literal segments take precedence
+    over variables.
 
     ``max_body`` (bytes) is the default for routes without a limit and requests without a route.
     ``not_found`` makes the error for a request without a route; None: Falcon's own 404.
@@ -107,7 +107,7 @@ class Router:
         self._match_any(raw, scope)
 
     def _match_any(self, raw: bytes, scope: Scope) -> None:
-        """Match every other path: percent-encoded, with a trailing slash, or without a route."""
+        """Match a path that is percent-encoded, has a trailing slash, or has no route."""
         scope[FOUND] = None
         try:
             path = decode_path(raw)

@@ -18,7 +18,7 @@ FOUND, RULES = "rolehost.found", "rolehost.rules"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How the host treats the requests of one route, or requests that match no route.
+    """The host's rules for the requests of one route, or for requests that match no route.
 
     Without a route, ``template`` is empty and ``raw_pattern`` None. ``raw_pattern`` matches raw
     paths with exactly the literal segments of the template. ``max_body`` is in bytes. ``admit``

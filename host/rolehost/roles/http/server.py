@@ -50,12 +50,9 @@ class QuietLogger(Logger):  # type: ignore[misc]
         )
         self.error_log.log(logging.DEBUG if echo else logging.ERROR, msg, *args, **kwargs)
 
-    def reopen_files(self) -> None:
-        """Do nothing: lines go to standard error."""
-
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn's application, which owns the listener; each worker has a copy of the master's."""
+    """gunicorn's application, which owns the listener; each worker has a copy of it."""
 
     def __init__(self, lifecycle: Lifecycle, listener: socket.socket) -> None:
         self.lifecycle = lifecycle
@@ -64,7 +61,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        """Give gunicorn its settings; all others keep their defaults."""
+        """Set gunicorn's settings; all others keep their defaults."""
         http = self.lifecycle.http
         name = self.lifecycle.process.composition.deployment.name
         settings = {

@@ -1,7 +1,7 @@
 """gunicorn's ASGI worker, with the host's order of draining.
 
 gunicorn 27's own worker checks only once a second whether it must stop, and waits for idle
-connections as long as for busy ones. This worker fixes both.
+connections as long as for busy ones. This worker does neither.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             self._emptied.set()
 
     def init_signals(self) -> None:
-        """Collect signals, including those since the fork, until the event loop runs."""
+        """Collect signals, also those since the fork, until the event loop runs."""
         super().init_signals()
-        # uvloop loses signals that arrive before it runs, and loading may take long.
+        # uvloop loses signals that arrive before it runs, and loading may take a long time.
         for number in STOPPING:
             signal.signal(number, lambda number, _frame: self._early_signals.append(number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -182,7 +182,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
         for connection in list(self.connections):
             connection.close_websocket()
         if self.retires:
-            # Wait until each connection has had its last response, or was idle for too long. An
+            # Wait until each connection has had its last response, or was idle for keep_alive. An
             # idle one is not closed at once, because its next request may be on its way.
             deadline = self.loop.time() + self.lifecycle.http.keep_alive
             while self.connections and self.alive and self.loop.time() < deadline:
@@ -213,7 +213,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
 
     async def _close_servers(self) -> None:
         if isinstance(self.loop, asyncio.SelectorEventLoop):
-            # This loop hands over accepted connections one iteration later, to an open server.
+            # This loop passes an accepted connection on one iteration later, if its server is open.
             for listener in self.sockets:
                 self.loop.remove_reader(listener.sock)
             await asyncio.sleep(0)

@@ -2,7 +2,7 @@
 
 It passes ephemeral messages to and from the broker of the queue backend. For a durable queue it
 gives Dramatiq *worker slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs jobs
-of the ledger. So one set of threads runs both, with Dramatiq's actors and middleware.
+of the ledger. So the same threads run both, with Dramatiq's actors and middleware.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Dramatiq middleware for ephemeral messages: poison messages, and log lines of failures.
 
-The broker of the queue backend counts how many processes died while they ran a message, as the
+The broker of the queue backend counts the processes that died while they ran a message, as the
 ledger does for jobs; see ``max_crashes`` of an actor.
 """
 
@@ -30,17 +30,17 @@ class Crashed(SkipMessage):
 
 
 class ClaimLost(SkipMessage):
-    """A message was given to another process, because this process seemed dead."""
+    """This process lost its claim on a message: another process has it, because it seemed dead."""
 
 
 class PoisonMessages(Middleware):
     """Dead-letters poison messages, and runs suspects one at a time. Thread-safe.
 
-    If a process died while it held a message, the broker gives the message the attribute
-    ``crashes``. Its start is recorded before it runs. If ``crashes`` is above 0, it is a suspect
-    and waits until no other suspect runs here, so that it alone can cause the next crash.
+    The attribute ``crashes`` of a message is the number of processes that died while they ran it.
+    Above 0, the message is a suspect: it waits until no other suspect runs in this process, so
+    that it alone can cause the next crash. The start of a message is recorded before it runs.
     ``on_dead_letter`` is called with the actor's name for each message that becomes a dead letter.
-    Messages for actors that are not in ``actors`` are not checked.
+    Messages without the attribute or for actors that are not in ``actors`` are not checked.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PoisonMessages(Middleware):
         try:
             ours = message.start()
         except StorageError as error:
-            # It runs anyway, as every message does that was taken before the queue failed.
+            # It runs anyway, like every message that was taken before the queue failed.
             log.warning("start not recorded", actor=message.actor_name, error=str(error))
             ours = True
         if not ours:
@@ -90,8 +90,9 @@ class PoisonMessages(Middleware):
 
 
 class FailureLog(Middleware):
-    """Logs each failed attempt in one line; it stands before Retries, to see whether that retries.
+    """Logs each failed attempt in one line.
 
+    It stands before Retries in the list, so its ``after_`` hook runs later and sees the retry.
     ``actors`` are the ephemeral ones. If any other actor fails, the error is in the host.
     """
 

@@ -1,13 +1,13 @@
-"""Claims jobs of one durable queue in batches, and gives them back in batches.
+"""Claims jobs of one durable queue in batches, and writes finished jobs in batches.
 
 In one transaction the consumer thread writes the jobs that the worker threads have finished, makes
 due jobs available, and claims the next batch. It prefetches about a tenth of a second of work, so
 that slow jobs stay available to other processes.
 
-The message that Dramatiq gives to a thread is not a job but a *worker slot*, in which the thread
-runs claimed jobs of this queue one after the other. Quick jobs share a slot, because a slot costs
-as much as a message. No job waits behind another while a thread is free. Slots are not stored:
-``ack``, ``nack`` and ``requeue`` do nothing, because the state of jobs is in the ledger.
+Dramatiq gives a thread not a job but a *worker slot*, in which the thread runs claimed jobs of
+this queue one after the other. Quick jobs share a slot, because a slot costs as much as a message.
+No job waits behind another while a thread is free. Slots are not stored: ``ack``, ``nack`` and
+``requeue`` do nothing, because the state of jobs is in the ledger.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ def slot_actor(queue: str) -> str:
 class LedgerConsumer(Consumer):
     """The consumer of one durable queue; iterated by one thread, used by all worker threads.
 
-    It claims only jobs of ``actors``, which this process runs. The limit of claimed, unfinished
-    jobs is at least ``threads`` and at most ``most``. ``listener`` is woken when there may be
-    jobs to claim.
+    It claims only jobs of ``actors``. It claims until at least ``threads`` and at most ``most``
+    jobs are unfinished. ``listener`` is woken when there may be jobs to claim.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class LedgerConsumer(Consumer):
         self._slots_used = 0  # slots given to Dramatiq and not ended
         self._slots_free = 0  # slots to give to Dramatiq
         self._ready: deque[ClaimedJob] = deque()
-        self._outstanding = 0  # jobs claimed and unfinished
+        self.outstanding = 0  # jobs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
         self._known: set[int] = set()  # claimed rows, as far as this process knows
@@ -116,7 +115,7 @@ class LedgerConsumer(Consumer):
             log.warning("storage unavailable, no jobs taken", queue=self._queue, error=str(error))
             self._stopping.wait(RETRY_DELAY)
         except Exception:
-            # Otherwise Dramatiq would make another consumer, and the finished jobs would be lost.
+            # An error would make Dramatiq create another consumer; finished jobs would be lost.
             log.exception("taking jobs failed, continuing", queue=self._queue)
             self._stopping.wait(RETRY_DELAY)
         return None
@@ -142,7 +141,7 @@ class LedgerConsumer(Consumer):
             self._known.difference_update(job.id for job, _ in finished)
             self._known.update(job.id for job in jobs)
             self._ready.extend(jobs)
-            self._outstanding += len(jobs)
+            self.outstanding += len(jobs)
             self._offer_slots()
         if any(end.state not in FINISHED for _, end in finished):
             self._runtime.wake([f"queue:{self._queue}"])
@@ -154,7 +153,7 @@ class LedgerConsumer(Consumer):
     def _write_and_claim_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int
     ) -> list[ClaimedJob]:
-        """Exchange; if a finished job causes an error, write the finished jobs one by one."""
+        """Write and claim; if that fails, claim nothing and write the finished jobs one by one."""
         try:
             return self._write_and_claim(finished, room)
         except StorageUnavailable:
@@ -182,8 +181,8 @@ class LedgerConsumer(Consumer):
                 failpoints.reach("ledger.before_complete")
             with runtime.database.transaction() as tx:
                 if self._claims_uncertain:
-                    # Rows that were claimed unknowingly would otherwise never run while this
-                    # process lives.
+                    # A claim may have been committed although its result was lost; these rows
+                    # would never run while this process lives.
                     with self._lock:
                         known = sorted(self._known)
                     runtime.ledger.hand_back(tx, self._owner, self._queue, known)
@@ -210,7 +209,7 @@ class LedgerConsumer(Consumer):
         limit = self._limit()
         if len(self._ready) * 2 > limit - self._threads:
             return 0
-        return limit - self._outstanding
+        return limit - self.outstanding
 
     def _limit(self) -> int:
         ahead = math.ceil(PREFETCH_SECONDS * self._threads / max(self._seconds, 1e-6))
@@ -218,7 +217,7 @@ class LedgerConsumer(Consumer):
 
     def _wait(self) -> None:
         with self._lock:
-            busy = bool(self._outstanding or self._finished) or self._stopping.is_set()
+            busy = bool(self.outstanding or self._finished) or self._stopping.is_set()
             # From now on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
         self._listener.wait(FLUSH_INTERVAL if busy else self._until_due())
@@ -234,15 +233,10 @@ class LedgerConsumer(Consumer):
             return longest
         return min(longest, max(0.0, (due - runtime.clock.now()) / 1000))
 
-    @property
-    def outstanding(self) -> int:
-        """The number of claimed and unfinished jobs."""
-        return self._outstanding
-
     def take(self) -> ClaimedJob | None:
         """Return the next claimed job for a thread to run, or None.
 
-        If a job was cancelled after its claim, it is marked, and the runner does not run it.
+        A job that was cancelled after its claim is marked, so that the runner does not run it.
         """
         if self._stopping.is_set():
             return None
@@ -286,27 +280,24 @@ class LedgerConsumer(Consumer):
         except StorageError:
             return False
 
-    def finish(self, job: ClaimedJob, end: Finish | None, seconds: float) -> None:
-        """Note that a thread has run a job for ``seconds``.
-
-        ``end`` is the end of the attempt; None if the consumer has nothing to write.
-        """
+    def finish(self, job: ClaimedJob, outcome: Finish | None, seconds: float) -> None:
+        """Note that a thread has run a job for ``seconds``; outcome None: nothing to write."""
         with self._lock:
-            self._outstanding -= 1
+            self.outstanding -= 1
             self._seconds += (seconds - self._seconds) * 0.1
-            if end is None:
+            if outcome is None:
                 self._known.discard(job.id)
             else:
-                self._finished.append((job, end))
+                self._finished.append((job, outcome))
             # If half of the claimed jobs are done, write them and claim more.
-            wake = self._waiting and self._outstanding * 2 < self._limit()
+            wake = self._waiting and self.outstanding * 2 < self._limit()
             if wake:
                 self._waiting = False
         if wake:
             self._listener.interrupt()
 
     def end_slot(self) -> None:
-        """End a worker slot; offer another one if jobs are left."""
+        """End a worker slot; offer another slot if claimed jobs wait."""
         with self._lock:
             self._slots_used -= 1
             wake = bool(self._ready) and not self._stopping.is_set()
@@ -335,7 +326,7 @@ class LedgerConsumer(Consumer):
         with self._lock:
             unstarted = list(self._ready)
             self._ready.clear()
-            self._outstanding -= len(unstarted)
+            self.outstanding -= len(unstarted)
             self._finished += [
                 (job, Finish("available", job.run_at, False, None)) for job in unstarted
             ]

@@ -38,13 +38,13 @@ from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds after which idle Dramatiq threads check whether they must stop.
+#: The interval in which idle Dramatiq threads check whether they must stop.
 IDLE_MILLISECONDS = 200
 
-#: Seconds after which a thread leaves its worker slot, so that other queues get one.
+#: The time after which a thread ends its worker slot, so that other queues get one.
 SLOT_SECONDS = 0.05
 
-#: Milliseconds in which an interrupted job must end.
+#: The time in which an interrupted job must end.
 INTERRUPT_MILLISECONDS = 2000
 
 #: Fields of every log line of a job. PERF: binding them by name costs much more.
@@ -76,7 +76,7 @@ class WorkerRole:
         #: Thread → the end of the time limit of its job, monotonic seconds.
         self._busy: dict[int, float] = {}
         self._broker = HostBroker(
-            # Each worker has a new broker, because a stopped worker does not remove its middleware.
+            # A new broker for each worker, because a stopped worker does not remove its middleware.
             middleware=[
                 AgeLimit(),
                 FailureLog(ephemeral),
@@ -102,13 +102,13 @@ class WorkerRole:
 
     def start(self) -> None:
         """Start consumers and threads."""
-        # TimeLimit and ShutdownNotifications start their timers at this signal, which Dramatiq's
-        # command line would emit.
+        # TimeLimit and ShutdownNotifications start their timers at this signal. Without the host,
+        # Dramatiq's command line emits it.
         self._broker.emit_after("process_boot")
         self._worker.start()
 
     def report_progress(self) -> None:
-        """Beat, unless all threads are past their time limit, or no thread takes claimed jobs."""
+        """Beat for the threads, unless all are past their time limit or none takes claimed jobs."""
         now = time.perf_counter()
         late = sum(until < now for until in list(self._busy.values()))
         consumers = list(self._consumers.values())
@@ -185,9 +185,9 @@ class WorkerRole:
             consumer.end_slot()
 
     def _run(self, consumer: LedgerConsumer, runner: Runner, job: ClaimedJob) -> float:
-        """Run one attempt and pass its end to the consumer; return the time when it ended."""
-        # The default, for an interrupt just outside the attempt: the job becomes available again.
-        end: Finish | None = Finish("available", job.run_at, False, None)
+        """Run one attempt and pass its outcome to the consumer; return the time of its end."""
+        # If an interrupt comes just outside the attempt, the job becomes available again.
+        outcome: Finish | None = Finish("available", job.run_at, False, None)
         thread = threading.get_ident()
         limit = self._time_limit[job.actor]
         began = time.perf_counter()
@@ -195,12 +195,12 @@ class WorkerRole:
             self._busy[thread] = began + limit / 1000
             self._limits.manager.add_timeout(thread, limit)
             # A copy, so that context variables that the attempt sets do not stay.
-            end = copy_context().run(self._attempt, runner, job)
+            outcome = copy_context().run(self._attempt, runner, job)
         finally:
             self._limits.manager.remove_timeout(thread)
             self._busy.pop(thread, None)
             over = time.perf_counter()
-            consumer.finish(job, end, over - began)
+            consumer.finish(job, outcome, over - began)
         return over
 
     @staticmethod
