@@ -42,12 +42,12 @@ def as_console(fields: Mapping[str, Any], *, colour: bool) -> str:
     line (log injection). A traceback follows on the next lines.
     """
     level = str(fields.get("level", "info"))
-    shown = f"{level:<8}"
+    label = f"{level:<8}"
     if colour:
-        shown = f"\x1b[{_COLOURS.get(level, '0')}m{shown}\x1b[0m"
+        label = f"\x1b[{_COLOURS.get(level, '0')}m{label}\x1b[0m"
     event = _plain(str(fields.get("event", "")))
     rest = [f"{key}={_value(value)}" for key, value in fields.items() if key not in _PLACED]
-    line = " ".join([str(fields.get("timestamp", "")), shown, event, *rest])
+    line = " ".join([str(fields.get("timestamp", "")), label, event, *rest])
     exception = fields.get("exception")
     return f"{line}\n{exception}" if exception else line
 

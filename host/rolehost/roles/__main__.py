@@ -21,22 +21,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--deployment", type=Path)
     parser.add_argument("--plugins")
     parser.add_argument("--migrate", action="store_true")
-    given = parser.parse_args(arguments)
-    return run_reporting(given.role, lambda: _run(given))
+    args = parser.parse_args(arguments)
+    return run_reporting(args.role, lambda: _run(args))
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     # A start makes hundreds of thousands of objects and little garbage, so collections cost time.
     gc.disable()
     from rolehost.composition import compose
     from rolehost.deployment import Sources, load
 
-    plugins = given.plugins.split(",") if given.plugins else None
+    plugins = args.plugins.split(",") if args.plugins else None
     number = os.environ.pop(SOURCES_VARIABLE, None)
     sources = None if number is None else Sources.from_descriptor(int(number))
-    deployment = load(given.deployment, plugins=plugins, sources=sources)
-    composition = compose(deployment, role=given.role)
-    return serve(composition, given.role, given.slot, given.incarnation, migrates=given.migrate)
+    deployment = load(args.deployment, plugins=plugins, sources=sources)
+    composition = compose(deployment, role=args.role)
+    return serve(composition, args.role, args.slot, args.incarnation, migrates=args.migrate)
 
 
 if __name__ == "__main__":

@@ -59,13 +59,13 @@ class _MaintenanceLoop(Loop):
         self,
         composition: Composition,
         runtime: DeliveryRuntime,
-        me: Identity,
+        identity: Identity,
         stream: Stream | None,
         vitals: Vitals,
     ) -> None:
         super().__init__("maintenance")
         self._runtime = runtime
-        self._me = me
+        self._identity = identity
         self._stream = stream
         self._vitals = vitals
         self._manifest = describe(composition)
@@ -74,7 +74,7 @@ class _MaintenanceLoop(Loop):
         self._every: dict[Callable[[], None], float] = {
             self._renew: runtime.policy.heartbeat,
             self._sweep: SWEEP_SECONDS,
-            self._retain: RETENTION_SECONDS,
+            self._apply_retention: RETENTION_SECONDS,
         }
         self._due = dict.fromkeys(self._every, 0.0)
 
@@ -106,8 +106,8 @@ class _MaintenanceLoop(Loop):
         super().stop()
         try:
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
-                self._runtime.ledger.hand_back(tx, self._me.id)
-            self._presence.remove(self._me)
+                self._runtime.ledger.hand_back(tx, self._identity.id)
+            self._presence.remove(self._identity)
         except Exception as error:  # it must not hide the error that ends the process
             log.warning("the presence row was not deleted, it will expire", error=str(error))
 
@@ -117,18 +117,18 @@ class _MaintenanceLoop(Loop):
     def _renew(self) -> None:
         manifest, python = self._manifest, platform.python_version()
         pulse = Pulse(manifest.hash, manifest.version, python, *self._vitals())
-        self._presence.renew(self._me, pulse)
+        self._presence.renew(self._identity, pulse)
 
     def _leads(self) -> bool:
         database, clock = self._runtime.database, self._runtime.clock
         ttl = self._runtime.policy.lease
-        return leases.acquire(database, clock, "sweep", self._me.id, ttl) is not None
+        return leases.acquire(database, clock, "sweep", self._identity.id, ttl) is not None
 
     def _sweep(self) -> None:
         if self._leads():
             sweep.release_dead(self._runtime)
 
-    def _retain(self) -> None:
+    def _apply_retention(self) -> None:
         if self._leads():
             sweep.delete_expired(self._runtime)
             manifests.delete_expired(self._runtime.database, self._runtime.clock.now())
@@ -183,7 +183,7 @@ class _RelayLoop(Loop):
 def background_loops(
     composition: Composition,
     services: ProcessServices,
-    me: Identity,
+    identity: Identity,
     vitals: Vitals,
     beats: Beats,
     listen: Callable[[Collection[str]], Listener],
@@ -193,12 +193,13 @@ def background_loops(
         return []
     runtime = services.delivery
     stream = services.stream if "stream" in composition.backends else None
-    loops: list[Loop] = [_MaintenanceLoop(composition, runtime, me, stream, vitals)]
+    loops: list[Loop] = [_MaintenanceLoop(composition, runtime, identity, stream, vitals)]
     if runtime.guard.single_writer:
         loops.append(LongWriteLoop(runtime.guard, composition.deployment.host.log))
     if stream is not None and composition.publishes:
-        relay = Relay(runtime, stream, me.id)
+        relay = Relay(runtime, stream, identity.id)
         # gunicorn's master watches its workers by their event loops; it takes no other beats.
-        own = beats if me.role != "http" else Beats()
-        loops.append(_RelayLoop(relay, listen(["outbox", "leases"]), runtime.policy.poll, own))
+        if identity.role == "http":
+            beats = Beats()
+        loops.append(_RelayLoop(relay, listen(["outbox", "leases"]), runtime.policy.poll, beats))
     return loops

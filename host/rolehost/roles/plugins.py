@@ -34,7 +34,7 @@ class StartFailed(StartError):
         )
 
 
-def _failed(plugin: Plugin, message: str, where: str, **values: Any) -> StartFailed:
+def _start_failed(plugin: Plugin, message: str, where: str, **values: Any) -> StartFailed:
     who = f"plugin {plugin.name} ({plugin.distribution} {plugin.version})"
     return StartFailed(plugin, problem(message, who=who, where=where, name=plugin.name, **values))
 
@@ -53,14 +53,14 @@ def start(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     except StorageUnavailable:
         raise
     except TimeLimitExceeded as error:
-        raise _failed(plugin, "start-hung", error.where, seconds=seconds) from error
+        raise _start_failed(plugin, "start-hung", error.where, seconds=seconds) from error
     except BaseException as error:
-        if not _of_plugin(error):
+        if not _raised_by_plugin(error):
             raise
         if not isinstance(error, RolehostError):
             log.error("start failed", plugin=plugin.name, exc_info=error)
         kind = type(error).__name__
-        raise _failed(
+        raise _start_failed(
             plugin, "start-raised", "", type=kind, error=error, seconds=seconds
         ) from error
 
@@ -80,14 +80,14 @@ def stop(plugin: Plugin, context: ProcessContext, seconds: float) -> None:
     except TimeLimitExceeded as error:
         bound.error("hook did not end, continuing", seconds=seconds, where=error.where)
     except BaseException as error:
-        if not _of_plugin(error):
+        if not _raised_by_plugin(error):
             raise
         bound.error("hook failed", exc_info=error)
 
 
-def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) -> StartFailed:
+def backend_error(plugin: Plugin, backend: Owned[Backend], error: Exception) -> StartFailed:
     """Return the error for a backend that cannot be made or fails its ping."""
-    return _failed(
+    return _start_failed(
         plugin,
         "backend-failed",
         backend.location,
@@ -98,9 +98,9 @@ def backend_failed(plugin: Plugin, backend: Owned[Backend], error: Exception) ->
     )
 
 
-def dependency_failed(failed: Plugin, plugin: Plugin, deployment: str) -> StartFailed:
+def dependency_error(failed: Plugin, plugin: Plugin, deployment: str) -> StartFailed:
     """Return the error for a plugin that depends on a failed one."""
-    return _failed(
+    return _start_failed(
         plugin,
         "degraded-dependency.start",
         f"depends of plugin {plugin.name}",
@@ -111,7 +111,7 @@ def dependency_failed(failed: Plugin, plugin: Plugin, deployment: str) -> StartF
     )
 
 
-def _of_plugin(error: BaseException) -> bool:
+def _raised_by_plugin(error: BaseException) -> bool:
     """Return False for KeyboardInterrupt and for a simulated crash of the host."""
     own = type(error).__module__.partition(".")[0] == "rolehost"
     return not isinstance(error, KeyboardInterrupt) and (not own or isinstance(error, Exception))

@@ -121,26 +121,26 @@ class Process:
             except RolehostError:
                 raise
             except Exception as error:
-                self._backend_failed(services, kind, error)
+                self._continue_without(services, kind, error)
 
-    def _backend_failed(self, services: ProcessServices, kind: Kind, error: Exception) -> None:
+    def _continue_without(self, services: ProcessServices, kind: Kind, error: Exception) -> None:
         """Continue without the plugin of the failed backend and the plugins that need it.
 
         StartFailed: the deployment does not allow that plugin to fail.
         """
-        whole = self._provisioned
-        backend = whole.backends[kind]
-        failed = whole.plugin(backend.plugin)
+        before = self._provisioned
+        backend = before.backends[kind]
+        failed = before.plugin(backend.plugin)
         log.error("backend failed", plugin=failed.name, kind=kind, exc_info=error)
-        failure = plugins.backend_failed(failed, backend, error)
-        if not whole.deployment.may_degrade(failed.name):
+        failure = plugins.backend_error(failed, backend, error)
+        if not before.deployment.may_degrade(failed.name):
             raise failure from error
-        kinds = [each for each, owned in whole.backends.items() if owned.plugin == failed.name]
-        rest = whole.without(failure.degraded, backends=False)
-        for name in needing(rest, kinds):
-            other = plugins.dependency_failed(failed, whole.plugin(name), services.deployment)
-            rest = rest.without(other.degraded)
-        self._provisioned = services.composition = rest
+        kinds = [each for each, owned in before.backends.items() if owned.plugin == failed.name]
+        reduced = before.without(failure.degraded, backends=False)
+        for name in needing(reduced, kinds):
+            other = plugins.dependency_error(failed, before.plugin(name), services.deployment)
+            reduced = reduced.without(other.degraded)
+        self._provisioned = services.composition = reduced
 
     def _topics(self) -> frozenset[str]:
         read = self.composition.handlers if self.role == "consumer" else ()
@@ -254,7 +254,7 @@ class Process:
     def _start_plugin(self, plugin: Plugin, failed: Mapping[str, Plugin]) -> None:
         missing = next((name for name in plugin.info.depends if name in failed), None)
         if missing is not None:
-            raise plugins.dependency_failed(failed[missing], plugin, self.services.deployment)
+            raise plugins.dependency_error(failed[missing], plugin, self.services.deployment)
         # Less than the supervisor's timeout, so that an error names the hook before the supervisor
         # kills the process.
         patience = self.composition.deployment.host.supervisor.start_timeout / 2

@@ -28,7 +28,7 @@ _PROXY_HEADERS = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
 )
 
-#: Headers that :func:`local` checks.
+#: Headers that :func:`admit_local` checks.
 _CHECKED_HEADERS = frozenset({b"host", b"origin", b"sec-fetch-site", b"content-type"})
 
 _TOKEN_HINT = "; other programs and web pages need a token: set token in [http]"
@@ -38,9 +38,9 @@ def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission |
     """Return a function that maps a route to its admission; None admits every request."""
     http = composition.deployment.host.http
     by_plugin = {
-        plugin: authenticated(owned.value) for plugin, owned in composition.authentications.items()
+        plugin: admission_by(owned.value) for plugin, owned in composition.authentications.items()
     }
-    by_token = authenticated(bearer(http.token)) if http.token else None
+    by_token = admission_by(bearer(http.token)) if http.token else None
 
     def admission(owned: Owned[Route]) -> Admission | None:
         match access_of(owned, composition.authentications, http):
@@ -49,14 +49,14 @@ def admissions(composition: Composition) -> Callable[[Owned[Route]], Admission |
             case "token":
                 return by_token
             case "local":
-                return local
+                return admit_local
             case _:
                 return None
 
     return admission
 
 
-def authenticated(authentication: Authentication) -> Admission:
+def admission_by(authentication: Authentication) -> Admission:
     """Return an admission that uses an authentication."""
     admits = authentication.admits
 
@@ -85,7 +85,7 @@ def authenticated(authentication: Authentication) -> Admission:
     return admit
 
 
-def local(req: Any) -> None:
+def admit_local(req: Any) -> None:
     """Admit requests from programs on this machine, and from pages that this host serves.
 
     A page in a browser can send requests to a loopback address too (CSRF). Headers reveal it:

@@ -107,10 +107,10 @@ def _add_degraded(router: Router, composition: Composition) -> None:
             if owned.value.path not in taken:
                 # The router refuses a template that conflicts with another plugin's template.
                 with suppress(ValueError):
-                    router.add(_refusing(owned.value, plugin.name), None)
+                    router.add(_unavailable_route(owned.value, plugin.name), None)
 
 
-def _refusing(route: Route, plugin: str) -> Route:
+def _unavailable_route(route: Route, plugin: str) -> Route:
 
     async def refuse(*_: Any, **__: Any) -> None:
         raise falcon.HTTPServiceUnavailable(

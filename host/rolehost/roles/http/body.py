@@ -37,17 +37,17 @@ class Request(falcon.asgi.Request):
             first = self._first_event or {}
             receive = self._receive
             if first.get("more_body"):
-                receive = _bounded(receive, self.scope, len(first.get("body", b"")))
+                receive = _limit_receive(receive, self.scope, len(first.get("body", b"")))
             self._stream = BoundedStream(
                 receive, first_event=self._first_event, content_length=self.content_length
             )
         return self._stream
 
 
-def _bounded(receive: Receive, scope: Scope, taken: int) -> Receive:
+def _limit_receive(receive: Receive, scope: Scope, taken: int) -> Receive:
     limit = scope[RULES].max_body
     if taken > limit:
-        raise _too_large(scope, limit)
+        raise _too_large_error(scope, limit)
 
     async def receive_bounded() -> Mapping[str, Any]:
         nonlocal taken
@@ -56,7 +56,7 @@ def _bounded(receive: Receive, scope: Scope, taken: int) -> Receive:
             raise BodyIncomplete
         taken += len(event.get("body", b""))
         if taken > limit:
-            raise _too_large(scope, limit)
+            raise _too_large_error(scope, limit)
         return event
 
     return receive_bounded
@@ -69,9 +69,9 @@ async def call_within_limit(
 
     ``smallest`` is the smallest limit of any route, bytes; a body up to it needs no further check.
     """
-    error = _refusal(scope, smallest)
+    error = _length_error(scope, smallest)
     if error is not None:
-        await _answer(error, scope, send)
+        await _send_error(error, scope, send)
         await _linger(receive)
         return
     answered = False
@@ -84,23 +84,23 @@ async def call_within_limit(
     await app(scope, receive, send_and_note)
     if not answered:
         # Falcon sends no response if no part of the body arrived.
-        await _answer(ERROR_RESPONSES[BodyIncomplete](), scope, send)
+        await _send_error(ERROR_RESPONSES[BodyIncomplete](), scope, send)
     elif _REFUSED in scope:
         await _linger(receive)
 
 
-def _refusal(scope: Scope, smallest: int) -> falcon.HTTPError | None:
+def _length_error(scope: Scope, smallest: int) -> falcon.HTTPError | None:
     """Return the error for a declared length above the limit; None if it is allowed."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             length = int(value)  # the server has checked that these are digits
             if length > smallest and length > (limit := scope[RULES].max_body):
-                return _too_large(scope, limit)
+                return _too_large_error(scope, limit)
             break
     return None
 
 
-def _too_large(scope: Scope, limit: int) -> falcon.HTTPContentTooLarge:
+def _too_large_error(scope: Scope, limit: int) -> falcon.HTTPContentTooLarge:
     scope[_REFUSED] = True
     return falcon.HTTPContentTooLarge(
         title="Body too large",
@@ -109,7 +109,7 @@ def _too_large(scope: Scope, limit: int) -> falcon.HTTPContentTooLarge:
     )
 
 
-async def _answer(error: falcon.HTTPError, scope: Scope, send: Send) -> None:
+async def _send_error(error: falcon.HTTPError, scope: Scope, send: Send) -> None:
     """Send the error without Falcon, with ``Connection: close``."""
     media_type, body = render(scope, error)
     headers = [

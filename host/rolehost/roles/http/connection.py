@@ -153,8 +153,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     def hang_up_when_idle(self) -> None:
         """Close, unless a request is being answered or has begun to arrive."""
-        begun = getattr(self._callback_parser, "_buffer", b"")
-        if self._phase() in (IDLE, HEAD) and not begun:
+        buffered = getattr(self._callback_parser, "_buffer", b"")
+        if self._phase() in (IDLE, HEAD) and not buffered:
             self.hang_up()
 
     def close_websocket(self) -> None:

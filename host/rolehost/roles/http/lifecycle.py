@@ -27,13 +27,13 @@ class Lifecycle:
     """Starts and stops the role process of a gunicorn worker, and holds its application.
 
     gunicorn's master makes it; each worker has a copy after the fork. ``replaces``: other
-    processes serve until this role is ready. ``first``: this is the only worker that logs a wait.
+    processes serve until this role is ready. ``logs_wait``: this worker logs a wait.
     """
 
     def __init__(self, process: Process, *, replaces: bool) -> None:
         self.process = process
         self.http = process.composition.deployment.host.http
-        self.first = True
+        self.logs_wait = True
         self._replaces = replaces
         # Shared by all workers: a mark for each serving worker, and one for the first failure.
         self._marks = mmap.mmap(-1, self.http.processes + 1)
@@ -75,7 +75,7 @@ class Lifecycle:
         """
         refused = not self._was_ready()
         if not start_when_available(
-            self.process, stop, quiet=not self.first, raise_refused=refused
+            self.process, stop, quiet=not self.logs_wait, raise_refused=refused
         ):
             return None
         return self._build()

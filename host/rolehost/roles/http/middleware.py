@@ -59,10 +59,10 @@ class HostMiddleware:
         if http or scope["type"] == "websocket":
             self._match(scope)
         if http and self._observes:
-            return self._observed(scope, receive, send)
-        return self._guarded(scope, receive, send)
+            return self._call_observed(scope, receive, send)
+        return self._call_guarded(scope, receive, send)
 
-    async def _observed(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_observed(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         status = _CLIENT_CLOSED_REQUEST
         identity = b""
@@ -79,7 +79,7 @@ class HostMiddleware:
             return send(message)
 
         try:
-            await self._guarded(scope, receive, send_observed)
+            await self._call_guarded(scope, receive, send_observed)
         except Exception:
             status = 500
             raise
@@ -104,7 +104,7 @@ class HostMiddleware:
                 }
             )
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["type"] != "http" or scope["method"] in _BODILESS:
                 await self._app(scope, receive, send)

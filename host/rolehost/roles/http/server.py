@@ -91,7 +91,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         return self.lifecycle.load()
 
     def _post_fork(self, _arbiter: Any, worker: Any) -> None:
-        self.lifecycle.first = worker.age == 1
+        self.lifecycle.logs_wait = worker.age == 1
         die_with_parent(self._master)
 
 

@@ -199,9 +199,9 @@ class WorkerRole:
         finally:
             self._limits.manager.remove_timeout(thread)
             self._busy.pop(thread, None)
-            over = time.perf_counter()
-            consumer.finish(job, outcome, over - began)
-        return over
+            ended = time.perf_counter()
+            consumer.finish(job, outcome, ended - began)
+        return ended
 
     @staticmethod
     def _attempt(runner: Runner, job: ClaimedJob) -> Finish | None:
