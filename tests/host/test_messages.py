@@ -19,7 +19,7 @@ ADDS: dict[str, set[str]] = {
     "about": set(),
     "problem": set(),
     "_add": {"name"},
-    "_failed": {"name"},
+    "_start_failed": {"name"},
     "never": {"name"},
     "_report": {"key", "path"},
 }
