@@ -119,7 +119,7 @@ def cached(
     Results are cached as in :meth:`Caching.get_or_compute`: None is cached like any other result
     unless ``none_ttl`` is set, and exceptions are never cached. The function must not be a
     coroutine function, because storage blocks. Asynchronous code calls it in a thread:
-    ``await asyncio.to_thread(rate, services, "EUR")``.
+    ``await services.run(rate, services, "EUR")``.
 
     Args:
         ttl: seconds for which a result is fresh; None: until the cache needs the space.
