@@ -23,7 +23,7 @@ SNAKE = re.compile(r"[a-z]+(_[a-z]+)*")
 OTHERS = re.compile(r"(get|setdefault|pop|startswith|endswith|removeprefix|join|field|Table)$")
 
 #: Names of this form that are no codes: a code of Svix's, and texts that several codes share.
-NO_CODES = {"claimed", "generic_error", "signature", "x-type"}
+NO_CODES = {"claimed", "degrade", "generic_error", "signature", "x-type"}
 
 #: Codes that the sources put together from the kind of contribution.
 MADE = re.compile(
