@@ -107,7 +107,7 @@ def _redis(servers: Servers) -> Iterator[Case]:
     yield Case("redis: wrong password", "cache", section(url.replace(RIGHT, WRONG)),
                "[redis] url", "wrong user or password")  # fmt: skip
     yield Case("redis: wrong database", "queue", section(url.replace("/0", "/4711")),
-               "[redis] url", "no database of that number")  # fmt: skip
+               "[redis] url", "no database with that number")  # fmt: skip
     yield Case("redis: no such host", "queue", section(f"redis://:{WRONG}@{NOWHERE}:6379/0"),
                "[redis] url", "no such host", waits=True)  # fmt: skip
     yield Case("redis: TLS refused", "cache", section(f"rediss://:{WRONG}@{place}/0"),
@@ -118,7 +118,7 @@ def _redis(servers: Servers) -> Iterator[Case]:
     authority = f"?ssl_ca_certs={servers.redis_tls.authority}"
     yield Case("redis: no certificate", "queue",
                section(f"rediss://:{WRONG}@{tls}/0{authority}"),
-               "[redis] url", "wants a certificate of the client")  # fmt: skip
+               "[redis] url", "requires a client certificate")  # fmt: skip
     yield Case("redis: TLS only", "cache", section(f"redis://:{WRONG}@{tls}/0"),
                "[redis] url", "speaks TLS only", extended=True)  # fmt: skip
     yield Case("redis: another server", "cache",
@@ -161,7 +161,7 @@ def _kafka(servers: Servers, client: str) -> Iterator[Case]:
     yield Case("kafka: wrong mechanism", "stream", section(at_login, **login("PLAIN")),
                "[kafka] sasl_mechanism", "not offer", extended=True)  # fmt: skip
     yield Case("kafka: no login", "stream", section(at_login, **trusting),
-               "[kafka] sasl_mechanism", "wants a login", extended=True)  # fmt: skip
+               "[kafka] sasl_mechanism", "requires a login", extended=True)  # fmt: skip
     yield Case("kafka: no such host", "stream", section(f"{NOWHERE}:9092"),
                "[kafka] servers", "no such host", waits=True)  # fmt: skip
     yield Case("kafka: TLS refused", "stream", section(plain, tls="true"),
@@ -169,7 +169,7 @@ def _kafka(servers: Servers, client: str) -> Iterator[Case]:
     yield Case("kafka: TLS that is not trusted", "stream", section(at_tls, tls="true"),
                "[kafka] tls_ca", "not trusted", extended=True)  # fmt: skip
     yield Case("kafka: no certificate", "stream", section(at_tls, **trusting),
-               "[kafka] tls_certificate", "wants a certificate of the client")  # fmt: skip
+               "[kafka] tls_certificate", "requires a client certificate")  # fmt: skip
     yield Case("kafka: TLS only", "stream", section(at_tls),
                "[kafka] tls", "speaks TLS only", extended=True)  # fmt: skip
     yield Case("kafka: wrong version", "stream", section(f"127.0.0.1:{servers.old_kafka}"),

@@ -110,4 +110,4 @@ def test_a_file_that_is_no_database_is_one_line(run, tmp_path: Path) -> None:
     status, _, err = run("up")
     assert status != exits.OK
     assert err.count("\n") == 1
-    assert "service.db: this file is no SQLite database" in err
+    assert "service.db: this file is not a SQLite database" in err

@@ -104,7 +104,7 @@ class EmbeddedCache(Cache):
                 self._put(key, b"%d" % by, ends)
                 return by
             if not _NUMBER.fullmatch(entry.value):
-                raise ValueError(f"the entry {key!r} holds no decimal number")
+                raise ValueError(f"the entry {key!r} is not a decimal number")
             number = int(entry.value) + by
             self._put(key, b"%d" % number, entry.ends, entry.tags)
             return number

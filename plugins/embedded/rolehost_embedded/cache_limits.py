@@ -29,7 +29,7 @@ class Limits:
     def hit(self, name: str, limit: int, period: float, cost: int) -> Quota:
         """See :meth:`rolehost.api.Cache.hit`."""
         if limit < 1 or not 0 < period < float("inf") or not 1 <= cost <= limit:
-            raise ValueError(f"no limit: {cost} of {limit} hits in {period} s")
+            raise ValueError(f"invalid limit: {cost} of {limit} hits in {period} s")
         each = period / limit
         with self._guard:
             now = self._clock()

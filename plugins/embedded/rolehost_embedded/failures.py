@@ -21,7 +21,7 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_PERM: "access to the database is denied",
 }
 _PERMANENT = {
-    sqlite3.SQLITE_NOTADB: "this file is no SQLite database",
+    sqlite3.SQLITE_NOTADB: "this file is not a SQLite database",
     sqlite3.SQLITE_CORRUPT: "the database is damaged",
 }
 

@@ -60,8 +60,8 @@ def absolute(path: Path) -> Path:
     """
     if path.name in ("", ":memory:") or path.name.startswith("file:"):
         raise path_refused(
-            f"{str(path)!r} is no path of a database file: processes share the database through"
-            " a file; give a path"
+            f"{str(path)!r} is not the path of a file: processes share the database through a"
+            " file; set a path"
         )
     named = path.expanduser()
     if named.is_symlink() and named.lstat().st_uid not in (os.geteuid(), 0):
@@ -81,7 +81,7 @@ def prepare(path: Path) -> None:
     except NotPrivate as error:
         raise path_refused(error) from error
     except OSError as error:
-        raise path_refused(f"{path}: the folder cannot be made: {error.strerror}") from error
+        raise path_refused(f"{path}: the folder cannot be created: {error.strerror}") from error
     if path.is_dir():
         raise path_refused(f"{path}: this is a folder, not a database file")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
@@ -115,7 +115,7 @@ def create(path: Path) -> None:
     except NotPrivate as error:
         raise path_refused(error) from error
     except OSError as error:
-        raise path_refused(f"{path}: cannot be made: {error.strerror}") from error
+        raise path_refused(f"{path}: cannot be created: {error.strerror}") from error
 
 
 def make_private(path: Path) -> None:

@@ -213,13 +213,13 @@ class MessageStore:
 
     def dead_messages(self, limit: int) -> list[DeadMessage]:
         """Return dead messages, newest first."""
-        return self._dead("ORDER BY died_at DESC, id DESC LIMIT ?", limit)
+        return self._read_dead("ORDER BY died_at DESC, id DESC LIMIT ?", limit)
 
     def dead_message(self, number: int) -> DeadMessage | None:
         """Return one dead message."""
-        return next(iter(self._dead("WHERE id = ?", number)), None)
+        return next(iter(self._read_dead("WHERE id = ?", number)), None)
 
-    def _dead(self, which: str, param: int) -> list[DeadMessage]:
+    def _read_dead(self, which: str, param: int) -> list[DeadMessage]:
         self._prepare()
         with self._database.session():
             rows = self._database.read(

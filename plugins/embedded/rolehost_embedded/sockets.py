@@ -40,7 +40,7 @@ def socket_folder(path: Path) -> Path:
     except NotPrivate as error:
         raise StorageRefused(f"embedded: wake-ups: {error}", backend="embedded") from error
     except OSError as error:
-        raise StorageUnavailable(f"{folder}: cannot be made: {error.strerror}") from error
+        raise StorageUnavailable(f"{folder}: cannot be created: {error.strerror}") from error
 
 
 def datagram_socket() -> socket.socket:

@@ -87,7 +87,7 @@ class Wakes:
             with self._guard:
                 self._listeners.add(listener)
             return listener
-        raise StorageUnavailable(f"{self._folder}: is taken away again and again")
+        raise StorageUnavailable(f"{self._folder}: was removed again and again")
 
     def forget(self, listener: WakeListener) -> None:
         """Note that a listener closed."""

@@ -294,7 +294,7 @@ def test_a_missing_folder_is_made(settings: EmbeddedSettings, tmp_path: Path) ->
 def test_a_file_that_is_no_database_is_named(settings: EmbeddedSettings) -> None:
     settings.path.write_text("hello\n" * 1000)
     database = EmbeddedDatabase(settings)
-    with pytest.raises(StorageError, match=r"service\.db: this file is no SQLite database"):
+    with pytest.raises(StorageError, match=r"service\.db: this file is not a SQLite database"):
         database.ping()
     database.close()
 
@@ -309,7 +309,7 @@ def test_a_folder_is_no_database(settings: EmbeddedSettings) -> None:
 def test_a_folder_that_cannot_be_made_is_named(settings: EmbeddedSettings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     database = EmbeddedDatabase(replace(settings, path=tmp_path / "file" / "x" / "service.db"))
-    with pytest.raises(StorageUnavailable, match="the folder cannot be made"):
+    with pytest.raises(StorageUnavailable, match="the folder cannot be created"):
         database.ping()
 
 

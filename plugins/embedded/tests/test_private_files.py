@@ -73,7 +73,7 @@ def test_a_wrong_path_changes_the_mode_of_no_file(settings: EmbeddedSettings) ->
     settings.path.write_text("root:x:0:0:root:/root:/bin/bash\n" * 100)
     settings.path.chmod(0o644)
     database = EmbeddedDatabase(settings)
-    with pytest.raises(StorageError, match="no SQLite database"):
+    with pytest.raises(StorageError, match="not a SQLite database"):
         database.ping()
     assert stat.S_IMODE(settings.path.stat().st_mode) == 0o644
     database.close()

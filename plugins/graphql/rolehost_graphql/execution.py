@@ -256,12 +256,12 @@ class Executor:
         path = ".".join(map(str, error.path or ()))
         if isinstance(cause, ValueRefused):
             # The original message contains details of the database.
-            shown["message"] = "A value cannot be stored or looked for."
+            shown["message"] = "A value cannot be stored or searched for."
             shown["extensions"] = {"code": errors.BAD_USER_INPUT}
             return shown
         if isinstance(cause, StorageUnavailable):
             log.warning("storage is unavailable", path=path, error=str(cause))
-            shown["message"] = "A storage that this needs is not available for now."
+            shown["message"] = "A storage that this needs is unavailable."
             code = errors.UNAVAILABLE
         else:
             log.error("a resolver failed", path=path, exc_info=cause)
@@ -304,7 +304,7 @@ def _operation(document: DocumentNode, name: str | None) -> OperationDefinitionN
     operation = get_operation_ast(document, name)
     if operation is None:
         known = "exactly one operation" if name is None else name
-        raise refuse(f"The document has not {known}.", errors.NO_OPERATION)
+        raise refuse(f"The document does not have {known}.", errors.NO_OPERATION)
     return operation
 
 

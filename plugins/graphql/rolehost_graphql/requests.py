@@ -57,11 +57,11 @@ def from_body(req: falcon.Request, body: bytes) -> GraphqlRequest:
     try:
         fields = load_json(body)
     except ValueError as error:
-        raise refuse(f"The body is no JSON: {error}", errors.BAD_REQUEST) from None
+        raise refuse(f"The body is not JSON: {error}", errors.BAD_REQUEST) from None
     if isinstance(fields, list):
-        raise refuse("One operation a request: batches are not taken.", errors.BAD_REQUEST)
+        raise refuse("A request has one operation; batches are not supported.", errors.BAD_REQUEST)
     if not isinstance(fields, dict):
-        raise refuse("The body is no JSON object.", errors.BAD_REQUEST)
+        raise refuse("The body is not a JSON object.", errors.BAD_REQUEST)
     return _make_request(fields)
 
 
@@ -80,7 +80,7 @@ def from_query(req: falcon.Request) -> GraphqlRequest:
             try:
                 fields[name] = load_json(text)
             except ValueError as error:
-                raise refuse(f"{name} is no JSON: {error}", errors.BAD_REQUEST) from None
+                raise refuse(f"{name} is not JSON: {error}", errors.BAD_REQUEST) from None
     return _make_request(fields)
 
 
@@ -108,14 +108,14 @@ def check_origin(req: falcon.Request) -> None:
 def _make_request(fields: Mapping[str, Any]) -> GraphqlRequest:
     query = fields.get("query")
     if not isinstance(query, str):
-        raise refuse("query is missing, or no text.", errors.BAD_REQUEST)
+        raise refuse("query is missing, or not a string.", errors.BAD_REQUEST)
     variables = fields.get("variables")
     if variables is not None and not isinstance(variables, dict):
-        raise refuse("variables is no object.", errors.BAD_REQUEST)
+        raise refuse("variables is not an object.", errors.BAD_REQUEST)
     operation = fields.get("operationName")
     if operation is not None and not isinstance(operation, str):
-        raise refuse("operationName is no text.", errors.BAD_REQUEST)
+        raise refuse("operationName is not a string.", errors.BAD_REQUEST)
     extensions = fields.get("extensions")
     if extensions is not None and not isinstance(extensions, dict):
-        raise refuse("extensions is no object.", errors.BAD_REQUEST)
+        raise refuse("extensions is not an object.", errors.BAD_REQUEST)
     return GraphqlRequest(query=query, variables=variables or {}, operation=operation or None)

@@ -104,9 +104,9 @@ def _diagnose_tls(settings: KafkaSettings, address: tuple[str, int]) -> Diagnosi
         )
     except ssl.SSLError as error:
         if any(alert in (error.reason or "") for alert in _WANTS_CERTIFICATE):
-            problem = "it wants a certificate of the client"
+            problem = "it requires a client certificate"
             if settings.tls_certificate is not None:
-                problem += " that an authority of its own signed"
+                problem += " that an authority of the broker's signed"
             return Diagnosis(problem, "tls_certificate", True)
         return _diagnose_refused_tls(address, error)
     except ConnectionError as error:
@@ -131,7 +131,7 @@ def _check_broker(
     if settings.sasl_mechanism:
         return _check_login(settings, connection)
     if _request(connection, _METADATA, b"\0\0\0\0") is None:
-        return Diagnosis("it wants a login; set sasl_mechanism", "sasl_mechanism", True)
+        return Diagnosis("it requires a login; set sasl_mechanism", "sasl_mechanism", True)
     return Diagnosis("", "servers", False)
 
 

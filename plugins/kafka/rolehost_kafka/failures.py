@@ -55,7 +55,7 @@ def unreadable_file(error: object) -> StorageRefused:
 def topics_missing(topics: Collection[str]) -> StorageRefused:
     """Return the error for topics (by their names in Kafka) that do not exist."""
     return StorageRefused(
-        f"kafka: topics missing: {', '.join(sorted(topics))}; make them, or let them be made: "
+        f"kafka: topics missing: {', '.join(sorted(topics))}; create them, or set "
         '[kafka] topics = "create-if-missing"',
         backend="kafka",
         setting="[kafka] topics",

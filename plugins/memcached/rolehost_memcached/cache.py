@@ -90,7 +90,7 @@ class MemcachedCache(Cache):
                 lambda client, part=part, expiry=expiry: client.set_many(part, expiry), retry=True
             )
             if failed:
-                raise StorageError(f"memcached {server.name} stored {len(failed)} values not")
+                raise StorageError(f"memcached {server.name} did not store {len(failed)} values")
 
     def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
         """See :meth:`rolehost.api.Cache.incr`.
@@ -103,7 +103,7 @@ class MemcachedCache(Cache):
         def add(present: Entry | None) -> Entry:
             nonlocal number
             if present is not None and not _NUMBER.fullmatch(present.value):
-                raise ValueError(f"the entry {key!r} holds no decimal number")
+                raise ValueError(f"the entry {key!r} is not a decimal number")
             number = by if present is None else int(present.value) + by
             return Entry(b"%d" % number, ends if present is None else present.ends)
 
@@ -164,7 +164,7 @@ class MemcachedCache(Cache):
                 return False
             if self._compare_and_set(name, entry, cas_token):
                 return True
-        raise StorageBusy(f"memcached {server.name}: others changed {key!r} all the time")
+        raise StorageBusy(f"memcached {server.name}: others kept changing {key!r}")
 
     def _compare_and_set(self, name: str, entry: Entry, cas_token: bytes | None) -> bool:
         """Store an entry unless it changed since ``cas_token`` was read (None: there was none)."""

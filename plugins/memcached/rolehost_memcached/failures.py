@@ -19,7 +19,7 @@ def unreachable(error: Exception, server: str) -> StorageUnavailable:
             "nothing answers there (connection refused); start the server, or correct host and port"
         )
     elif isinstance(error, TimeoutError):
-        meaning = "no answer in time (timed out); correct host and port, or look at the server"
+        meaning = "no answer in time (timed out); correct host and port, or check the server"
     elif isinstance(error, MemcacheUnexpectedCloseError | ConnectionResetError):
         meaning = "the connection was closed; is it memcached that answers there?"
     else:

@@ -42,8 +42,8 @@ class MemcachedSettings(Settings, frozen=True):
     def __post_init__(self) -> None:
         """Raise ValueError if two servers are the same."""
         if len(set(self.servers)) < len(self.servers):
-            raise ValueError("servers names one of them twice")
+            raise ValueError("servers has a duplicate")
         for server in self.servers:
             port = server.rpartition(":")[2]
             if not server.startswith("/") and port.isdigit() and not 0 < int(port) < 65536:
-                raise ValueError(f"servers: {port} is no port")
+                raise ValueError(f"servers: {port} is not a port")

@@ -48,7 +48,7 @@ _UNAVAILABLE = {
 _VALUES = {
     "22001": "a text is longer than its column",
     "22003": "a number is out of range",
-    "22007": "a text is no date or time",
+    "22007": "a text is not a date or time",
     "22008": "a date or time is out of range",
     "22021": "a text has a character that the server's encoding lacks",
     "22P02": "a text does not have the form of its column's type",
@@ -128,15 +128,15 @@ _TEMPORARY = (
            "start the server, or correct host and port"),
     _Known("no such file or directory", "no server has a socket there", _URL,
            "start the server, or name another host"),
-    _Known("no route to host", "there is no way to that host", _URL,
-           "correct the host, or look at network and firewall"),
-    _Known("network is unreachable", "there is no way to that host", _URL,
-           "correct the host, or look at network and firewall"),
+    _Known("no route to host", "there is no route to the host", _URL,
+           "correct the host, or check network and firewall"),
+    _Known("network is unreachable", "there is no route to the host", _URL,
+           "correct the host, or check network and firewall"),
     _Known("timeout expired", "no answer in time", _URL,
            "correct host and port, or raise [postgres] connect_timeout"),
-    _Known("starting up", "the server is starting", _URL, "it needs a moment"),
-    _Known("not yet accepting", "the server is starting", _URL, "it needs a moment"),
-    _Known("recovery mode", "the server is recovering from a crash", _URL, "it needs a moment"),
+    _Known("starting up", "the server is starting", _URL, "wait a moment"),
+    _Known("not yet accepting", "the server is starting", _URL, "wait a moment"),
+    _Known("recovery mode", "the server is recovering from a crash", _URL, "wait a moment"),
     _Known("shutting down", "the server is stopping", _URL, "start it again"),
     _Known("not currently accepting", "the database takes no connections", _URL,
            "ALTER DATABASE … ALLOW_CONNECTIONS true"),
@@ -145,29 +145,29 @@ _TEMPORARY = (
     _Known("remaining connection slots", "the server has no connection left",
            "[postgres] pool_size", "lower it, or raise max_connections of the server"),
     _Known("session is not read-write", "none of these servers takes writes now", _URL,
-           "name the primary, or wait for one of them to become it"),
+           "set the primary, or wait until one of them takes writes"),
     _Known("session is read-only", "none of these servers takes writes now", _URL,
-           "name the primary, or wait for one of them to become it"),
+           "set the primary, or wait until one of them takes writes"),
 )  # fmt: skip
 
 #: Waiting cannot help. The first match counts, so special ones come first.
 _PERMANENT = (
     _Known("password authentication failed", "wrong user or password", _PASSWORD,
-           "give those of a role of this server, there or in the url"),
-    _Known("no password supplied", "the server wants a password and was given none", _PASSWORD,
-           "give it"),
+           "set those of a role of this server, there or in the url"),
+    _Known("no password supplied", "the server requires a password and none is set", _PASSWORD,
+           "set it"),
     _Known("no encryption", "the server refuses this user without TLS, or altogether", _MODE,
            'set it to "verify-full", or let the user in (pg_hba.conf)'),
     _Known("no pg_hba.conf entry", "the server refuses this user from here", _URL,
            "correct user and database, or let the user in (pg_hba.conf)"),
     _Known("authentication failed", "the server refuses this login", _URL,
            "correct user and password, or let the user in (pg_hba.conf)"),
-    _Known("valid client certificate", "the server wants a certificate of the client", _URL,
-           "name it there: ?sslcert=/path&sslkey=/path"),
+    _Known("valid client certificate", "the server requires a client certificate", _URL,
+           "set it there: ?sslcert=/path&sslkey=/path"),
     _Known("alert unknown ca", "the server does not trust the client's certificate", _URL,
-           "name one as sslcert that an authority of its own signed"),
+           "set sslcert to one that its authority signed"),
     _Known("private key file", "the key of the client's certificate cannot be used", _URL,
-           "name it there as sslkey; only its owner may read the file"),
+           "set sslkey there; only its owner may read the file"),
     _Known("root certificate file", "the file of trusted certificates is missing", _CA,
            "name the file"),
     _Known("could not read root certificate", "the trusted certificates cannot be read", _CA,
@@ -176,7 +176,7 @@ _PERMANENT = (
            "name a file with the authority that signed it"),
     _Known("does not match host name", "the server's certificate is for another host", _URL,
            "use the host that the certificate names"),
-    _Known("does not support ssl", "TLS is asked for and the server has none", _MODE,
+    _Known("does not support ssl", "TLS is set, but the server does not speak it", _MODE,
            'turn TLS on in the server, or set it to "prefer"'),
     _Known("response to ssl negotiation", "the server at this address is not PostgreSQL", _URL,
            "correct the port"),
@@ -185,13 +185,13 @@ _PERMANENT = (
     _Known("unsupported frontend protocol", "the server is too old", _URL,
            "PostgreSQL 12 or newer is needed"),
     _Known('database "', "there is no such database", _URL,
-           "name one that is there, or make it (createdb)"),
+           "set an existing one, or create it (createdb)"),
     _Known('role "', "there is no such user, or it may not log in", _URL,
-           "name a role that is there, or make it (createuser)"),
+           "set an existing role, or create it (createuser)"),
     _Known("permission denied for database", "the user may not use this database", _URL,
            "GRANT CONNECT ON DATABASE … TO …"),
     _Known("ssl error", "TLS could not be agreed on", _MODE,
-           "look at the server's log; both need a common version of TLS"),
+           "check the server's log; both need a common version of TLS"),
     _Known("invalid", "libpq refuses a parameter", _URL,
            "see https://www.postgresql.org/docs/current/libpq-connect.html"),
 )  # fmt: skip
@@ -212,13 +212,13 @@ def not_connected(error: psycopg2.Error, place: str) -> StorageUnavailable:
             if known.words in text:
                 return _make_error(kind, place, known.meaning, known.setting, known.fix)
     meaning = f"no connection ({first_line(error)})"
-    return _make_error(StorageUnavailable, place, meaning, _URL, "look at the server's log")
+    return _make_error(StorageUnavailable, place, meaning, _URL, "check the server's log")
 
 
 def invalid_url() -> StorageRefused:
     """Return the host's error for an invalid ``url``, without showing it."""
     return StorageRefused(
-        "postgres: [postgres] url is no connection URI;"
+        "postgres: [postgres] url is not a connection URI;"
         " expected postgresql://user:password@host:5432/name",
         backend=_BACKEND,
         setting=_URL,

@@ -50,7 +50,7 @@ class PostgresQueue(Queue):
     def broker(self) -> dramatiq.Broker:
         """Refuse: see :meth:`rolehost.api.Queue.broker`."""
         raise CapabilityMissing(
-            "the queue of postgres carries no ephemeral messages; use durable actors, or"
+            "the queue of postgres carries no ephemeral messages; use durable actors or"
             " another queue"
         )
 

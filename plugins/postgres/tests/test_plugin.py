@@ -48,7 +48,9 @@ def test_a_url_that_is_none_is_told_without_showing_it() -> None:
     for backend in plugin.rolehost_backends(
         DeclareContext(plugin="postgres", settings=settings, deployment="test")
     ):
-        with pytest.raises(StorageRefused, match=r"\[postgres\] url is no connection URI") as told:
+        with pytest.raises(
+            StorageRefused, match=r"\[postgres\] url is not a connection URI"
+        ) as told:
             backend.factory()
         assert "hunter2" not in str(told.value)
         assert told.value.__cause__ is None

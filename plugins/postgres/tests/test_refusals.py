@@ -80,7 +80,7 @@ def test_a_server_without_tls_where_tls_is_wanted() -> None:
         dsn = f"postgresql://me:{SECRET}@127.0.0.1:{port}/name"
         text = told(StorageRefused, dsn, sslmode="require")
         thread.join()
-    assert "TLS is asked for and the server has none" in text
+    assert "TLS is set, but the server does not speak it" in text
     assert "[postgres] sslmode" in text
 
 

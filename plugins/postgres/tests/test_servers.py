@@ -158,7 +158,7 @@ def test_a_server_that_knows_its_clients_by_their_certificates(
     open_key.write_bytes(ours.key.read_bytes())
     open_key.chmod(0o644)
     for shown, expected in (
-        ("", "the server wants a certificate of the client"),
+        ("", "the server requires a client certificate"),
         (f"&sslcert={stranger.certificate}&sslkey={stranger.key}", "does not trust the client's"),
         (f"&sslcert={ours.certificate}&sslkey={open_key}", "only its owner may read the file"),
     ):

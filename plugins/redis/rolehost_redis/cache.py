@@ -91,9 +91,9 @@ class RedisCache(Cache):
         if not isinstance(number, redis.RedisError):
             return int(number)
         if "not an integer" in str(number):
-            raise ValueError(f"the entry {key!r} holds no decimal number")
+            raise ValueError(f"the entry {key!r} is not a decimal number")
         if "overflow" in str(number) or "out of range" in str(number):
-            raise ValueError(f"the entry {key!r} would leave 64 bits")
+            raise ValueError(f"the entry {key!r} would exceed 64 bits")
         # The first error has the reason; the transaction's only says that a command was refused.
         raise self._connections.refusal(
             next(each for each in answers if isinstance(each, redis.RedisError))

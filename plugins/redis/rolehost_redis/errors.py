@@ -33,20 +33,21 @@ class _Known(NamedTuple):
 #: Waiting cannot help.
 _PERMANENT = (
     _Known("called without any password configured",
-           "the server has no password and was given one", "take it out of the URL"),
-    _Known("WRONGPASS", "wrong user or password", "give those that the server knows"),
+           "the server has no password, but one is set", "remove it from the URL"),
+    _Known("WRONGPASS", "wrong user or password", "set the ones that the server knows"),
     _Known("invalid username-password", "wrong user or password",
-           "give those that the server knows"),
-    _Known("invalid password", "wrong user or password", "give those that the server knows"),
-    _Known("NOAUTH", "the server wants a password and was given none",
+           "set the ones that the server knows"),
+    _Known("invalid password", "wrong user or password", "set the ones that the server knows"),
+    _Known("NOAUTH", "the server requires a password and none is set",
            "redis://:password@host:port"),
-    _Known("Authentication required", "the server wants a password and was given none",
+    _Known("Authentication required", "the server requires a password and none is set",
            "redis://:password@host:port"),
-    _Known("NOPERM", "this user may not do that", "let it, with ACL SETUSER in the server"),
-    _Known("no permissions", "this user may not do that", "let it, with ACL SETUSER in the server"),
-    _Known("DB index is out of range", "there is no database of that number",
-           "choose a smaller one, or raise databases of the server"),
-    _Known("invalid DB index", "there is no database of that number", "choose another one"),
+    _Known("NOPERM", "this user has no permission for the command", "grant it with ACL SETUSER"),
+    _Known("no permissions", "this user has no permission for the command",
+           "grant it with ACL SETUSER"),
+    _Known("DB index is out of range", "there is no database with that number",
+           "choose a smaller one, or raise `databases` in the server"),
+    _Known("invalid DB index", "there is no database with that number", "choose another one"),
     _Known("unknown command", "the server is too old or lacks a command",
            "Redis 6 or newer is needed"),
     _Known("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not trusted",
@@ -60,13 +61,13 @@ _PERMANENT = (
 _TEMPORARY = (
     _Known("OOM", "the server's memory is full (OOM)", "raise its maxmemory"),
     _Known("READONLY", "the server is a replica and takes no writes", "name the primary"),
-    _Known("LOADING", "the server is loading its data", "it needs a moment"),
+    _Known("LOADING", "the server is loading its data", "wait a moment"),
     _Known("MISCONF", "the server cannot save and refuses writes (MISCONF)",
-           "look at its log and its disk"),
-    _Known("MASTERDOWN", "the server has lost its primary", "look at its log"),
+           "check its log and its disk"),
+    _Known("MASTERDOWN", "the server has lost its primary", "check its log"),
     _Known("BUSY", "a script keeps the server busy", "SCRIPT KILL in the server"),
-    _Known("CLUSTERDOWN", "the cluster is down", "look at its log"),
-    _Known("TRYAGAIN", "the cluster is being rearranged", "it needs a moment"),
+    _Known("CLUSTERDOWN", "the cluster is down", "check its log"),
+    _Known("TRYAGAIN", "the cluster is being rearranged", "wait a moment"),
     _Known("max number of clients", "the server has no connection left", "raise its maxclients"),
     _Known("Name or service not known", "there is no such host, or not yet",
            "correct the name if it is wrong"),
@@ -76,8 +77,8 @@ _TEMPORARY = (
            "correct the name if it is wrong"),
     _Known("Connection refused", "nothing answers there (connection refused)",
            "start the server, or correct host and port"),
-    _Known("Timeout", "no answer in time", "correct host and port, or look at the server"),
-    _Known("timed out", "no answer in time", "correct host and port, or look at the server"),
+    _Known("Timeout", "no answer in time", "correct host and port, or check the server"),
+    _Known("timed out", "no answer in time", "correct host and port, or check the server"),
 )  # fmt: skip
 
 #: Errors of a connection if only one side may use TLS.
@@ -117,14 +118,16 @@ def translate(server: Server, error: redis.RedisError) -> StorageError:
             StorageUnavailable,
             server,
             "no Sentinel answers that knows it as reachable",
-            "look at the Sentinels, and at the name [redis] sentinel_service",
+            "check the Sentinels, and the name [redis] sentinel_service",
         )
     for known in _PERMANENT:
         if known.words in reason:
             return _make_error(StorageRefused, server, known.meaning, known.fix)
     if server.secure and "No such file" in reason:
         meaning = "a file of certificates that the URL names is missing"
-        return _make_error(StorageRefused, server, meaning, "correct ssl_ca_certs and its like")
+        return _make_error(
+            StorageRefused, server, meaning, "correct ssl_ca_certs, ssl_certfile and ssl_keyfile"
+        )
     lost = isinstance(error, (redis.ConnectionError, redis.TimeoutError))
     if lost and (mismatch := _tls_mismatch(server, reason)) is not None:
         return mismatch
@@ -146,11 +149,14 @@ def _tls_mismatch(server: Server, reason: str) -> StorageRefused | None:
         return None
     protocol = probe_protocol(*address)
     if server.secure and protocol == "plain":
-        meaning, fix = "TLS is asked for and the server has none", "write redis:// for rediss://"
+        meaning, fix = (
+            "TLS is set, but the server does not speak it",
+            "write redis:// instead of rediss://",
+        )
     elif server.secure and protocol == "tls" and "closed by server" not in reason:
         return _certificate_refused(server, certificate_alert(*address, *server.client_certificate))
     elif not server.secure and protocol == "tls":
-        meaning, fix = "the server speaks TLS only", "write rediss:// for redis://"
+        meaning, fix = "the server speaks TLS only", "write rediss:// instead of redis://"
     else:
         return None
     return _make_error(StorageRefused, server, meaning, fix)
@@ -161,11 +167,11 @@ def _certificate_refused(server: Server, alert: str) -> StorageRefused | None:
     if not alert:
         return None
     if server.client_certificate[0] is None:
-        meaning = "the server wants a certificate of the client"
-        fix = "name it: rediss://…?ssl_certfile=/path&ssl_keyfile=/path"
+        meaning = "the server requires a client certificate"
+        fix = "set it: rediss://…?ssl_certfile=/path&ssl_keyfile=/path"
     else:
         meaning = f"the server does not take the client's certificate ({alert})"
-        fix = "name one as ssl_certfile that an authority of the server's signed"
+        fix = "set ssl_certfile to one that the server's authority signed"
     return _make_error(StorageRefused, server, meaning, fix)
 
 

@@ -44,7 +44,7 @@ class Limits:
     def hit(self, name: str, limit: int, period: float, cost: int) -> Quota:
         """See :meth:`rolehost.api.Cache.hit`; ``retry_after`` in whole milliseconds."""
         if limit < 1 or not 0 < period < float("inf") or not 1 <= cost <= limit:
-            raise ValueError(f"no limit: {cost} of {limit} hits in {period} s")
+            raise ValueError(f"invalid limit: {cost} of {limit} hits in {period} s")
         allowed, remaining, wait = self._connections.run_script(
             _HIT, [self._prefix + name], limit, period * 1000, cost
         )

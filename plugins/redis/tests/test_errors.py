@@ -75,7 +75,7 @@ def test_a_wrong_password_is_refused_for_good(make: type[RedisCache], address: s
 def test_a_database_that_is_not_there_is_refused_for_good(address: str) -> None:
     line = _refusal(RedisCache, cache_url=Secret(f"redis://{address}/99999"))
     assert line.startswith(f"StorageRefused: redis {address} ([redis] cache_url): ")
-    assert "no database of that number" in line
+    assert "no database with that number" in line
 
 
 @BACKENDS
@@ -96,7 +96,7 @@ def test_a_server_that_does_not_answer(silent_port: int) -> None:
 
 def test_a_server_without_tls(address: str) -> None:
     line = _refusal(RedisCache, url=Secret(f"rediss://:sesame@{address}"))
-    assert line.startswith(f"StorageRefused: redis {address} ([redis] url): TLS is asked for")
+    assert line.startswith(f"StorageRefused: redis {address} ([redis] url): TLS is set")
 
 
 def test_a_server_that_knows_its_clients_by_their_certificates(
@@ -105,7 +105,7 @@ def test_a_server_that_knows_its_clients_by_their_certificates(
     server = start_server("redis", tls=True, client_certificates=True)
     ours, stranger = server.client, certificates.make(tmp_path).client
     line = _refusal(RedisCache, url=Secret(server.url))
-    assert "the server wants a certificate of the client" in line
+    assert "the server requires a client certificate" in line
     line = _refusal(RedisCache, url=Secret(_showing(server.url, stranger)))
     assert "the server does not take the client's certificate (TLSV1_ALERT_UNKNOWN_CA)" in line
     backend = RedisCache(RedisSettings(url=Secret(_showing(server.url, ours))))

@@ -86,7 +86,7 @@ class MemoryCache(Cache):
             if entry is None:
                 entry = _Entry(b"0", ends)
             elif not _NUMBER.fullmatch(entry.value):
-                raise ValueError(f"the entry {key!r} holds no decimal number")
+                raise ValueError(f"the entry {key!r} is not a decimal number")
             number = int(entry.value) + by
             self._entries[key] = entry._replace(value=b"%d" % number)
         return number
@@ -133,7 +133,7 @@ class MemoryCache(Cache):
         """See :meth:`rolehost.api.Cache.hit`; of each name, when it has all its hits back."""
         _check(name)
         if limit < 1 or not 0 < period < float("inf") or not 1 <= cost <= limit:
-            raise ValueError(f"no limit: {cost} of {limit} hits in {period} s")
+            raise ValueError(f"invalid limit: {cost} of {limit} hits in {period} s")
         each = period / limit
         with self._guard:
             now = self._clock()
