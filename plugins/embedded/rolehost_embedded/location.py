@@ -1,6 +1,6 @@
-"""The place of the database file, and its access rights.
+"""The path of the database file, and its access rights.
 
-A place where SQLite cannot work is refused with one clear error. Only the current user may read
+A path where SQLite cannot work is refused with one clear error. Only the current user may read
 the file and those that SQLite puts beside it (0600): they hold the data of every plugin, for
 example secrets.
 """
@@ -98,7 +98,7 @@ def prepare(path: Path) -> None:
 
 
 def create(path: Path) -> None:
-    """Create an empty database file if there is none, and check the one that is there.
+    """Create an empty database file if it is missing, and check an existing one.
 
     SQLite itself would create it with the mode that the umask leaves.
 

@@ -85,7 +85,7 @@ class FileLock:
             self.release()
 
     def release(self) -> None:
-        """Release the lock to the next in the queue. Only for the thread that holds it."""
+        """Release the lock to the next in the queue; only the holding thread may call this."""
         self._thread = self._holder = None
         try:
             if self._descriptor is not None:
@@ -174,7 +174,7 @@ class FileLock:
 
 
 class _Waiter:
-    """A thread that waits in ``flock``, which itself knows no time limit.
+    """A thread that waits in ``flock``, which has no time-out.
 
     A wait that is given up stays in the kernel's queue. The next waiter of this process takes it
     over. If there is none, the lock is released as soon as it is taken.

@@ -40,7 +40,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
-    """Offer the backends; a driver is imported when its backend is made."""
+    """Offer the backends; a driver is imported when its backend is created."""
     settings: EmbeddedSettings = context.settings
 
     # Not Path.resolve(), which reads the file system: declaring does no I/O.

@@ -13,26 +13,26 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class EmbeddedSettings(Settings, frozen=True):
-    """``[embedded]``; the same in every deployment that shares the database file.
+    """``[embedded]``; the same in all deployments that share the database file.
 
     Attributes:
-        path: the database file; relative to the deployment file. Its folder is made.
-        queue_path: the file that carries ephemeral messages; None puts it beside ``path``.
-            A separate file, so that sending inside a unit of work does not wait for a lock.
-        synchronous: ``full`` survives the loss of power, ``normal`` only the death of processes
-            (after a power cut the last commits may be missing; nothing is corrupted).
+        path: the database file; relative to the deployment file. Its folder is created.
+        queue_path: the file of ephemeral messages; None is a file beside ``path``. It is a
+            separate file so that sending inside a unit of work does not wait for a lock.
+        synchronous: ``full`` survives a power failure, ``normal`` only the death of processes (after
+            a power failure the last commits may be missing; nothing is corrupted).
         busy_timeout: seconds that a writer waits for the write lock; then ``StorageBusy``.
         page_cache: bytes of database pages each connection may keep.
-        partitions: partitions of a topic, fixed when it is first used.
-        member_lease: seconds after which a consumer that does not poll has lost its
-            partitions to the others of its group.
-        message_lease: seconds after which a process that does not renew has lost the
-            ephemeral messages it took; they are handed out again.
+        partitions: number of partitions of a topic, fixed at its first use.
+        member_lease: seconds after which a consumer that does not poll loses its
+            partitions to the other members of its group.
+        message_lease: seconds after which a process that does not renew its lease loses the
+            ephemeral messages it took; they are delivered again.
         keep_records: seconds for which the stream keeps records.
-        keep_records_count: most records the stream keeps in each partition.
+        keep_records_count: maximum records that the stream keeps in each partition.
         keep_dead_messages: seconds for which rejected ephemeral messages are kept.
-        cache_entries: most entries of the cache, in each process.
-        cache_bytes: most bytes of keys and values in the cache, in each process.
+        cache_entries: maximum entries of the cache in each process.
+        cache_bytes: maximum bytes of keys and values of the cache in each process.
     """
 
     path: Path = Path("rolehost.db")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rolehost.api import NotPrivate, StorageRefused, StorageUnavailable, private_folder
 
-#: Longest directory in bytes that leaves room for the rest of a socket's path.
+#: Maximum bytes of a directory, so that the rest of a socket's path fits.
 _MAX_BASE = 40
 
 

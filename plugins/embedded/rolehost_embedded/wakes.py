@@ -36,7 +36,7 @@ from rolehost_embedded.sockets import (
 _TICK = 50_000_000
 #: How often making a listener is tried if its folder is removed at the same time.
 _TRIES = 100
-#: Largest name in bytes; the receiver truncates longer ones.
+#: Maximum bytes of a name; the receiver truncates longer ones.
 _MAX_NAME = 4096
 _numbers = itertools.count(1)
 

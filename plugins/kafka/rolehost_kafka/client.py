@@ -52,7 +52,7 @@ class Admin(Protocol):
         """
 
     def max_batch_bytes(self, topic: str) -> int | None:
-        """Return the most bytes of a batch for a topic; None if the topic is missing."""
+        """Return the maximum bytes of a batch for a topic; None if the topic is missing."""
 
     def close(self) -> None:
         """Close connections. Idempotent, never raises."""

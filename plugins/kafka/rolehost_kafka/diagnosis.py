@@ -1,4 +1,4 @@
-"""Finds out what answers at the addresses of brokers, after a client could not use them.
+"""Diagnoses the addresses of brokers that a client could not use.
 
 The errors of the clients have few details, and differ. These tests work for both. A password is
 sent only as a client would send it: to a broker that asks for it, and encrypted if the settings
@@ -30,7 +30,7 @@ _MIN_INIT_PRODUCER_ID = 3
 #: second, others the first (RFC 8446, 6.2). The third is for an unknown one.
 _WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_CERTIFICATE_UNKNOWN")
 
-#: An answer to ApiVersions has some hundred bytes; longer bytes are not an answer.
+#: An answer to ApiVersions has some hundred bytes; a larger size is not from Kafka.
 _MAX_ANSWER = 65_536
 
 
@@ -191,7 +191,7 @@ def _request(
 
 
 def _receive(connection: socket.socket, length: int) -> bytes | None:
-    """Return so many bytes, or None if the other side closed the connection before."""
+    """Return this many bytes, or None if the other side closed the connection before."""
     data = b""
     while len(data) < length:
         chunk = connection.recv(length - len(data))

@@ -33,7 +33,7 @@ def rolehost_plugin() -> PluginInfo:
 
 @hookimpl
 def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
-    """Offer the stream; the driver is imported when it is made."""
+    """Offer the stream; the driver is imported when the stream is created."""
     settings: KafkaSettings = context.settings
 
     def stream() -> Stream:
@@ -68,7 +68,7 @@ def _identity(settings: KafkaSettings) -> str:
 
 
 def _missing(settings: KafkaSettings) -> str:
-    """Return the missing module and how to install it, or nothing; imports nothing."""
+    """Return how to install a missing module; empty if none is missing. Imports nothing."""
     if settings.client == "confluent":
         # Its wheels have every compression.
         if find_spec("confluent_kafka") is None:

@@ -15,7 +15,7 @@ _BATCH, _RECORD, _HEADER = 61, 36, 10
 
 
 def size_of(record: Record) -> int:
-    """Return the most bytes of a record, uncompressed."""
+    """Return the maximum bytes of a record, uncompressed."""
     return (
         _RECORD
         + len(record.value)
@@ -35,8 +35,8 @@ def runs(
 
     Args:
         records: the records to publish.
-        limit: returns the most bytes of a batch of a topic.
-        batch_bytes: most bytes of a batch of the client.
+        limit: returns the maximum bytes of a batch of a topic.
+        batch_bytes: maximum bytes of a batch of the client.
     """
     run: list[int] = []
     bytes_ = _BATCH
@@ -65,8 +65,8 @@ def publish_runs(
 
     Args:
         records: the records to publish.
-        limit: returns the most bytes of a batch of a topic.
-        batch_bytes: most bytes of a batch of the client.
+        limit: returns the maximum bytes of a batch of a topic.
+        batch_bytes: maximum bytes of a batch of the client.
         send: sends the records of some indexes, and stores their outcomes; raises
             StorageUnavailable if it sent nothing.
     """

@@ -13,7 +13,7 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class KafkaSettings(Settings, frozen=True):
-    """``[kafka]``; ``prefix`` and ``topics`` the same in every deployment of a fleet.
+    """``[kafka]``; all deployments of a fleet need the same ``prefix`` and ``topics``.
 
     Attributes:
         client: the driver. ``kafka-python``, the default, is written in Python. ``confluent``
@@ -26,30 +26,31 @@ class KafkaSettings(Settings, frozen=True):
             share a cluster; plugins never see it.
         topics: ``create-if-missing`` creates a topic when it is first used, ``verify`` refuses
             a missing one, ``none`` leaves it to the brokers.
-        partitions: partitions of a topic that is created here.
-        replication: copies of a topic that is created here; None is the brokers' default.
+        partitions: number of partitions of a topic that is created here.
+        replication: replication factor of a topic that is created here; None is the brokers'
+            default.
         compression: compression of batches; all but ``none`` and ``gzip`` need an extra of the
             same name, for example ``rolehost-kafka[zstd]``.
         linger: seconds that a batch may wait for more records. ``publish`` does not wait for it,
             because it flushes.
-        batch_bytes: most bytes of one batch of one partition.
-        max_message: most bytes of one record, key and headers included; the brokers'
+        batch_bytes: maximum bytes of a batch.
+        max_message: maximum bytes of a record with key and headers; the brokers'
             ``message.max.bytes`` must allow it.
-        publish_timeout: seconds in which brokers must confirm published records. Keep it well
+        publish_timeout: seconds within which brokers must confirm published records. Keep it well
             below ``[delivery] lease``, because the relay holds a lease while it publishes.
-        connect_timeout: seconds for the first connection.
-        request_timeout: seconds for one answer of a broker; at least 1.
+        connect_timeout: timeout of the first connection, in seconds.
+        request_timeout: timeout of a request to a broker, in seconds; at least 1.
         session_timeout: seconds without a heartbeat after which the brokers assign a member's
             partitions to others; within the brokers' ``group.min.session.timeout.ms`` (6 s)
             and ``group.max.session.timeout.ms``.
         poll_interval: seconds without a poll after which a member leaves its group.
-        sasl_mechanism: the login mechanism; None does not log in.
+        sasl_mechanism: the login mechanism; None connects without login.
         sasl_username: the user name.
         sasl_password: the password.
-        tls: whether connections are encrypted.
-        tls_ca: PEM file of the authorities to trust; None trusts the system's.
+        tls: whether to encrypt connections.
+        tls_ca: PEM file of the trusted authorities; None uses the system's.
         tls_certificate: PEM file of the client's certificate.
-        tls_key: PEM file of its key; None if ``tls_certificate`` holds it.
+        tls_key: PEM file of its key; None if ``tls_certificate`` contains it.
         tls_key_password: password of the key.
         tls_verify_hostname: whether a broker's certificate must name its host.
     """

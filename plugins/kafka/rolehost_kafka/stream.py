@@ -39,7 +39,7 @@ class KafkaStream(Stream):
         self._settings = settings
         self._client = _make_client(settings, names)
         self._topics = Topics(settings, names, self._client.admin)
-        # Kept, so that a subscription that was not closed ends with the stream, and its thread.
+        # Kept, so that closing the stream also ends subscriptions that were not closed.
         self._subscriptions: list[Subscription] = []
         self._guard = threading.Lock()
 
@@ -117,7 +117,7 @@ class KafkaStream(Stream):
         remove_departed(self._settings, self._names.to_kafka(group))
 
     def _topics_changed(self, topics: Collection[str], known: dict[str, str]) -> bool:
-        """Check whether the topics that are read still exist, and are the same.
+        """Return whether one of the topics was deleted and created again.
 
         A deleted topic is created again if ``[kafka] topics`` says so. If a topic was created
         again, its members must join again, because their offsets mean other records there.

@@ -51,13 +51,13 @@ class Topics:
         return self._admin.topic_ids({self._names.to_kafka(topic) for topic in topics})
 
     def forget(self, topics: Collection[str]) -> None:
-        """Check topics again before they are used again."""
+        """Forget topics, so that they are checked before the next use."""
         self._known.difference_update(topics)
         for topic in topics:
             self._limits.pop(topic, None)
 
     def max_batch_bytes(self, topic: str) -> int:
-        """Return the most bytes of a batch for a topic.
+        """Return the maximum bytes of a batch for a topic.
 
         ``[kafka] max_message`` if the topic is missing or its configuration may not be read.
         """

@@ -17,7 +17,7 @@ from rolehost_memcached.servers import Servers
 from rolehost_memcached.settings import MemcachedSettings
 
 _NUMBER = re.compile(rb"-?[0-9]+")
-#: Returns the entry to store instead of the present one; None changes nothing.
+#: Returns the entry that replaces the present one; None changes nothing.
 Change = Callable[[Entry | None], Entry | None]
 
 
@@ -60,7 +60,7 @@ class MemcachedCache(Cache):
         return self._change(key, lambda present: None if present else entry)
 
     def delete(self, key: str) -> bool:
-        """See :meth:`rolehost.api.Cache.delete`; what has ended was not there."""
+        """See :meth:`rolehost.api.Cache.delete`; an expired entry counts as missing."""
         name = self._name(key)
         server = self._servers.server_of(name)
         if self._clock.live(server.run(lambda client: client.get(name), retry=True)) is None:
@@ -95,7 +95,7 @@ class MemcachedCache(Cache):
     def incr(self, key: str, by: int = 1, ttl: float | None = None) -> int:
         """See :meth:`rolehost.api.Cache.incr`.
 
-        Not memcached's own: that one begins nowhere, stops at 0 and wraps at 64 bits.
+        memcached's ``incr`` is not used: it creates no entry, stops at 0 and wraps at 64 bits.
         """
         ends = self._clock.ends(ttl)
         number = 0
@@ -127,7 +127,7 @@ class MemcachedCache(Cache):
         self._servers.version()
 
     def server_info(self) -> ServerInfo:
-        """See :meth:`rolehost.api.Cache.about`; memcached tells no time."""
+        """See :meth:`rolehost.api.Cache.about`; memcached has no clock command."""
         return ServerInfo(f"memcached {self._servers.version()}")
 
     def close(self) -> None:

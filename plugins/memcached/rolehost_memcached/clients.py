@@ -1,6 +1,6 @@
 """pymemcache's client, with fast versions of the two most frequent commands.
 
-Those of pymemcache use code for all commands and options, which costs as much as the system
+pymemcache's versions share code for all commands and options, which costs as much as the system
 call itself. See protocol.txt of memcached: "Retrieval commands", "Storage commands".
 """
 
@@ -22,7 +22,7 @@ class EntryClient(Client):  # type: ignore[misc]
     """One connection; not thread-safe. Close it after an exception."""
 
     def fetch(self, name: str) -> Entry | None:
-        """Return the entry of a key; None if there is none, or if it is not ours.
+        """Return the entry of a key; None if it is missing, or of another layout.
 
         Raises:
             OSError, MemcacheError: as the other commands.

@@ -53,7 +53,7 @@ class Clock:
             return 0
         if not ttl > 0:  # also refuses NaN
             raise ValueError(f"a time to live must be positive, not {ttl}")
-        # memcached has times of 32 bits: an end after 2106 is no end.
+        # memcached has times of 32 bits: an end after 2106 becomes "never".
         ends = math.ceil((self._now() + ttl) * 1000)
         return ends if ends < 4_000_000_000_000 else 0
 

@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from urllib.parse import quote
 
-#: Most bytes of a key in memcached.
+#: Maximum bytes of a key in memcached.
 MAX_KEY = 250
 #: Characters that are not percent-encoded, besides letters and digits; and keys of only these.
 _SAFE = "/:;,.?&=@+!$*()~-_|<>{}[]"

@@ -13,20 +13,20 @@ Server = Annotated[str, Meta(pattern=r"^(/.+|(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:
 
 
 class MemcachedSettings(Settings, frozen=True):
-    """``[memcached]``; the same in every deployment that shares the cache.
+    """``[memcached]``; the same in all deployments that share the cache.
 
     Attributes:
         servers: addresses of memcached; the default port is 11211. The server of a key depends
-            on the texts, not on their order.
+            on these texts, not on their order.
         namespace: prefix of keys, so that several caches can share a server.
-        connect_timeout: seconds for connecting.
-        timeout: seconds that a command waits for its answer.
-        connections: most connections to each server, of each process.
+        connect_timeout: timeout of connecting, in seconds.
+        timeout: timeout of a command, in seconds.
+        connections: maximum connections to each server in each process.
         connection_wait: seconds a call waits for a free connection; then ``StorageBusy``.
-        max_value: most bytes of a value; at most the server's ``-I`` minus about 400.
+        max_value: maximum bytes of a value; the server's ``-I`` minus about 400, or less.
         retry_after: seconds for which a server that failed is not used if another answers.
-        clear_within: seconds after which other processes see a ``clear()`` at the latest; each
-            process reads the generation at this interval.
+        clear_within: seconds after which other processes have seen a ``clear()``; each process
+            reads the generation at this interval.
     """
 
     servers: Annotated[tuple[Server, ...], Meta(min_length=1)] = ("127.0.0.1:11211",)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rolehost_postgres.placeholders import many_rows
 
-#: Most rows, and about how many bytes, that are sent together.
+#: Maximum rows, and about the maximum bytes, that are sent together.
 _MAX_ROWS = 1000
 _MAX_BYTES = 4_194_304
 

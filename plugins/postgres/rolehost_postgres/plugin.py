@@ -23,7 +23,7 @@ from rolehost_postgres.settings import PostgresSettings
 #: The name of these backends in a deployment: ``[storage] database = "postgres"``.
 NAME = "postgres"
 
-#: Most connections of the queue in one process: one listens, one notifies, one answers a health
+#: Maximum connections of the queue in one process: one listens, one notifies, one answers a health
 #: check.
 QUEUE_CONNECTIONS = 3
 

@@ -22,9 +22,9 @@ class Pool:
 
     Args:
         server: opens connections.
-        size: most connections at the same time.
+        size: maximum number of connections.
         timeout: seconds to wait for one.
-        check_idle: seconds of disuse after which a connection is tested.
+        check_idle: seconds after which an unused connection is tested.
     """
 
     def __init__(self, server: Server, *, size: int, timeout: float, check_idle: float) -> None:
@@ -44,7 +44,7 @@ class Pool:
         self._idle: list[tuple[Connection, float]] = []
 
     def take(self) -> Connection:
-        """Take a connection that works, as far as is known; give it back when done.
+        """Take a connection that works as far as known; return it with :meth:`give`.
 
         Raises:
             StorageError: the pool was closed.

@@ -19,7 +19,7 @@ from rolehost_postgres.settings import PostgresSettings
 if TYPE_CHECKING:
     import dramatiq
 
-#: Most connections beside the one that listens: one notifies, one answers a health check.
+#: Maximum connections besides the one that listens: one notifies, one answers a health check.
 _CONNECTIONS = 2
 
 
@@ -40,7 +40,7 @@ class PostgresQueue(Queue):
         self._listeners = Listeners(self._server)
 
     def wake(self, names: Collection[str]) -> None:
-        """See :meth:`rolehost.api.Queue.wake`; the sending itself is another thread's work."""
+        """See :meth:`rolehost.api.Queue.wake`; another thread sends."""
         self._sender.send(names)
 
     def listen(self, names: Collection[str]) -> Listener:

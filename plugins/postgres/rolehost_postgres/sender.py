@@ -12,17 +12,17 @@ from rolehost.api import RolehostError
 from rolehost_postgres.payloads import CHANNEL, payloads
 from rolehost_postgres.pool import Pool
 
-#: Seconds after a failure in which wake-ups are dropped; listeners poll then.
+#: Seconds after a failure in which wake-ups are dropped; listeners poll in the meantime.
 _PAUSE = 1.0
-#: Seconds between two notifications: under load one is for many commits.
+#: Minimum seconds between two notifications; under load, one serves many commits.
 _GAP = 0.005
 #: Seconds that closing waits for names that are not sent yet.
 _FLUSH = 2.0
 
 
 class Sender:
-    """Merges names during a notification and shortly after it. After a pause, the first name is
-    sent at once.
+    """Sends the first name at once, and merges names that come during a notification or
+    shortly after it.
 
     Args:
         pool: gives the connection for NOTIFY.

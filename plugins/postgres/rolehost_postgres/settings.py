@@ -19,19 +19,19 @@ class PostgresSettings(Settings, frozen=True):
 
     Attributes:
         url: the database, ``postgresql://user:password@host:5432/name``; any connection URI of
-            libpq, also with several hosts and parameters. None, the default, takes it from
+            libpq, also with several hosts and parameters. None, the default, uses
             libpq's environment (PGHOST, PGDATABASE, PGSERVICE and others).
         password: the password, instead of one in ``url``.
-        sslmode: the level of TLS; None takes it from ``url``, or libpq's default (``prefer``).
+        sslmode: the level of TLS; None uses that of ``url``, or libpq's default (``prefer``).
         sslrootcert: file with the certificates that ``verify-ca`` and ``verify-full`` trust.
-        pool_size: most connections of the service database in each process. If it is less than
-            the number of threads that use the database at the same time, they wait.
+        pool_size: maximum connections of the service database in each process. If more threads
+            use the database at the same time, they wait.
         pool_timeout: seconds a thread waits for a connection; then ``StorageUnavailable``.
         connect_timeout: seconds after which connecting fails; whole seconds, at least 2.
         statement_timeout: seconds after which the server ends a statement; 0 is never.
         lock_timeout: seconds a statement waits for a row or table that another transaction
             holds; then ``StorageBusy``. 0 waits for ever.
-        check_idle: seconds of disuse after which a connection is tested before it is used.
+        check_idle: seconds after which an unused connection is tested before its next use.
             Closed connections are noticed without a test.
     """
 

@@ -1,4 +1,4 @@
-"""Connections of the cache. No command is repeated that would count twice.
+"""Connections of the cache. Only commands that may run twice are repeated.
 
 redis-py's client uses a pool that measures, locks and dispatches events on every call, which
 costs more than the command itself. Here its connections are used directly.

@@ -1,4 +1,4 @@
-"""Finds out what answers at the address of Redis, after a connection failed."""
+"""Diagnoses the address of Redis after a connection failed."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def translate(server: Server, error: redis.RedisError) -> StorageError:
 
 
 def _tls_mismatch(server: Server, reason: str) -> StorageRefused | None:
-    """Return the error if only one side uses TLS, or if the server asks for more of it."""
+    """Return the error if only one side uses TLS, or if the server requires a certificate."""
     address = server.address
     maybe_tls = any(word in reason for word in _MAYBE_TLS) or (
         server.secure and "Timeout" in reason

@@ -10,7 +10,7 @@ from rolehost.api import StorageError
 
 from rolehost_redis.messages import MessageStore, TakenMessage
 
-#: Most numbers of either kind in one exchange.
+#: Maximum numbers of either kind in one exchange.
 _MOST = 1000
 
 
@@ -43,7 +43,7 @@ class SteadyConnection:
         self._since = None
 
     def lasts(self) -> bool:
-        """Return whether it lasts for as long as a lease already."""
+        """Return whether Redis was reached without a gap for a whole lease."""
         now = self._clock()
         return (
             self._since is not None

@@ -14,31 +14,31 @@ Sentinel = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:[0-
 
 
 class RedisSettings(Settings, frozen=True):
-    """``[redis]``; the same in every deployment that shares cache or queue.
+    """``[redis]``; the same in all deployments that share cache or queue.
 
     Attributes:
         url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` with TLS, or
             ``unix://path?db=0``. TLS options follow ``?``: ``ssl_ca_certs=/path``,
             ``ssl_certfile=``, ``ssl_keyfile=``, ``ssl_cert_reqs=``. The default is
             ``redis://127.0.0.1:6379/0``.
-        cache_url: server of the cache; None takes ``url``.
-        queue_url: server of the queue; None takes ``url``.
+        cache_url: server of the cache; None uses ``url``.
+        queue_url: server of the queue; None uses ``url``.
         sentinels: Sentinels that know the server; host and port of the URLs are ignored then.
             Empty, the default, uses none.
         sentinel_service: name of the server in the Sentinels.
         sentinel_password: password of the Sentinels; None if they have none.
         namespace: prefix of keys and channels, so that several can share a server.
-        connect_timeout: seconds for connecting.
-        timeout: seconds that a command waits for its answer.
-        connections: most connections of the cache, of each process.
+        connect_timeout: timeout of connecting, in seconds.
+        timeout: timeout of a command, in seconds.
+        connections: maximum connections of the cache in each process.
         connection_wait: seconds a call waits for a free connection; then ``StorageBusy``.
-        heartbeat: seconds of silence after which a listener tests its connection; after twice
-            as long it connects again.
+        heartbeat: seconds without data after which a listener tests its connection; without an
+            answer for as long again, it reconnects.
         message_lease: seconds after which the ephemeral messages of a dead process are delivered
             again.
         message_stall: seconds for which a process keeps them if it does not renew its lease but
             its connection is open, for example because a job blocks the interpreter.
-        keep_dead_messages: most rejected ephemeral messages that are kept.
+        keep_dead_messages: maximum number of rejected ephemeral messages that are kept.
     """
 
     url: Secret | None = None

@@ -10,7 +10,7 @@ import redis
 
 from rolehost_redis.servers import Server
 
-#: Seconds after a failure in which nothing is published; listeners poll then.
+#: Seconds without publishing after a failure; listeners poll in the meantime.
 _PAUSE = 0.2
 
 

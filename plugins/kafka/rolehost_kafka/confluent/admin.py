@@ -26,7 +26,7 @@ _OFFSET_SPECS = {"oldest": OffsetSpec.earliest, "newest": OffsetSpec.latest}
 
 
 class ConfluentAdmin(Admin):
-    """One client for questions, made at the first of them; thread-safe.
+    """One administration client, created at its first use; thread-safe.
 
     Args:
         settings: the plugin's settings.

@@ -1,4 +1,4 @@
-"""From settings to the options of librdkafka's clients."""
+"""The options of librdkafka's clients, from the settings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rolehost.api import Secret
 from rolehost_kafka.members import member_name
 from rolehost_kafka.settings import KafkaSettings
 
-#: The logger for librdkafka's lines, instead of standard error.
+#: Gets librdkafka's log lines, which would go to standard error.
 _log = logging.getLogger("rolehost_kafka.librdkafka")
 
-#: Most kilobytes, and most records of a partition, that are fetched ahead.
+#: Maximum kilobytes, and maximum records of a partition, that are prefetched.
 _AHEAD_KBYTES, _AHEAD_RECORDS = 16_384, 10_000
 #: Milliseconds after which librdkafka checks for room for more.
 _FETCH_BACKOFF = 20
@@ -116,7 +116,7 @@ def consumer(
         "fetch.message.max.bytes": max(1000, settings.max_message),
         "queued.max.messages.kbytes": _AHEAD_KBYTES,
         "queued.min.messages": _AHEAD_RECORDS,
-        # With so much fetched, librdkafka checks again after a second, in which it is handled.
+        # By default librdkafka waits a second after a full prefetch; it would run dry.
         "fetch.queue.backoff.ms": _FETCH_BACKOFF,
         "allow.auto.create.topics": settings.topics == "none",
     }

@@ -23,12 +23,12 @@ from rolehost_kafka.settings import KafkaSettings
 
 #: Seconds of one wait. librdkafka cannot be interrupted, so this is the delay of an interrupt.
 _POLL_STEP = 0.1
-#: Seconds of silence after which the brokers are checked.
+#: Seconds without a record after which the brokers are checked.
 _CHECK_AFTER = 5.0
 #: Seconds that leaving the group may take.
 _LEAVE_TIMEOUT = 10.0
 
-#: Kafka refuses commits of this member temporarily, or for ever.
+#: Errors of a commit after which the offsets stay uncommitted until the next one.
 _COMMIT_REFUSED = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
@@ -140,7 +140,7 @@ class ConfluentSubscription(Subscription):
             self.commit({})
         while True:
             left = deadline - time.monotonic()
-            # Also if enough records are held, because rebalances happen in a poll.
+            # Even if enough records are held, because rebalances happen in a poll.
             self._fetch(0.0 if self._held else max(0.0, min(left, _POLL_STEP)), limit)
             failure, self._failure = self._failure, None
             if failure is not None:
@@ -201,7 +201,7 @@ class ConfluentSubscription(Subscription):
         return None
 
     def _watch(self) -> None:
-        """Check the brokers after some silence."""
+        """Check brokers and topics if no record has come for some time."""
         now = time.monotonic()
         if now - self._last_message_at > _CHECK_AFTER:
             self._last_message_at = now
@@ -281,7 +281,7 @@ class ConfluentSubscription(Subscription):
         self._remove_partitions(gone)
 
     def _call_back(self, callback: PartitionCallback, partitions: Sequence[Partition]) -> None:
-        """Call back; its exception is raised after the records at hand are safe."""
+        """Run a callback; the next poll raises its exception, so that no fetched record is lost."""
         if partitions and not self._closed:
             self._calling = True
             try:
@@ -348,8 +348,8 @@ class ConfluentSubscription(Subscription):
     def pause(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.pause`.
 
-        What librdkafka has fetched is thrown away when it pauses, so it is asked to only when
-        a record comes.
+        librdkafka drops its prefetched records when it pauses, so it pauses only when a record
+        comes.
         """
         self._paused.update(partitions)
 

@@ -17,14 +17,14 @@ from rolehost_kafka.kafka_python import options
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, make_client, unavailable
 from rolehost_kafka.settings import KafkaSettings
 
-#: The most bytes of a batch, in a topic's configuration.
+#: The maximum bytes of a batch, in a topic's configuration.
 _MAX_BATCH_BYTES = "max.message.bytes"
 
 _OFFSET_SPECS = {"oldest": OffsetSpec.EARLIEST, "newest": OffsetSpec.LATEST}
 
 
 class KafkaPythonAdmin(Admin):
-    """One client for questions, made at the first of them; thread-safe.
+    """One administration client, created at its first use; thread-safe.
 
     Args:
         settings: the plugin's settings.

@@ -16,7 +16,7 @@ from rolehost_kafka.names import Names
 
 
 class Callback(NamedTuple):
-    """A callback that the caller's thread has to make; the group waits for it."""
+    """A callback for the caller's thread; the rebalance waits until it has run."""
 
     kind: Literal["assigned", "revoked", "lost"]
     partitions: tuple[Partition, ...]
@@ -30,9 +30,9 @@ class Mailbox:
         changed: notified at every change.
         records: records that were read and not returned yet, in order.
         positions: next offsets of owned partitions after the last round.
-        calls: callbacks to be made, in order.
+        calls: callbacks to run, in order.
         failure: the error of the last round.
-        wanted: most records of the next round; 0 asks for none.
+        wanted: maximum records of the next round; 0 starts no round.
         running: whether a round is under way.
         paused: partitions whose records are not returned.
         interrupted: whether a poll must return at once.
@@ -54,7 +54,7 @@ class Mailbox:
         self.ended = False
 
     def call(self, call: Callback) -> None:
-        """Ask the caller's thread to make a callback."""
+        """Ask the caller's thread to run a callback."""
         with self.changed:
             self.calls.append(call)
             self.changed.notify_all()
@@ -93,8 +93,8 @@ class Mailbox:
 class RebalanceListener(AsyncConsumerRebalanceListener):
     """Passes rebalances to the caller's thread, and waits without delaying heartbeats.
 
-    kafka-python calls a listener in its input and output thread. There nothing can wait for a
-    commit, and slow code costs the membership.
+    kafka-python calls a listener in its input and output thread. That thread cannot wait for a
+    commit, and slow code in it loses the membership.
 
     Args:
         mailbox: gets the calls.

@@ -17,10 +17,10 @@ from rolehost_kafka.kafka_python.lenient import plain_headers
 from rolehost_kafka.kafka_python.mailbox import Mailbox
 from rolehost_kafka.names import Names
 
-#: Seconds of one round, which is the delay until a resumed partition is read. It does not follow
-#: the caller's time-out, because a poll that ends during a join may start the join again.
+#: Seconds of one round, which is the delay until a resumed partition is read. It is independent of
+#: the caller's time-out, because a poll that ends during a join may restart the join.
 ROUND = 0.5
-#: Seconds of silence after which the brokers and topics are checked.
+#: Seconds without a record after which the brokers and topics are checked.
 CHECK_AFTER = 5.0
 #: Milliseconds that leaving the group may take.
 LEAVE_TIMEOUT_MS = 5000

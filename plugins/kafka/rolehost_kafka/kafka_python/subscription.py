@@ -108,7 +108,7 @@ class KafkaPythonSubscription(Subscription):
             self._run_callback(call)
 
     def _run_callback(self, call: Callback) -> None:
-        """Make a callback; the group waits for its end, also of one that fails."""
+        """Run a callback. The rebalance continues when it ends, even if it raises."""
         try:
             if call.kind == "assigned":
                 with self._mailbox.changed:
