@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rolehost_kafka.logins import try_login
-from rolehost_kafka.settings import KafkaSettings
+from rolehost_kafka.settings import KafkaSettings, reveal
 
 #: Seconds for one server, for each connection that is tried.
 TIMEOUT = 2.0
@@ -83,11 +83,10 @@ def _diagnose_tls(settings: KafkaSettings, address: tuple[str, int]) -> Diagnosi
         context = ssl.create_default_context(cafile=settings.tls_ca)
         context.check_hostname = settings.tls_verify_hostname
         if settings.tls_certificate is not None:
-            password = settings.tls_key_password
             context.load_cert_chain(
                 settings.tls_certificate,
                 settings.tls_key,
-                lambda: "" if password is None else password.reveal(),
+                lambda: reveal(settings.tls_key_password) or "",
             )
         with (
             _connect(address) as plain,

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Generator
 from typing import Literal
 
-from rolehost_kafka.settings import KafkaSettings
+from rolehost_kafka.settings import KafkaSettings, reveal
 
 #: Requests of the protocol, and codes of its errors.
 _HANDSHAKE, _AUTHENTICATE = 17, 36
@@ -54,7 +54,7 @@ def try_login(settings: KafkaSettings, ask: Ask) -> Login:
 def _client_tokens(settings: KafkaSettings) -> Generator[bytes, bytes, None]:
     """Yield the client's tokens, given the answers of the broker."""
     name = settings.sasl_username
-    password = "" if settings.sasl_password is None else settings.sasl_password.reveal()
+    password = reveal(settings.sasl_password) or ""
     if settings.sasl_mechanism == "PLAIN":
         yield f"\0{name}\0{password}".encode()
     else:

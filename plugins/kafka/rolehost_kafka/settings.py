@@ -86,3 +86,13 @@ class KafkaSettings(Settings, frozen=True):
         """Kafka's name for login and encryption together."""
         login = "SASL_" if self.sasl_mechanism else ""
         return login + ("SSL" if self.tls else "PLAINTEXT")
+
+
+def milliseconds(seconds: float) -> int:
+    """Return whole milliseconds, at least 1 for seconds above 0."""
+    return max(1, round(seconds * 1000)) if seconds > 0 else 0
+
+
+def reveal(secret: Secret | None) -> str | None:
+    """Return the text of a secret; None stays None."""
+    return None if secret is None else secret.reveal()

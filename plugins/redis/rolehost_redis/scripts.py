@@ -31,11 +31,11 @@ end
 
 # For scripts whose keys are: messages, waiting, taken, owners, calls, crashes, priorities.
 _GIVE_BACK = f"""{_READY}
-local told = false
+local wake = false
 local function give_back(number)
   redis.call('HDEL', KEYS[3], number)
   ready(KEYS[2], number, redis.call('HGET', KEYS[7], number))
-  told = true
+  wake = true
 end
 local function give_back_all(holder, died)
   local taken = redis.call('HGETALL', KEYS[3])
@@ -80,14 +80,14 @@ if redis.call('ZRANK', KEYS[2], number) == 0 then redis.call('PUBLISH', ARGV[3],
 #   numbers and crashes of possible poison messages, then numbers and data of all.
 EXCHANGE = f"""{_NOW}{_GIVE_BACK}
 local owner, call, lease, stall = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
--- Nobody waits any more for the answer of a call that a later one has overtaken.
+-- A later call has overtaken this one, so its answer is not needed.
 if call <= tonumber(redis.call('HGET', KEYS[5], owner) or 0) then return {{0, -1, {{}}}} end
 local answer = {{redis.call('ZSCORE', KEYS[4], owner) and 1 or 0, -1, {{}}}}
 redis.call('HSET', KEYS[5], owner, call)
 redis.call('ZADD', KEYS[4], now + lease, owner)
 local done = 9 + ARGV[9]
 if done > 9 then
-  -- Wherever it is by now: who was too slow has still done it.
+  -- Even if another owner has it now: the slow owner has completed it.
   redis.call('HDEL', KEYS[1], unpack(ARGV, 10, done))
   redis.call('HDEL', KEYS[3], unpack(ARGV, 10, done))
   redis.call('ZREM', KEYS[2], unpack(ARGV, 10, done))
@@ -106,7 +106,7 @@ if stall >= 0 then
   local ended = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - 1, 'WITHSCORES')
   for place = 1, #ended, 2 do
     local other = ended[place]
-    -- Who is still connected holds the interpreter or is frozen; who is not has died.
+    -- An owner that is connected is frozen or holds the interpreter; another one has died.
     if now - ended[place + 1] >= stall
       or redis.call('PUBSUB', 'NUMSUB', ARGV[6] .. other)[2] == 0 then
       forget(other, true)
@@ -140,12 +140,12 @@ local due = tonumber(redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2])
 if redis.call('HLEN', KEYS[3]) > 0 then
   local owners = redis.call('ZRANGE', KEYS[4], 0, 1, 'WITHSCORES')
   local ends = tonumber(owners[owners[1] == owner and 4 or 2])
-  -- One whose lease ended and who may be alive is looked at again soon.
+  -- Check an owner again soon whose lease ended but who may be alive.
   if ends and ends < now then ends = now + lease / 4 end
   if ends and (not due or ends < due) then due = ends + 1 end
 end
 if due then answer[2] = math.max(0, math.floor(due - now)) end
-if told then redis.call('PUBLISH', ARGV[7], ARGV[8]) end
+if wake then redis.call('PUBLISH', ARGV[7], ARGV[8]) end
 return answer
 """
 
@@ -167,7 +167,7 @@ return 1
 # ARGV: owner, channel, wake-up.
 LEAVE = f"""{_NOW}{_GIVE_BACK}
 forget(ARGV[1], false)
-if told then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+if wake then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 """
 
 # KEYS: messages, waiting, taken, crashes, dead, dead-messages, priorities.

@@ -7,11 +7,11 @@ from typing import Any
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules
-from rolehost_webhooks.actors.deliver import deliver
 from rolehost_webhooks.domain import endpoints
+from rolehost_webhooks.domain.messages import send_once
 from rolehost_webhooks.errors import Impossible, NotFound
-from rolehost_webhooks.models import Message, Trigger
-from rolehost_webhooks.repositories import deliveries, event_types, messages
+from rolehost_webhooks.models import Message
+from rolehost_webhooks.repositories import event_types, messages
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.endpoints import ExampleIn
 
@@ -41,14 +41,7 @@ def send(services: Services, app_reference: str, reference: str, body: ExampleIn
             created_at=now,
         )
         messages.insert(message)
-        deliveries.insert_attempt(message.id, endpoint.id, now)
-        work.enqueue(
-            deliver,
-            message_id=message.id,
-            endpoint_id=endpoint.id,
-            trigger=int(Trigger.MANUAL),
-            once=True,
-        )
+        send_once(services, work, message.id, endpoint.id)
     return message
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rolehost.api import Services
+from rolehost.api import Services, UnitOfWork
 
 from rolehost_webhooks import ids, rules
 from rolehost_webhooks.actors.deliver import JSON, deliver
@@ -215,11 +215,16 @@ def resend(services: Services, app_reference: str, reference: str, endpoint: str
         receiver: Endpoint = endpoint_within(message.app_id, endpoint)
         if message.payload is None:
             raise Impossible("the payload of the message was removed", "missing_payload")
-        deliveries.insert_attempt(message.id, receiver.id, services.clock.now())
-        work.enqueue(
-            deliver,
-            message_id=message.id,
-            endpoint_id=receiver.id,
-            trigger=int(Trigger.MANUAL),
-            once=True,
-        )
+        send_once(services, work, message.id, receiver.id)
+
+
+def send_once(services: Services, work: UnitOfWork, message_id: str, endpoint_id: str) -> None:
+    """Enqueue one manual attempt outside the retry schedule."""
+    deliveries.insert_attempt(message_id, endpoint_id, services.clock.now())
+    work.enqueue(
+        deliver,
+        message_id=message_id,
+        endpoint_id=endpoint_id,
+        trigger=int(Trigger.MANUAL),
+        once=True,
+    )

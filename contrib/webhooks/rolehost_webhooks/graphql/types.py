@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -47,6 +48,13 @@ AttemptCause = strawberry.enum(
 )
 
 
+async def _load_page(
+    info: Info, batch: Callable[..., Any], parent: str, first: int, after: str | None
+) -> Any:
+    """Return a page of the rows of one parent, in one batch with those of other parents."""
+    return await info.context.load(batch, Wanted(parent, check_first(first), check_after(after)))
+
+
 @strawberry.type
 class Application:
     """Owner of endpoints and messages; usually one customer."""
@@ -76,16 +84,14 @@ class Application:
     async def endpoints(
         self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Endpoint]:
-        wanted = Wanted(self.id, check_first(first), check_after(after))
-        found = await info.context.load(loaders.endpoints_of, wanted)
+        found = await _load_page(info, loaders.endpoints_of, self.id, first, after)
         return connection(found, Endpoint.of, by_id)
 
     @strawberry.field(description="Its messages, the newest first.")
     async def messages(
         self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Message]:
-        wanted = Wanted(self.id, check_first(first), check_after(after))
-        found = await info.context.load(loaders.messages_of, wanted)
+        found = await _load_page(info, loaders.messages_of, self.id, first, after)
         return connection(found, Message.of, by_id)
 
 
@@ -150,16 +156,14 @@ class Endpoint:
     async def attempts(
         self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Attempt]:
-        wanted = Wanted(self.id, check_first(first), check_after(after))
-        found = await info.context.load(loaders.attempts_by_endpoint, wanted)
+        found = await _load_page(info, loaders.attempts_by_endpoint, self.id, first, after)
         return connection(found, Attempt.of, by_id)
 
     @strawberry.field(description="Its deliveries with their status, the newest first.")
     async def deliveries(
         self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Delivery]:
-        wanted = Wanted(self.id, check_first(first), check_after(after))
-        found = await info.context.load(loaders.deliveries_by_endpoint, wanted)
+        found = await _load_page(info, loaders.deliveries_by_endpoint, self.id, first, after)
         return connection(found, Delivery.of, lambda row: str(row.message_id))
 
     @strawberry.field(
@@ -221,16 +225,14 @@ class Message:
     async def attempts(
         self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Attempt]:
-        wanted = Wanted(self.id, check_first(first), check_after(after))
-        found = await info.context.load(loaders.attempts_by_message, wanted)
+        found = await _load_page(info, loaders.attempts_by_message, self.id, first, after)
         return connection(found, Attempt.of, by_id)
 
     @strawberry.field(description="Its deliveries to endpoints, with their status.")
     async def deliveries(
         self, info: Info, first: int = DEFAULT_SIZE, after: str | None = None
     ) -> Connection[Delivery]:
-        wanted = Wanted(self.id, check_first(first), check_after(after))
-        found = await info.context.load(loaders.deliveries_by_message, wanted)
+        found = await _load_page(info, loaders.deliveries_by_message, self.id, first, after)
         return connection(found, Delivery.of, lambda row: str(row.endpoint_id))
 
 

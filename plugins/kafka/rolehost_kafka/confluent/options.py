@@ -6,10 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from rolehost.api import Secret
-
 from rolehost_kafka.members import member_name
-from rolehost_kafka.settings import KafkaSettings
+from rolehost_kafka.settings import KafkaSettings, milliseconds, reveal
 
 #: Gets librdkafka's log lines, which would go to standard error.
 _log = logging.getLogger("rolehost_kafka.librdkafka")
@@ -18,11 +16,6 @@ _log = logging.getLogger("rolehost_kafka.librdkafka")
 _AHEAD_KBYTES, _AHEAD_RECORDS = 16_384, 10_000
 #: Milliseconds after which librdkafka checks for room for more.
 _FETCH_BACKOFF = 20
-
-
-def milliseconds(seconds: float) -> int:
-    """Return whole milliseconds, at least 1."""
-    return max(1, round(seconds * 1000))
 
 
 def common(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str, Any]:
@@ -46,7 +39,7 @@ def common(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str
         options |= {
             "sasl.mechanism": settings.sasl_mechanism,
             "sasl.username": settings.sasl_username,
-            "sasl.password": _revealed(settings.sasl_password) or "",
+            "sasl.password": reveal(settings.sasl_password) or "",
         }
     if settings.tls:
         options["ssl.endpoint.identification.algorithm"] = (
@@ -57,14 +50,10 @@ def common(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str
             "ssl.ca.location": settings.tls_ca,
             "ssl.certificate.location": settings.tls_certificate,
             "ssl.key.location": key,
-            "ssl.key.password": _revealed(settings.tls_key_password),
+            "ssl.key.password": reveal(settings.tls_key_password),
         }
         options |= {name: str(value) for name, value in given.items() if value is not None}
     return options
-
-
-def _revealed(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()
 
 
 def administration(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str, Any]:
@@ -77,7 +66,7 @@ def administration(settings: KafkaSettings, on_error: Callable[[Any], None]) -> 
 def producer(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[str, Any]:
     """Return the options of the producer: idempotent, confirmed by all replicas in sync."""
     timeout = milliseconds(settings.publish_timeout)
-    linger = min(round(settings.linger * 1000), timeout // 2)
+    linger = min(milliseconds(settings.linger), timeout // 2)
     return common(settings, on_error) | {
         "acks": "all",
         "enable.idempotence": True,

@@ -17,7 +17,7 @@ from rolehost.api import StorageError
 from rolehost_kafka.client import KafkaPartition
 from rolehost_kafka.kafka_python import options
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, make_client
-from rolehost_kafka.settings import KafkaSettings
+from rolehost_kafka.settings import KafkaSettings, milliseconds
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -132,7 +132,7 @@ class HeaderReader:
             make_lenient(consumer)
             consumer.assign([partition])
             consumer.seek(partition, offset)
-            found = consumer.poll(timeout_ms=options.milliseconds(self._settings.request_timeout))
+            found = consumer.poll(timeout_ms=milliseconds(self._settings.request_timeout))
         finally:
             consumer.close()
         place = partition.topic, partition.partition

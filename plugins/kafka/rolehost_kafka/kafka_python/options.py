@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rolehost.api import Secret
-
 from rolehost_kafka.members import member_name
-from rolehost_kafka.settings import KafkaSettings
-
-
-def milliseconds(seconds: float) -> int:
-    """Return whole milliseconds, at least 1 for seconds above 0."""
-    return max(1, round(seconds * 1000)) if seconds > 0 else 0
+from rolehost_kafka.settings import KafkaSettings, milliseconds, reveal
 
 
 def common(settings: KafkaSettings) -> dict[str, Any]:
@@ -29,7 +22,7 @@ def common(settings: KafkaSettings) -> dict[str, Any]:
         options |= {
             "sasl_mechanism": settings.sasl_mechanism,
             "sasl_plain_username": settings.sasl_username,
-            "sasl_plain_password": _revealed(settings.sasl_password),
+            "sasl_plain_password": reveal(settings.sasl_password),
         }
     if settings.tls:
         options |= {
@@ -37,17 +30,13 @@ def common(settings: KafkaSettings) -> dict[str, Any]:
             "ssl_cafile": _text(settings.tls_ca),
             "ssl_certfile": _text(settings.tls_certificate),
             "ssl_keyfile": _text(settings.tls_key),
-            "ssl_password": _revealed(settings.tls_key_password),
+            "ssl_password": reveal(settings.tls_key_password),
         }
     return options
 
 
 def _text(path: object) -> str | None:
     return None if path is None else str(path)
-
-
-def _revealed(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()
 
 
 def administration(settings: KafkaSettings) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from rolehost.api import Partition, Record, Subscription
 
 from rolehost_kafka.kafka_python.failures import DRIVER_ERRORS, unavailable
 from rolehost_kafka.kafka_python.mailbox import Callback, Mailbox, RebalanceListener
-from rolehost_kafka.kafka_python.options import milliseconds
 from rolehost_kafka.kafka_python.reader import Reader
 from rolehost_kafka.names import Names
+from rolehost_kafka.settings import milliseconds
 
 #: Seconds that :meth:`KafkaPythonSubscription.close` waits until the member has left.
 CLOSE_TIMEOUT = 10.0
