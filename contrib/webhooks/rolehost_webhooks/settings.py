@@ -19,9 +19,9 @@ class ApiSettings(Settings, frozen=True):
 
     Attributes:
         token: the bearer token that clients must send (``Authorization: Bearer``). If it is None
-            or empty, ``[http] token`` and ``[http] authentication`` decide who may use the API,
-            and the check ``webhooks-token`` reports this. It is refused if ``[deployment]
-            environment`` is ``production``.
+            or empty, ``[http] token`` and ``[http] authentication`` protect the API, and the check
+            ``webhooks-token`` reports this. In ``[deployment] environment = "production"`` that
+            is refused unless ``authentication`` is ``proxy``.
         authentication: how clients are authenticated. ``token``: this API, by its token. ``proxy``:
             a proxy in front of the API, which clients cannot bypass; the token is optional then.
     """

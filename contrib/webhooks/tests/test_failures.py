@@ -1,4 +1,4 @@
-"""Why an attempt brought no response: found for real connections, and shown wherever it is told."""
+"""The cause if an attempt has no response: for real connections, and in every output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of deliveries that have ended, on the topic of the settings."""
+"""The events about ended deliveries, on the topic of the settings."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class Connections(peewee.SqliteDatabase):
             return state
 
     def driver(self) -> sqlite3.Connection:
-        """Return the calling thread's connection; open it if there is none.
+        """Return the calling thread's connection; open one if needed.
 
         Raises:
             StorageError: the thread is in no session, or the database was closed.

@@ -19,8 +19,8 @@ class EmbeddedSettings(Settings, frozen=True):
         path: the database file; relative to the deployment file. Its folder is created.
         queue_path: the file of ephemeral messages; None is a file beside ``path``. It is a
             separate file so that sending inside a unit of work does not wait for a lock.
-        synchronous: ``full`` survives a power failure, ``normal`` only the death of processes (after
-            a power failure the last commits may be missing; nothing is corrupted).
+        synchronous: ``full`` survives a power failure, ``normal`` only the death of processes
+            (after a power failure the last commits may be missing; nothing is corrupted).
         busy_timeout: seconds that a writer waits for the write lock; then ``StorageBusy``.
         page_cache: bytes of database pages each connection may keep.
         partitions: number of partitions of a topic, fixed at its first use.

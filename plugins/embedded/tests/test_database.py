@@ -141,7 +141,7 @@ def test_a_thread_interrupted_anywhere_leaves_the_lock_to_others(
 ) -> None:
     """As time limits do it: an exception that another thread raises in this one."""
     # It may strike in a finalizer, and between the opening of a connection and its keeping: the
-    # one is nobody's error, the other is closed with a warning when it is collected.
+    # one is no error, the other is closed with a warning when it is collected.
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     stop = threading.Event()
     interruptions = [0]

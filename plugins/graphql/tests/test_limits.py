@@ -1,4 +1,4 @@
-"""What an operation may ask for, and what it is told of failures."""
+"""The limits of an operation, and the errors in its answer."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """Find what was left behind here, and not in somebody else's test."""
+    """Find leftovers of this test here, not in a later test."""
     yield
     gc.collect()
 
@@ -86,7 +86,7 @@ def stream_of(client: str) -> Callable[..., KafkaStream]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port where nobody listens."""
+    """An unused port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-#: The flags of an entry in memcached: entries of another layout are not ours.
+#: The flags of an entry in memcached: entries of another layout are ignored.
 LAYOUT = 0x7268_0001
 _END = struct.Struct(">Q")
 #: Bytes of an entry before its value.
@@ -65,7 +65,7 @@ class Clock:
 
 
 class EntrySerde:
-    """Writes and reads entries for pymemcache; entries that are not ours are None."""
+    """Writes and reads entries for pymemcache; entries of another layout are None."""
 
     def serialize(self, _key: Any, entry: Entry) -> tuple[bytes, int]:
         """Return the bytes that memcached keeps, and the flags."""

@@ -11,7 +11,7 @@ from rolehost_memcached.settings import MemcachedSettings
 
 @pytest.fixture
 def settings(memcached_url: str) -> MemcachedSettings:
-    """Of a server to test with; every test has a namespace of its own."""
+    """Settings of a test server; every test has a separate namespace."""
     return MemcachedSettings(
         servers=(memcached_url.removeprefix("memcached://").rstrip("/"),),
         namespace=f"test-{secrets.token_hex(6)}",
@@ -21,7 +21,7 @@ def settings(memcached_url: str) -> MemcachedSettings:
 
 @pytest.fixture
 def silent_server() -> Iterator[tuple[str, threading.Event]]:
-    """Accept connections and never answer; tell the address, and when somebody spoke."""
+    """Accept connections and never answer; give the address, and an event for the first bytes."""
     heard = threading.Event()
     accepted: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -42,6 +42,6 @@ def silent_server() -> Iterator[tuple[str, threading.Event]]:
 
 @pytest.fixture
 def closed_port() -> str:
-    """Return an address where nobody listens."""
+    """Return an unused address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"127.0.0.1:{listener.getsockname()[1]}"

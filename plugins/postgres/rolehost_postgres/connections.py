@@ -80,7 +80,7 @@ class Connections(peewee.PostgresqlDatabase):
         """Ignore the default that peewee's constructor sets."""
 
     def driver(self) -> Connection:
-        """Return the calling thread's connection; take one from the pool if there is none.
+        """Return the calling thread's connection; take one from the pool if needed.
 
         Raises:
             StorageError: the thread is in no session, or the database was closed.

@@ -1,4 +1,4 @@
-"""What a process is told that cannot connect: one line that names backend and setting."""
+"""The error if a process cannot connect: one line that names backend and setting."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def told(kind: type[StorageUnavailable], dsn: str, **more: object) -> str:
 
 @pytest.fixture
 def nobody() -> Iterator[int]:
-    """A port that nobody listens on."""
+    """An unused port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]

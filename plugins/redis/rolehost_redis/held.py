@@ -102,7 +102,7 @@ class HeldMessages:
         """Send the changes, renew the lease, and take messages that are due.
 
         Returns:
-            The messages, and the seconds until more may be due; None if there are none.
+            The messages, and the seconds until more may be due; None for no message.
 
         Raises:
             StorageError: Redis did not answer. The changes are kept. If Redis did take messages,

@@ -40,7 +40,7 @@ class Exchanged(NamedTuple):
 
     Attributes:
         lasted: whether the lease held until now. If not, other processes have its messages.
-        due: seconds until more may be due; None if there are none.
+        due: seconds until more may be due; None for no message.
         taken: the messages, in the order in which they are to run.
     """
 

@@ -28,7 +28,7 @@ def settings(url: str, namespace: str) -> RedisSettings:
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port where nobody listens."""
+    """An unused port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -36,6 +36,6 @@ def closed_port() -> int:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port where connections stand and nobody answers."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]

@@ -121,7 +121,7 @@ def _answers(port: int) -> bool:
 
 
 def _await(true: Callable[[], object]) -> None:
-    """Ask until the answer is true; nobody tells when it is."""
+    """Poll until the answer is true."""
     until = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < until

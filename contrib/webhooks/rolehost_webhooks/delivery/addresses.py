@@ -1,4 +1,4 @@
-"""Tells public IP addresses from others, by a table in this module.
+"""Distinguishes public IP addresses from others, by a table in this module.
 
 Source: IANA's special-purpose address registries for IPv4 and for IPv6 (RFC 6890, updated by
 RFC 8190), https://www.iana.org/assignments/iana-ipv4-special-registry and

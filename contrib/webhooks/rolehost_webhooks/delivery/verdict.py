@@ -1,4 +1,4 @@
-"""Decides what an answer means: delivered, retry or give up. Pure functions.
+"""Decides on an answer: delivered, retry or give up. Pure functions.
 
 Source: Standard Webhooks 1.0, "Delivery": 2xx is success, everything else (redirects too) is a
 failure, 410 disables the endpoint, and a receiver may request a delay with ``Retry-After``.
@@ -20,7 +20,7 @@ THROTTLING = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an answer means for the delivery.
+    """The decision on an answer.
 
     Attributes:
         status: new status of the delivery.

@@ -63,7 +63,7 @@ def create(services: Services, app_reference: str, body: MessageIn) -> Message:
 
 
 def create_if_new(services: Services, app_reference: str, body: MessageIn) -> Message | None:
-    """Create a message as :func:`create` does; return None if its eventId is in use.
+    """Create a message like :func:`create`; return None if its eventId is in use.
 
     A duplicate does not raise, because an exception would roll back the caller's unit of work.
     """
@@ -134,7 +134,7 @@ def _insert(services: Services, message: Message, reference: str, body: MessageI
 
 
 def _reuse_event_id(message: Message) -> bool:
-    """Insert the row if its eventId was used more than a day ago; the new row takes it over."""
+    """Insert the row if its eventId was last used more than a day ago."""
     event_id = message.event_id or ""
     freed = messages.supersede(message.app_id, event_id, message.created_at - EVENT_ID_UNIQUE)
     return freed and messages.insert(message)

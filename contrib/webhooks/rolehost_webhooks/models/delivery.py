@@ -21,7 +21,8 @@ class Status(IntEnum):
     CANCELED = 4
 
 
-#: Statuses that older clients do not know, and what they get without ``expanded_statuses``.
+#: Statuses that older clients do not know, and their replacements without
+#: ``expanded_statuses``.
 COLLAPSED = {Status.SENDING: Status.PENDING, Status.CANCELED: Status.FAIL}
 
 

@@ -14,7 +14,7 @@ class Message(peewee.Model):
     Attributes:
         application: the joined row, for the fan-out.
         event_id: the caller's id; unique in its application for a day.
-        superseded: 0, or when a later message took over the same ``event_id``.
+        superseded: 0; equal to ``created_at`` after a later message reused the ``event_id``.
         payload: the body that receivers get, byte for byte; None if it was expunged.
         content_type: media type of a raw payload; None for a JSON object.
         payload_expires_at: when the payload is removed; None keeps it as long as the message.

@@ -12,7 +12,7 @@ class Health:
 
     @operation(summary="Say that the API answers", responses={204: None}, tags=("Health",))
     async def on_get(self, _req: Any, resp: Any) -> None:
-        """Answer. Readiness, with storage, is another plugin's ``/readyz``."""
+        """Answer 204. The readiness check, with storage, is ``/readyz`` of the plugin ``ops``."""
         resp.status = 204
 
     on_head = on_get
