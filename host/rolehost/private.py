@@ -1,8 +1,7 @@
 """Folders, files and sockets that only the current user can use, from the moment they exist.
 
 Each is created with its final mode (mkdir(2), open(2), bind(2)), to which a umask cannot add
-rights. A path that exists is checked before it is used. This module imports the standard library
-only, because the supervisor imports it.
+rights. A path that exists is checked before it is used.
 """
 
 from __future__ import annotations
@@ -34,9 +33,6 @@ def private_folder(path: Path) -> Path:
 
     Since plugin API 2.
 
-    Returns:
-        The path.
-
     Raises:
         NotPrivate: the path is not a folder (or is a symbolic link), belongs to another
             user, or other users can use it.
@@ -63,9 +59,6 @@ def safe_folder(path: Path) -> Path:
     A new folder gets the mode 0700, and so do missing folders above it. In a folder that exists,
     other users cannot open private files, and this function checks that they cannot replace them.
     Since plugin API 2.
-
-    Returns:
-        The path.
 
     Raises:
         NotPrivate: the path is not a folder, belongs to neither the current user nor root, or every
@@ -120,12 +113,9 @@ def private_file(path: Path) -> int:
 
 
 def check_file(path: Path) -> bool:
-    """Check that a path is free or a regular file of the current user, without opening it.
+    """Return whether a path exists; check that it is a regular file of the current user.
 
-    Since plugin API 2.
-
-    Returns:
-        Whether the file exists.
+    The file is not opened. Since plugin API 2.
 
     Raises:
         NotPrivate: the path belongs to another user, or is not a regular file.

@@ -211,13 +211,10 @@ class Caching(Generic[T]):
         )
 
     def drop_tagged(self, *tags: str) -> int:
-        """Forget every value of the namespace that was stored with one of these tags.
+        """Forget the values of the namespace with one of these tags; return their number.
 
         A value that is being computed at that time is still cached. To prevent this, invalidate
         the namespace.
-
-        Returns:
-            The number of values.
 
         Raises:
             CapabilityMissing: the backend does not declare tags.
