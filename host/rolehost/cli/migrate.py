@@ -115,7 +115,7 @@ def _confirm(labels: Sequence[str]) -> None:
 @as_json
 @click.pass_obj
 def status(context: Context, check: bool, phase: Phase, as_json: bool) -> int:
-    """List migrations and their states. States: pending, applied, changed, gone."""
+    """List migrations. States: pending, applied, changed, gone."""
     from rolehost import schema
 
     with open_database(context) as database:

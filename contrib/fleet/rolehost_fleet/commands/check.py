@@ -31,11 +31,11 @@ from rolehost_fleet.status import count
     type=click.Path(path_type=Path),
     metavar="DEPLOYMENT...",
 )
-@click.option("--strict", is_flag=True, help="Let warnings fail the check too.")
+@click.option("--strict", is_flag=True, help="Warnings also fail the check.")
 @click.option(
     "--connect",
     is_flag=True,
-    help="Ask the database server how many connections it takes; nothing else is connected to.",
+    help="Read the connection limit from the database server; connect to nothing else.",
 )
 @click.option(
     "--manifest",
@@ -43,8 +43,8 @@ from rolehost_fleet.status import count
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="What rolehost fleet manifest wrote in another image of this fleet: its versions must"
-    " be those of here. May be repeated.",
+    help="Output of rolehost fleet manifest in another image of this fleet; it must have the same"
+    " versions. Can be repeated.",
 )
 @as_json
 def check(
@@ -58,8 +58,8 @@ def check(
 
     Each deployment is checked alone first. If all are correct, they are checked against each
     other: jobs without a worker, topics without a handler, schedules without a scheduler, storage
-    that is not shared, grace periods, and database connections. The section [fleet] of each
-    deployment says what the checks need to know.
+    that is not shared, grace periods, and database connections. The checks read the section
+    [fleet] of each deployment.
 
     DEPLOYMENTs are files, folders or quoted patterns. Files that enable no plugin are ignored:
     other files include them. Deployments with different [fleet] names are different fleets, and

@@ -97,7 +97,7 @@ def address(bind: str) -> Line:
     try:
         open_listener(bind).close()
     except StartError as error:
-        fix = "fine when it is this deployment that runs there; else change [http] bind"
+        fix = "nothing, if this deployment runs there; otherwise change [http] bind"
         return Line("warn", "address", _one_line(error), fix)
     return Line("ok", "address", f"{bind} is free")
 
@@ -131,7 +131,7 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
         )
     except Exception as error:  # the command reports whatever the engine or its driver raises
         setting = getattr(error, "setting", None)
-        fix = f"as it says; it is set in {setting}" if setting else "as it says"
+        fix = f"change {setting}" if setting else "correct the error above"
         if kind in services.optional:
             text = f"{_one_line(error)} (optional: the service goes on without it)"
             yield Line("warn", subject, text, fix)
@@ -144,7 +144,7 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
         f" the first time in {answers[0]:.1f} ms"
     )
     if fastest > SLOW_ANSWER:
-        fix = "bring it nearer: every request and job asks it several times"
+        fix = "run it closer to this machine: every request and job calls it several times"
         yield Line("warn", subject, text, fix)
     else:
         yield Line("ok", subject, text)
@@ -187,7 +187,7 @@ def _migrations(database: Database, sets: Sequence[Set], migrate: str) -> Iterat
     newer = [line for line in found if line.state == "gone" and line.owner in owners]
     if newer:
         names = ", ".join(f"{line.owner}/{line.number:04d}" for line in newer)
-        fix = "run the version of the code that applied them, or take them back with it"
+        fix = "run the version of the code that applied them, or revert them with it"
         level: Level = "fail" if any(line.phase == "post" for line in newer) else "warn"
         yield Line(
             level, "migrations", f"applied, but unknown to this code, which is older: {names}", fix

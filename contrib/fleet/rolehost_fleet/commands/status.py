@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("deployments", nargs=-1, type=click.Path(path_type=Path), metavar="[DEPLOYMENT]...")
-@click.option("--watch", is_flag=True, help="Look again and again, until interrupted.")
+@click.option("--watch", is_flag=True, help="Repeat until interrupted.")
 @click.option(
     "--every", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds."
 )
@@ -37,11 +37,10 @@ def status(
     fleet: str | None,
     as_json: bool,
 ) -> int:
-    """Print which processes live, what waits, and work that no living process takes.
+    """Print the running processes, the waiting work, and work that no running process takes.
 
     DEPLOYMENTs are files, folders or quoted patterns. Their database has the status of the whole
-    fleet. It is an error if a named deployment does not run, or runs something else than its file
-    says.
+    fleet. It is an error if a named deployment does not run, or differs from its file.
 
     Exit status 0 if there are no errors (there may be warnings), 1 if there are errors, 4 if the
     database cannot be reached.
@@ -108,27 +107,26 @@ def as_dict(name: str, status: FleetStatus, findings: Findings) -> dict[str, Any
 
 
 def _print(name: str, status: FleetStatus, findings: Findings) -> None:
-    from rolehost_fleet.status import count as count_of
+    from rolehost_fleet.status import count
 
-    count = len(status.processes)
-    names = {process.deployment for process in status.processes}
+    processes = len(status.processes)
+    deployments = count(len({process.deployment for process in status.processes}), "deployment")
     click.echo(
-        f"{name}: {count} process{'' if count == 1 else 'es'} of {len(names)} deployment"
-        f"{'' if len(names) == 1 else 's'}, {rfc3339(status.now)}"
+        f"{name}: {processes} process{'' if processes == 1 else 'es'} of {deployments},"
+        f" {rfc3339(status.now)}"
     )
     print_rows(_processes(status), as_json=False, empty="no process is running")
     running = _running(status)
     if running:
         print_rows(running, as_json=False, empty="")
-    waiting = _waiting(status)
-    print_rows(waiting, as_json=False, empty="nothing is waiting")
+    print_rows(_waiting(status), as_json=False, empty="nothing is waiting")
     click.echo(f"leading scheduler: {status.leader or 'none'}")
     for problem in findings.errors:
         click.echo(f"\n{problem}")
     for problem in findings.warnings:
         click.echo(f"\nwarning: {problem}")
-    errors, odd = len(findings.errors), len(findings.warnings)
-    counts = [count_of(errors, "error")] * bool(errors) + [count_of(odd, "warning")] * bool(odd)
+    found = (("error", findings.errors), ("warning", findings.warnings))
+    counts = [count(len(problems), noun) for noun, problems in found if problems]
     click.echo(f"\n{', '.join(counts) or 'ok'}")
 
 

@@ -119,7 +119,7 @@ def test_an_engine_that_is_away_fails_unless_it_is_optional(patient, free_port):
     status, lines = patient.look()
     assert (status, lines["cache redis"][0]["level"]) == (1, "fail")
     assert str(free_port) in lines["cache redis"][0]["text"]
-    assert lines["cache redis"][0]["fix"] == "as it says; it is set in [redis] url"
+    assert lines["cache redis"][0]["fix"] == "change [redis] url"
     patient.write(["embedded", "redis"], chosen, 'optional = ["cache"]', away)
     status, lines = patient.look()
     assert (status, lines["cache redis"][0]["level"]) == (0, "warn")

@@ -25,17 +25,17 @@ _MARKS: dict[State, str] = {"met": "+", "none": " ", "unmet": "-", "open": "?"}
     "--deployment",
     type=click.Path(path_type=Path, exists=True),
     metavar="FILE",
-    help="Deployment file whose settings they are given. Default: no settings.",
+    help="Deployment file with the settings of the plugins. Default: no settings.",
 )
 @click.option(
     "--source",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Sources of the one plugin. Default: where it is editable.",
+    help="Source folder of a single plugin. Default: its editable install.",
 )
-@click.option("--tests", is_flag=True, help="Run the plugin's tests too.")
+@click.option("--tests", is_flag=True, help="Also run the plugin's tests.")
 @click.option("--at-least", type=click.Choice(LEVELS), help="Exit with 1 below this level.")
-@click.option("-v", "--verbose", is_flag=True, help="List what is met, too.")
+@click.option("-v", "--verbose", is_flag=True, help="Also list the criteria that are met.")
 @as_json
 @click.pass_obj
 def grade_plugins(
@@ -50,23 +50,23 @@ def grade_plugins(
 ) -> int:
     """Grade installed plugins as bronze, silver, gold or none, and list the unmet criteria.
 
-    Each is imported, declares, starts and stops in a separate process, on storage in memory;
-    its package and sources are read. docs/grades.md lists the criteria of the levels.
+    Each plugin is imported, started and stopped in a separate process, with storage in memory; its
+    package and sources are read. docs/grades.md lists the criteria of each level.
     """
-    chosen = _chosen(plugins)
+    chosen = _choose(plugins)
     if source is not None and len({found.distribution for found in chosen}) != 1:
-        raise click.BadParameter("name the plugin whose sources these are", param_hint="--source")
+        raise click.BadParameter("name the one plugin of this folder", param_hint="--source")
     grades = [grade(found, deployment=deployment, source=source, tests=tests) for found in chosen]
     if as_json:
         print_json([_as_dict(each) for each in grades])
     else:
         for each in grades:
-            _tell(each, verbose)
+            _print(each, verbose)
     low = at_least is not None and any(_below(each, at_least) for each in grades)
     return exits.FAILED if low else exits.OK
 
 
-def _chosen(names: tuple[str, ...]) -> list[InstalledPlugin]:
+def _choose(names: tuple[str, ...]) -> list[InstalledPlugin]:
     known = {found.name: found for found in installed()}
     for name in names:
         if name not in known:
@@ -99,7 +99,7 @@ def _as_dict(graded: Grade) -> dict[str, Any]:
     }
 
 
-def _tell(graded: Grade, verbose: bool) -> None:
+def _print(graded: Grade, verbose: bool) -> None:
     counts = Counter(each.state for each in graded.findings)
     counted = ", ".join(f"{counts[state]} {state}" for state in _MARKS if counts[state])
     click.echo(

@@ -71,13 +71,13 @@ def new_plugin(
 ) -> None:
     """Write a package with one of each contribution, tests, and a deployment to try it.
 
-    NAME is the plugin's, in lower-case letters, digits and hyphens: the package is rolehost-NAME,
-    its settings section [NAME]. Its tests pass as it stands: run tox in the folder.
+    NAME is the name of the plugin, in lower-case letters, digits and hyphens. The package is
+    rolehost-NAME, its settings section [NAME]. Its tests pass: run tox in the folder.
     """
     named = _name(name)
     made = plugin(named, _options(summary, author, license_name))
     folder = into or Path(named.distribution)
-    _written(made, folder, dry_run=dry_run)
+    _write_package(made, folder, dry_run=dry_run)
     if not dry_run:
         click.echo(f"next: cd {folder} && pip install -e '.[test]' && rolehost run")
 
@@ -101,12 +101,12 @@ def new_backend(
 ) -> None:
     """Write a package with a storage backend that works, and its conformance suite.
 
-    The backend is a small one to be replaced piece by piece; it passes the suite as it stands.
+    The backend is small and passes the suite; replace it piece by piece.
     """
     named = _name(name)
     made = backend(named, kind, _options(summary, author, license_name))
     folder = into or Path(named.distribution)
-    _written(made, folder, dry_run=dry_run)
+    _write_package(made, folder, dry_run=dry_run)
     if not dry_run:
         click.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest")
 
@@ -119,14 +119,14 @@ def new_backend(
     "roles",
     multiple=True,
     type=click.Choice(["http", "worker", "consumer", "scheduler"]),
-    help="What it is to be; may be repeated. Without --plugins: those installed that make it so.",
+    help="Role of the deployment; can be repeated. Default plugins: those that contribute to it.",
 )
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
     default=Path(),
     metavar="DIR",
-    help="Folder of the file NAME.toml. Default: this one.",
+    help="Folder of the file NAME.toml. Default: the working directory.",
 )
 @_dry_run
 def new_deployment(
@@ -134,8 +134,8 @@ def new_deployment(
 ) -> None:
     """Write a deployment file that enables installed plugins, with their settings.
 
-    Settings are comments that show the defaults. The file passes rolehost check; settings without
-    a default are listed, and must be filled in before it does.
+    Settings are comments that show the defaults. The command lists the settings without a default;
+    when they are filled in, the file passes rolehost check.
     """
     names = tuple(filter(None, (each.strip() for each in (plugins or "").split(","))))
     try:
@@ -155,9 +155,7 @@ def new_deployment(
         with file.open("x", encoding="utf-8") as target:
             target.write(text)
     except FileExistsError as error:
-        raise click.ClickException(
-            f"{file} is there already, and nothing is overwritten"
-        ) from error
+        raise click.ClickException(f"{file} exists; nothing was overwritten") from error
     click.echo(f"wrote {file}")
     if missing:
         click.echo(f"fill in: {', '.join(missing)}")
@@ -178,7 +176,7 @@ def _options(summary: str, author: str, license_name: str) -> Options:
         raise click.BadParameter(str(error)) from error
 
 
-def _written(made: Files, folder: Path, *, dry_run: bool) -> None:
+def _write_package(made: Files, folder: Path, *, dry_run: bool) -> None:
     if dry_run:
         for path in made:
             click.echo(folder / path)

@@ -60,7 +60,7 @@ def write(made: Files, folder: Path) -> None:
         OSError: the folder cannot be written.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is there already, and nothing is overwritten")
+        raise FileExistsError(f"{folder} exists; nothing was overwritten")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Write to a temporary folder first, so that a failure does not leave an incomplete folder.
     aside = Path(tempfile.mkdtemp(prefix=".rolehost-", dir=folder.parent))

@@ -156,7 +156,7 @@ def test_an_existing_folder_is_not_changed(here: Path, capsys: pytest.CaptureFix
     (here / "rolehost-acme").mkdir()
     (here / "rolehost-acme/mine").write_text("mine")
     assert invoke(["new", "plugin", "acme"]) == 1
-    assert "is there already, and nothing is overwritten" in capsys.readouterr().err
+    assert "exists; nothing was overwritten" in capsys.readouterr().err
     assert [path.name for path in here.rglob("*")] == ["rolehost-acme", "mine"]
 
 
