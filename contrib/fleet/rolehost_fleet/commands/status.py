@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -52,6 +53,7 @@ def status(
     expected = manifests_of(members)
     from rolehost_fleet.diagnosis import diagnose
 
+    gc.enable()  # --watch may run for days, and commands start without garbage collection
     with connected(members) as shared:
         while True:
             status = shared.look(expected)
