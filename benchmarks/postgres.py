@@ -173,16 +173,8 @@ class Runs:
             # Autovacuum would do the same at an arbitrary time.
             execute(ledger, "VACUUM ANALYZE")
         execute(self._url, "CHECKPOINT")
-        tally = Tally(made.folder / "tally")
-        with ExitStack() as stack:
-            children = []
-            for slot in range(PROCESSES):
-                arguments = [*program.drain, str(made.folder / "tally"), str(slot)]
-                child = Child(["-m", module, *arguments], made.folder, made.env)
-                stack.callback(child.stop)
-                children.append(child)
-            tally.await_ready(PROCESSES)
-            used = None if ledger is None else Used([child.pid for child in children], ledger)
+        with workers(program, made) as (tally, pids):
+            used = None if ledger is None else Used(pids, ledger)
             tally.begin()
             tally.await_total(int(count * WARM))
             first, began = tally.total, time.perf_counter()
@@ -191,6 +183,27 @@ class Runs:
                 _await_completed(ledger)
             rate = (count - first) / (time.perf_counter() - began)
             return {"drain": rate, **(used.each(count) if used else {})}
+
+
+@contextmanager
+def workers(program: Program, made: Place) -> Iterator[tuple[Tally, Sequence[int]]]:
+    """Run the processes during the block; they wait for :meth:`Tally.begin`. Give their pids too.
+
+    Raises:
+        Unmeasured: one of them did not become ready.
+    """
+    path = made.folder / "tally"
+    path.unlink(missing_ok=True)  # of earlier processes
+    tally = Tally(path)
+    with ExitStack() as stack:
+        children = []
+        for slot in range(PROCESSES):
+            module = f"benchmarks.programs.{program.name}"
+            arguments = ["-m", module, *program.drain, str(path), str(slot)]
+            children.append(Child(arguments, made.folder, made.env))
+            stack.callback(children[-1].stop)
+        tally.await_ready(PROCESSES)
+        yield tally, [child.pid for child in children]
 
 
 class Used:

@@ -255,7 +255,11 @@ def commands_page() -> str:
 
 def proofs_page() -> str:
     """Return the page of promises."""
-    rows = [(each.promise, f"`{each.command}`", each.duration) for each in proofs().values()]
+    rows = [
+        (each.promise, f"`{each.command}`", each.duration)
+        for each in proofs().values()
+        if not each.expected_failure
+    ]
     parts = [
         NOTE,
         "# Proofs",

@@ -27,7 +27,9 @@ def marked(name: str) -> Any:
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", [marked(name) for name in proofs()])
+@pytest.mark.parametrize(
+    "name", [marked(each.name) for each in proofs().values() if not each.expected_failure]
+)
 def test_the_promise_holds(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.prove", name, "--short", "--json"],
