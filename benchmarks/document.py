@@ -30,6 +30,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "ledger",
         "limits",
         "groups",
+        "river",
         "earlier",
         "events",
     ),

@@ -18,6 +18,7 @@ from benchmarks import (
     limits,
     memory,
     pickup,
+    river,
     startup,
 )
 from benchmarks.model import Bench, Figure
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
         limits.run,
     ),
     "groups": ("How many jobs a second in groups, with one row each?", limits.groups),
+    "river": ("And beside River, the job queue for Go?", river.run),
     "earlier": ("Is the host slower than it was before limits and groups?", earlier.run),
     "events": (
         "How many events a second from Kafka, beside bare clients and FastStream?",
@@ -72,6 +74,7 @@ _ENGINES = (
     "ledger",
     "limits",
     "groups",
+    "river",
     "earlier",
     "events",
     "cache",

@@ -18,7 +18,7 @@ PROMISE = (
     " PostgreSQL, a session is idle in transaction and four sessions read, each with one snapshot"
     " all the time"
 )
-DURATION = "about 4 min; --short: 30 s"
+DURATION = "about 4 min; --short: 45 s"
 EXPECTED_FAILURE = "claims walk over dead rows, which no vacuum removes below a held snapshot"
 
 #: Jobs of a run, and runs of each kind, in a full and a short proof.

@@ -179,10 +179,11 @@ def drain(ledger: Ledger, jobs: int, patience: float) -> Drained:
             now, done = time.perf_counter(), tally.total
             ends += [now] * (done * 10 // jobs - len(ends))
         seconds, done = time.perf_counter() - began, tally.total
+        # The processes go on with other jobs meanwhile.
         if used is not None:
-            cost = used.each(max(done, 1))["total"]
+            cost = used.each(1)["total"] / max(tally.total, 1)
         else:
-            cost = (sum(map(processor_seconds, pids)) - spent) / max(done, 1) * 1e6
+            cost = (sum(map(processor_seconds, pids)) - spent) / max(tally.total, 1) * 1e6
     times = [began, *ends[:10]]
     tenths = [jobs / 10 / max(after - before, 1e-3) for before, after in itertools.pairwise(times)]
     return Drained(done, seconds, tenths, cost)
