@@ -35,12 +35,12 @@ def test_a_long_write_is_reported_once_with_its_holder_and_place(bench, things):
     guard = bench.runtime.guard
     assert guard.long_writes(3600) == []
     [write] = guard.long_writes(0)
-    reported_ = write.holder()
+    found = write.holder()
     assert guard.long_writes(0) == []
     leave.set()
     thread.join()
-    assert reported_["holder"].startswith("actor body (job ")
-    assert "body" in reported_["at"]
+    assert found["holder"].startswith("actor body (job ")
+    assert "body" in found["at"]
     assert guard.long_writes(0) == []
 
 

@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.check.casefile import WORDS, cases, reported_
+from tests.check.casefile import WORDS, cases, parse_problems
 from tests.proofs.kit import Figures, Options
 
 PROMISE = (
@@ -34,7 +34,7 @@ def prove(options: Options) -> Figures:
         with tempfile.TemporaryDirectory() as folder:
             case.unpack(Path(folder))
             status, text = case.check(Path(folder))
-        problems = reported_(text)
+        problems = parse_problems(text)
         assert status == 3, f"{case.name}: exit status {status} instead of 3\n{text}"
         assert text == case.expected, f"{case.name}: other words than the golden ones\n{text}"
         for problem in problems:
