@@ -111,7 +111,7 @@ def _redis(servers: Servers) -> Iterator[Case]:
     yield Case("redis: no such host", "queue", section(f"redis://:{WRONG}@{NOWHERE}:6379/0"),
                "[redis] url", "no such host", waits=True)  # fmt: skip
     yield Case("redis: TLS refused", "cache", section(f"rediss://:{WRONG}@{place}/0"),
-               "[redis] url", "the server has none")  # fmt: skip
+               "[redis] url", "the server does not speak it")  # fmt: skip
     tls = f"127.0.0.1:{servers.redis_tls.port}"
     yield Case("redis: TLS that is not trusted", "queue", section(f"rediss://:{WRONG}@{tls}/0"),
                "[redis] url", "certificate is not trusted", extended=True)  # fmt: skip
