@@ -196,7 +196,7 @@ def test_check_prints_ok_for_each_correct_deployment_and_the_errors_of_the_other
     (shop.folder / "bad.toml").write_text("[http]\nthreads = 0\n")
     result = shop("check", "rolehost.toml", "bad.toml")
     assert result.status == exits.CONFIGURATION
-    assert "rolehost.toml: ok: 1 plugins, roles: http, scheduler, consumer, worker" in result.out
+    assert "rolehost.toml: ok: 1 plugin, roles: http, scheduler, consumer, worker" in result.out
     assert "bad.toml: 1 error" in result.out
     first, second = shop("check", "rolehost.toml", "bad.toml", "--json").json
     assert (first["ok"], second["ok"]) == (True, False)

@@ -47,16 +47,18 @@ def _examined(context: Context) -> tuple[Composition | None, tuple[Problem, ...]
 
 
 def _commands(composition: Composition) -> Iterator[Problem]:
+    """Yield a problem for each command of a plugin that cannot be imported."""
     for owned in composition.commands:
+        command = owned.value
         try:
-            import_command(owned.value.target)
+            import_command(command.target)
         except RolehostError as error:
             plugin = composition.plugin(owned.plugin)
             yield Problem(
                 code="command-target",
                 who=f"plugin {plugin.name} ({plugin.distribution} {plugin.version})",
-                where=owned.value.target,
-                what=f"the command {owned.value.name} cannot be imported",
+                where=command.target,
+                what=f"the command {command.name} cannot be imported",
                 expected="module:attribute of a click command",
                 got=str(error),
                 fix="correct the target, or the module that it names",
@@ -81,8 +83,7 @@ def _print(path: Path | None, composition: Composition | None, found: tuple[Prob
     if found:
         for problem in found:
             click.echo(f"{problem}\n")
-        errors = f"{len(found)} error{'s' if len(found) > 1 else ''}"
-        click.echo(f"{name}: {errors}")
+        click.echo(f"{name}: {_number(len(found), 'error')}")
         return
     assert composition is not None  # there is one if there are no problems
     for warning in composition.warnings:
@@ -91,6 +92,11 @@ def _print(path: Path | None, composition: Composition | None, found: tuple[Prob
         click.echo(f"{name}: ok: no plugin is enabled, so there is nothing to run")
         return
     roles = ", ".join(composition.roles) or "none"
+    plugins = _number(len(composition.plugins), "plugin")
     count = len(composition.warnings)
-    warnings = f", {count} warning{'s' if count > 1 else ''}" if count else ""
-    click.echo(f"{name}: ok: {len(composition.plugins)} plugins, roles: {roles}{warnings}")
+    warnings = f", {_number(count, 'warning')}" if count else ""
+    click.echo(f"{name}: ok: {plugins}, roles: {roles}{warnings}")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

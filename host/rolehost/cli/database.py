@@ -1,4 +1,4 @@
-"""The service database for commands, and actions on several jobs or dead letters."""
+"""Helpers of commands: open the service database, and act on several jobs or dead letters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Refused(RolehostError):
 
 @contextmanager
 def open_database(context: Context) -> Iterator[Database]:
-    """Open only the service database, inside a session; StartError if it does not exist."""
+    """Open only the service database, in a session; StartError if the deployment has none."""
     backend = _require_database(context).backends["database"].value
     with closing(backend.factory()) as database, database.session():
         yield database
@@ -34,7 +34,7 @@ def open_database(context: Context) -> Iterator[Database]:
 
 @contextmanager
 def open_ledger(context: Context) -> Iterator[Database]:
-    """Open the service database; StartError if it or the host's tables do not exist."""
+    """Open the service database; StartError if the deployment has none, or it lacks our tables."""
     from rolehost.schema import HOST_SET, require_pre
 
     with open_database(context) as database:

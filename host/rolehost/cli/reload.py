@@ -13,6 +13,14 @@ from rolehost.cli.output import print_json, print_problems
 from rolehost.errors import Problem, RolehostError
 from rolehost.supervisor.control import RunningSupervisor, running_supervisors
 
+#: Key of the result → label, in the order of the output.
+LABELS = {
+    "enabled": "enabled:",
+    "disabled": "disabled:",
+    "migrated": "migrated:",
+    "waiting": "pending until older processes have ended ({}):",
+}
+
 
 @click.command()
 @takes_deployment()
@@ -57,17 +65,24 @@ def _choose(
     if pid is not None:
         matches = [each for each in found if each.pid == pid]
         what = f"with process id {pid}"
+    elif path is None:
+        matches = [each for each in found if not each.path]
+        what = "runs without a deployment file"
     else:
-        real = os.path.realpath(path) if path else ""
-        matches = [each for each in found if (each.path and os.path.realpath(each.path)) == real]
-        what = f"runs {path}" if path else "runs without a deployment file"
+        real = os.path.realpath(path)
+        matches = [each for each in found if each.path and os.path.realpath(each.path) == real]
+        what = f"runs {path}"
     if len(matches) == 1:
         return matches[0]
-    known = ", ".join(f"{each.pid} ({each.path or each.name})" for each in found)
     if matches:
-        raise RolehostError(f"several supervisors run {path}; choose one with --pid: {known}")
-    others = f"running: {known}" if known else "this user runs none on this machine"
+        known = _listed(matches)
+        raise RolehostError(f"more than one supervisor {what}; choose one with --pid: {known}")
+    others = f"running: {_listed(found)}" if found else "this user runs none on this machine"
     raise RolehostError(f"no supervisor {what}; {others}; another user may run one")
+
+
+def _listed(supervisors: list[RunningSupervisor]) -> str:
+    return ", ".join(f"{each.pid} ({each.path or each.name})" for each in supervisors)
 
 
 def _follow(supervisor: RunningSupervisor, timeout: float, *, quiet: bool) -> dict[str, Any]:
@@ -112,12 +127,3 @@ def _print_result(result: dict[str, Any], migrate: str) -> None:
                 click.echo(f"{label.format(migrate)} {', '.join(result[name])}")
         if result["message"]:
             click.echo(result["message"], err=True)
-
-
-#: Key of the result → label, in the order of the output.
-LABELS = {
-    "enabled": "enabled:",
-    "disabled": "disabled:",
-    "migrated": "migrated:",
-    "waiting": "pending until older processes have ended ({}):",
-}
