@@ -1,13 +1,15 @@
 """JSON Schemas of types, and validation of values.
 
-Covers the part of JSON Schema (https://json-schema.org/draft/2020-12) that msgspec writes.
+Checks the keywords of JSON Schema (https://json-schema.org/draft/2020-12) that msgspec writes,
+except these: ``format``, ``contentEncoding``, ``multipleOf``, ``propertyNames``, ``uniqueItems``.
 """
 
 from __future__ import annotations
 
 import inspect
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +19,14 @@ Schema = dict[str, Any]
 
 #: The keyword for the qualified name of a type that JSON Schema cannot describe.
 CUSTOM = "x-type"
+
+#: Keyword → whether a number (first argument) violates the keyword's value.
+_BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "minimum": operator.lt,
+    "maximum": operator.gt,
+    "exclusiveMinimum": operator.le,
+    "exclusiveMaximum": operator.ge,
+}
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -99,7 +109,10 @@ def alternatives(schema: Schema, definitions: Schema) -> Iterator[Schema]:
 
 
 def _refuse(schema: Schema, value: Any, defs: Schema, at: str) -> Iterator[str]:
-    """Yield why a value is not valid for a schema that is neither a union nor a reference."""
+    """Yield reasons why a value is not valid for a schema that is no union and no reference.
+
+    The caller needs only the first reason.
+    """
     it = at or "it"
     kind = schema.get("type")
     if "const" in schema:
@@ -118,21 +131,19 @@ def _refuse(schema: Schema, value: Any, defs: Schema, at: str) -> Iterator[str]:
             each = firsts[number] if number < len(firsts) else schema.get("items", {})
             if isinstance(each, dict):
                 yield from filter(None, [refusal(each, item, defs, f"{at}[{number}]")])
-        yield from _beyond(schema, "Items", len(value), it)
+        yield from _wrong_size(schema, "Items", len(value), it)
     elif kind == "string":
-        yield from _beyond(schema, "Length", len(value), it)
+        yield from _wrong_size(schema, "Length", len(value), it)
         if "pattern" in schema and not re.search(schema["pattern"], value):
             yield f"{it} does not match {schema['pattern']}"
-    elif kind in ("integer", "number") and (
-        value < schema.get("minimum", value)
-        or value > schema.get("maximum", value)
-        or value <= schema.get("exclusiveMinimum", value - 1)
-        or value >= schema.get("exclusiveMaximum", value + 1)
-    ):
-        yield f"{it} is {value}, outside of its bounds"
+    elif kind in ("integer", "number"):
+        for keyword, violates in _BOUNDS.items():
+            if keyword in schema and violates(value, schema[keyword]):
+                yield f"{it} violates {keyword} {schema[keyword]}"
 
 
 def _refuse_object(schema: Schema, value: dict[str, Any], defs: Schema, at: str) -> Iterator[str]:
+    yield from _wrong_size(schema, "Properties", len(value), at or "it")
     known = schema.get("properties", {})
     more = schema.get("additionalProperties", {})
     for name in schema.get("required", ()):
@@ -146,7 +157,7 @@ def _refuse_object(schema: Schema, value: dict[str, Any], defs: Schema, at: str)
             yield from filter(None, [refusal(each, item, defs, path_of(at, name))])
 
 
-def _beyond(schema: Schema, keyword: str, size: int, it: str) -> Iterator[str]:
+def _wrong_size(schema: Schema, keyword: str, size: int, it: str) -> Iterator[str]:
     if not schema.get(f"min{keyword}", 0) <= size <= schema.get(f"max{keyword}", size):
         yield f"{it} is {size} long, outside of its bounds"
 
@@ -180,5 +191,5 @@ def _name(schema: Schema) -> str:
 
 
 def _type_name(value: Any) -> str:
-    """Return the type of a value; never the value, which may be private."""
+    """Return the type of a value; reasons never contain the value, which may be private."""
     return next((name for name in _TYPES if is_of(name, value)), type(value).__name__)

@@ -99,4 +99,7 @@ def test_a_value_is_refused_without_being_shown():
     assert refusal(structure(a=list[int]), {"a": [1, "x"]}) == "a[1] takes integer, not string"
     bounded = structure(a=Annotated[int, msgspec.Meta(lt=9)])
     assert refusal(bounded, {"a": 8}) == ""
-    assert refusal(bounded, {"a": 9}) == "a is 9, outside of its bounds"
+    assert refusal(bounded, {"a": 9}) == "a violates exclusiveMaximum 9"
+    one = structure(a=Annotated[dict[str, int], msgspec.Meta(max_length=1)])
+    assert refusal(one, {"a": {"x": 1}}) == ""
+    assert refusal(one, {"a": {"x": 1, "y": 2}}) == "a is 2 long, outside of its bounds"
