@@ -171,7 +171,7 @@ def probe(deployment: Deployment, found: InstalledPlugin) -> Probe:
     """Load one plugin, enabled or not, and collect its contributions and problems."""
     problems = Problems(deployment)
     contributions = Contributions()
-    loaded = Selection(problems, {}).describe(found)
+    loaded = Selection(problems, {}).load_one(found)
     if loaded is not None:
         settings, right = settings_of(loaded, problems)
         if right:

@@ -21,6 +21,9 @@ from rolehost.discovery import InstalledPlugin
 from rolehost.discovery.hooks import implementation
 from rolehost.errors import ConfigurationError, Problem, SettingRefused
 
+#: The result of :func:`call_hook` if the hook failed.
+FAILED = object()
+
 #: Hook → the only role that uses its contributions; None: only commands use them.
 READ_BY: dict[str, Role | None] = {
     "rolehost_routes": "http",
@@ -80,13 +83,12 @@ def call_hook(
 ) -> Any:
     """Return the result of a declaring hook; None if the plugin has no such hook.
 
-    If it raises or exceeds its time limit, add a problem and return None; the result is unknown.
+    If it raises or exceeds its time limit, add a problem and return FAILED.
     """
     function = implementation(module, hook)
     if function is None:
         return None
     host = problems.deployment.host
-    seconds = host.limits.declare
     context = DeclareContext(
         plugin=found.name,
         settings=settings,
@@ -96,31 +98,32 @@ def call_hook(
     )
     try:
         with redirect_stdout(sys.stderr):  # standard output may be a JSON document
-            return bounded(lambda: function(context), seconds, same_thread=True)
+            return bounded(lambda: function(context), host.limits.declare, same_thread=True)
     except KeyboardInterrupt:
         raise
-    except ConfigurationError as error:
-        problems.add_raised(found.name, error.problems)
-    except SettingRefused as error:
-        # An error of the operator: a start without the plugin would hide it.
-        problems.found.append(_refused(problems, found, error))
-    except TimeLimitExceeded as error:
-        where = f"{error.where}, {hook}" if error.where else hook
-        names = {"hook": hook, "plugin": found.name}
-        problems.add("hook-hung", where, failed=[found.name], seconds=seconds, **names)
     except BaseException as error:
-        problems.add(
-            "hook-raised",
-            f"{_raised_at(error)}, {hook}",
-            failed=[found.name],
-            hook=hook,
-            type=type(error).__name__,
-            error=error,
-            plugin=found.name,
-        )
+        _report(problems, found, hook, error)
     problems.unknown_contributions = True
     problems.unknown_results.add((found.name, hook))
-    return None
+    return FAILED
+
+
+def _report(problems: Problems, found: InstalledPlugin, hook: str, error: BaseException) -> None:
+    """Add the problem of a hook that failed."""
+    names = {"hook": hook, "plugin": found.name}
+    if isinstance(error, ConfigurationError):
+        problems.add_raised(found.name, error.problems)
+    elif isinstance(error, SettingRefused):
+        # An error of the operator: a start without the plugin would hide it.
+        problems.found.append(_refused(problems, found, error))
+    elif isinstance(error, TimeLimitExceeded):
+        where = f"{error.where}, {hook}" if error.where else hook
+        seconds = problems.deployment.host.limits.declare
+        problems.add("hook-hung", where, failed=[found.name], seconds=seconds, **names)
+    else:
+        where = f"{_raised_at(error)}, {hook}"
+        raised: dict[str, Any] = {"type": type(error).__name__, "error": error}
+        problems.add("hook-raised", where, failed=[found.name], **names, **raised)
 
 
 def call_list_hook(
@@ -130,9 +133,12 @@ def call_list_hook(
     allowed: tuple[type[Any], ...],
     extensions: Mapping[str, Sequence[Extension[Any]]] = MappingProxyType({}),
 ) -> list[Any]:
-    """Return the valid items of a hook; if one is not valid, the result of the hook is unknown."""
+    """Return the valid items of a hook; if the hook fails or an item is not valid, add a problem.
+
+    The hook is then in ``problems.unknown_results``.
+    """
     result = call_hook(problems, plugin.found, hook, plugin.module, plugin.settings, extensions)
-    if result is None:
+    if result is None or result is FAILED:
         return []
     if inspect.iscoroutine(result):
         result.close()

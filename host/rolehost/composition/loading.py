@@ -9,7 +9,7 @@ import rolehost
 from rolehost.api.contributions import PluginInfo
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
 from rolehost.bounded import TimeLimitExceeded, bounded
-from rolehost.composition.declaring import LoadedPlugin, call_hook
+from rolehost.composition.declaring import FAILED, LoadedPlugin, call_hook
 from rolehost.composition.pins import Pins
 from rolehost.composition.problems import Problems
 from rolehost.discovery import InstalledPlugin, installed
@@ -21,7 +21,11 @@ from rolehost.suggest import did_you_mean, one_of
 
 
 class Selection:
-    """Finds and loads the enabled plugins of one composition."""
+    """Finds and loads the enabled plugins of one composition.
+
+    ``extra`` are plugins that are given in code and not installed, by name. ``found`` are the
+    installed plugins; by default those of this Python.
+    """
 
     def __init__(
         self,
@@ -30,7 +34,7 @@ class Selection:
         found: Sequence[InstalledPlugin] | None = None,
     ) -> None:
         self.problems = problems
-        self.extra = extra
+        self._extra = extra
         self.installed = installed() if found is None else tuple(found)
         self.known = {found.name for found in self.installed} | set(extra)
         #: Plugin name → imported module, including plugins that failed after the import.
@@ -40,8 +44,8 @@ class Selection:
 
     def sources(self, name: str) -> list[InstalledPlugin]:
         """Return the distributions that provide a plugin of this name."""
-        if name in self.extra:
-            return [InstalledPlugin(name, "given in code", "-", type(self.extra[name]).__name__)]
+        if name in self._extra:
+            return [InstalledPlugin(name, "given in code", "-", type(self._extra[name]).__name__)]
         return [found for found in self.installed if found.name == name]
 
     def load(self, names: Iterable[str]) -> list[LoadedPlugin]:
@@ -49,18 +53,22 @@ class Selection:
         loaded = []
         for name in names:
             found = self._find(name)
-            plugin = self.describe(found) if found is not None else None
+            plugin = self.load_one(found) if found is not None else None
             if plugin is None:
+                # Its contributions are unknown, so missing ones are not reported.
                 self.problems.unknown_contributions = True
             else:
                 loaded.append(plugin)
         return loaded
 
-    def describe(self, found: InstalledPlugin) -> LoadedPlugin | None:
-        """Import one plugin and get its description; return None, with a problem, on failure."""
+    def load_one(self, found: InstalledPlugin) -> LoadedPlugin | None:
+        """Import a plugin, check its hooks, and call ``rolehost_plugin``.
+
+        On failure add a problem and return None.
+        """
         name = found.name
         self.problems.owners[name] = found.who
-        module = self.extra[name] if name in self.extra else self._imported(found)
+        module = self._extra[name] if name in self._extra else self._import(found)
         if module is None:
             return None
         self.modules[name] = module
@@ -68,7 +76,8 @@ class Selection:
         if problems:
             self.problems.add_raised(name, problems)
             if any(problem.code == "unknown-hook" for problem in problems):
-                # It may be a misspelt rolehost_middleware, so the plugin must not be left out.
+                # The unknown hook may be a misspelt rolehost_middleware. Without its middleware
+                # the service may be insecure, so this plugin cannot degrade.
                 self.problems.unknown_results.add((name, "rolehost_middleware"))
             return None
         info = self._info(found, module)
@@ -94,7 +103,12 @@ class Selection:
         )
         return None
 
-    def _imported(self, found: InstalledPlugin) -> Any:
+    def _import(self, found: InstalledPlugin) -> Any:
+        """Return the module of a plugin, or None, with a problem, on failure.
+
+        It is a failure if the import changes the working directory or a signal handler; both are
+        restored. Variables and threads that it leaves are warnings.
+        """
         if not self._pins.allow(found):
             return None
         seconds = self.problems.deployment.host.limits.declare
@@ -128,7 +142,7 @@ class Selection:
             return None
         info = call_hook(self.problems, found, hook, module)
         where = f"{found.target}, {hook}"
-        if (found.name, hook) in self.problems.unknown_results:
+        if info is FAILED:
             return None
         if not isinstance(info, PluginInfo):
             got = type(info).__name__
