@@ -1,12 +1,16 @@
-"""The steps of a reload, without processes."""
+"""Reload without processes: the command's choice of a supervisor, and the steps."""
 
 from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rolehost.cli.reload import _choose
+from rolehost.errors import RolehostError
 from rolehost.supervisor import reload
 from rolehost.supervisor.child import Slot
 from rolehost.supervisor.plan import ProcessPlan, RolePlan
@@ -70,3 +74,38 @@ def test_workers_are_replaced_before_http_and_processes_without_a_successor_go_l
     found = replacements(slots, PLAN._replace(roles=(http, WORKER)))
     names = [(old and old.name, new and new.name) for old, new, _ in found]
     assert names == [("worker.0", "worker.0"), ("http.0", "http.0"), ("worker.1", None)]
+
+
+SUPERVISORS: Any = [
+    SimpleNamespace(pid=1, name="rolehost", path=""),
+    SimpleNamespace(pid=2, name="rolehost", path=""),
+    SimpleNamespace(pid=3, name="shop", path="/deploy/shop.toml"),
+]
+
+
+def test_a_supervisor_is_chosen_by_its_file_or_by_its_process_id() -> None:
+    assert _choose(SUPERVISORS, None, Path("/deploy/../deploy/shop.toml")).pid == 3
+    assert _choose(SUPERVISORS, 2, None).pid == 2
+
+
+def test_the_choice_must_be_clear() -> None:
+    many = r"more than one supervisor runs without a deployment file; .*: 1 \(rolehost\), 2 \("
+    with pytest.raises(RolehostError, match=many):
+        _choose(SUPERVISORS, None, None)
+    none = r"no supervisor runs /deploy/other.toml; running: 1 .*, 3 \(/deploy/shop.toml\)"
+    with pytest.raises(RolehostError, match=none):
+        _choose(SUPERVISORS, None, Path("/deploy/other.toml"))
+
+
+def test_a_reload_that_is_abandoned_closes_only_the_files_of_the_new_plan(
+    begun: Reload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Check, "allowed", 1)
+    check = begun.resume(None)
+    assert isinstance(check, Check)
+    check.sources = os.open(os.devnull, os.O_RDONLY)
+    begun.resume({"status": 0, "plan": PLAN.to_json()})
+    begun.abandon()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(check.sources)
+    assert begun.plan is PLAN

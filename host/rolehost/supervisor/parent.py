@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from itertools import zip_longest
 from typing import Any
 
 from rolehost.observe.board import Board
@@ -26,7 +25,8 @@ from rolehost.supervisor.plan import ProcessPlan
 from rolehost.supervisor.reload import Reload, Replacement
 from rolehost.supervisor.report import StatusReport
 
-#: Exit statuses after which a restart cannot help: command line, configuration, start, program.
+#: Exit statuses after which a restart cannot help: 2 wrong command line, 3 wrong configuration,
+#: 4 cannot start, NOT_EXECUTED program not found.
 CANNOT_START = frozenset({2, 3, 4, NOT_EXECUTED})
 
 #: Exit status of the supervisor if it had to kill a process at the end.
@@ -40,7 +40,8 @@ class Supervisor:
         if plan.board < 0:
             plan = plan._replace(board=anonymous_file())
         self._plan = plan
-        #: All slots; during a reload also joining and leaving ones.
+        #: A slot for each process, in the order of ``plan.started``. During a reload also the
+        #: slots of new processes (phase JOINING) and of replaced ones (RETIRING).
         self._slots = [
             Slot(role, number, plan) for role in plan.roles for number in range(role.processes)
         ]
@@ -67,7 +68,8 @@ class Supervisor:
         """
         signals = signal_pipe((*STOP_SIGNALS, signal.SIGCHLD))
         self._watch(signals, lambda: self._on_signals(os.read(signals, 4096)))
-        for slot, first in zip_longest(self._slots, self._plan.started):
+        started = self._plan.started or (None,) * len(self._slots)
+        for slot, first in zip(self._slots, started, strict=True):
             if first is None:
                 self._start(slot)
             else:
@@ -81,7 +83,7 @@ class Supervisor:
         self._reap()
         while any(slot.pid for slot in self._slots) or self._drain is None:
             for key, _ in self._selector.select(self._timeout()):
-                # An earlier event of this loop may have unregistered it.
+                # The handler of an earlier event may have unregistered this descriptor.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
             self._act(time.monotonic())
@@ -271,7 +273,11 @@ class Supervisor:
         event = f"{slot.name} {ended}{why}; restarting in {seconds:g} s"
         self._report("error", event, pid=ended.pid)
 
-    # Reload; its steps are in :class:`~rolehost.supervisor.reload.Reload`.
+    # Reload. :class:`~rolehost.supervisor.reload.Reload` decides about the steps, this loop runs
+    # them. A check ends in _read_check(). A replacement starts its new process (JOINING):
+    #   ready → _on_joined() → _retire_old() → the old process ends → _on_retired(): success
+    #   not ready → _on_join_failed(): failure
+    # Each of these ends calls _resume_reload(), which begins the next step.
 
     def _greeting(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "name": self._plan.name, "path": self._plan.path}
@@ -292,7 +298,7 @@ class Supervisor:
         notify({"result": {"outcome": "refused", "status": EXIT_FAILED, "message": message}})
 
     def _resume_reload(self, outcome: Any = None) -> None:
-        """Give the reload the outcome of its last step, and begin the next one."""
+        """Give the reload the outcome of its last step, and begin the next step."""
         assert self._reload is not None
         step = self._reload.resume(outcome)
         self._plan = self._reload.plan
@@ -306,7 +312,7 @@ class Supervisor:
             self._watch(step.output, self._read_check)
         elif step.new is None:
             self._replacement = step
-            self._retire(step.old)
+            self._retire_old()
         else:
             self._replacement = step
             step.new.phase = Phase.JOINING
@@ -328,24 +334,28 @@ class Supervisor:
 
     def _on_joined(self, slot: Slot) -> None:
         slot.phase = Phase.RUNNING
-        self._retire(self._replacement.old)
+        self._retire_old()
 
     def _on_join_failed(self, slot: Slot, why: str) -> None:
         if self._replacement.must_succeed:
+            # A rollback goes on: the process is restarted later, like any that dies.
             slot.restart_after(time.monotonic())
-            self._on_joined(slot)
+            slot.phase = Phase.RUNNING
+            self._retire_old()
         else:
             self._slots.remove(slot)
             self._resume_reload(f"{slot.name} {why}")
 
-    def _retire(self, slot: Slot | None) -> None:
-        if slot is not None and slot.pid is not None:
-            slot.phase = Phase.RETIRING
-            slot.due = time.monotonic() + slot.role.grace + MARGIN
-            slot.retire()
+    def _retire_old(self) -> None:
+        """Stop the old process of the replacement; if none runs, the step has ended."""
+        old = self._replacement.old
+        if old is not None and old.pid is not None:
+            old.phase = Phase.RETIRING
+            old.due = time.monotonic() + old.role.grace + MARGIN
+            old.retire()
             return
-        if slot is not None:
-            self._slots.remove(slot)
+        if old is not None:
+            self._slots.remove(old)
         self._resume_reload("")
 
     def _on_retired(self, slot: Slot, ended: Exit) -> None:

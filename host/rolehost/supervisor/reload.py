@@ -19,13 +19,18 @@ from rolehost.supervisor.report import StatusReport
 #: Exit status of ``rolehost reload`` if the new deployment cannot start, as in ``rolehost run``.
 EXIT_CANNOT_START = 4
 
+#: What :meth:`Reload.resume` gets after a step: the answer of a check, or the error of a
+#: replacement (empty after success).
+Outcome = Any
+
 
 class Replacement(NamedTuple):
-    """Start ``new``, wait until it is ready, then stop ``old``; either may be None."""
+    """Start ``new`` and, when it is ready, stop ``old``; either may be None."""
 
     old: Slot | None
     new: Slot | None
-    #: For a rollback: restart the new process until it is ready, and do not fail.
+    #: For a rollback: if the new process fails, restart it later as any other, and stop the old
+    #: one at once.
     must_succeed: bool = False
 
 
@@ -42,11 +47,10 @@ class Reload:
         self._started_at = time.monotonic()
         self._steps = self._run()
 
-    def resume(self, outcome: Any) -> CheckProcess | Replacement | None:
+    def resume(self, outcome: Outcome | None) -> CheckProcess | Replacement | None:
         """Return the next step; None if the reload has ended.
 
-        ``outcome`` of the last step: the answer of a check, or the error of a replacement (empty
-        after success); None before the first step.
+        ``outcome`` is the one of the last step; None before the first step.
         """
         try:
             return self._steps.send(outcome)
@@ -71,8 +75,11 @@ class Reload:
         self._report(level, f"reload: {fields.pop('outcome')}", **fields)
         self._notify({"result": result})
 
-    def _run(self) -> Generator[CheckProcess | Replacement, Any, dict[str, Any]]:
-        """Run the reload and return its result; each ``yield`` waits for the end of a step."""
+    def _run(self) -> Generator[CheckProcess | Replacement, Outcome, dict[str, Any]]:
+        """Check the new deployment, switch to it, and return the result (a *coroutine*).
+
+        Each ``yield`` hands a step to the supervisor and waits for its outcome.
+        """
         old = self.plan
         try:
             check = CheckProcess(old, self._started_at)
@@ -88,21 +95,27 @@ class Reload:
         except StartError as error:
             os.close(check.sources)
             return self._result("refused", EXIT_CANNOT_START, message=str(error))
+        return (yield from self._switch_to(new, answer))
+
+    def _switch_to(
+        self, new: ProcessPlan, answer: dict[str, Any]
+    ) -> Generator[CheckProcess | Replacement, Outcome, dict[str, Any]]:
+        """Replace the processes, then apply the migrations of the phase *post*."""
+        old = self.plan
         steps = replacements(self._slots, new)
         self._notify({"accepted": new.name, "of": len(steps)})
+        failure = "the reload was abandoned"
         try:
             failure = yield from self._replace(steps)
-        except GeneratorExit:
-            # The supervisor is being stopped: it closes the socket of the running plan.
-            _close(new, keep=old, sources=False)
-            raise
+        finally:
+            # Also if abandon() ends this coroutine: the supervisor closes only the running plan.
+            if failure:
+                _close(new, keep=old)
         if failure:
-            _close(new, keep=old)
             message = f"{failure}; the old deployment runs again"
             return self._result("rolled back", EXIT_FAILED, message=message)
         self.plan = new
         _close(old, keep=new)
-        migrated = answer.get("migrated", [])
         post = {}
         if answer.get("post_pending"):
             post = yield from self._migrate_post(answer["running"])
@@ -112,7 +125,7 @@ class Reload:
             roles=[role.role for role in new.roles],
             enabled=[name for name in new.plugins if name not in old.plugins],
             disabled=[name for name in old.plugins if name not in new.plugins],
-            migrated=[*migrated, *post.get("migrated", ())],
+            migrated=[*answer.get("migrated", ()), *post.get("migrated", ())],
             waiting=post.get("waiting", []),
             message=post.get("message", ""),
         )
@@ -148,9 +161,11 @@ class Reload:
 
     def _roll_back(self, done: Iterable[Replacement]) -> Generator[Replacement, str, None]:
         for step in reversed([*done]):
-            old, new = step.old, step.new
-            again = old and Slot(old.role, old.number, self.plan, (new or old).incarnation)
-            yield Replacement(new, again, must_succeed=True)
+            restored = None
+            if step.old is not None:
+                count = (step.new or step.old).incarnation
+                restored = Slot(step.old.role, step.old.number, self.plan, count)
+            yield Replacement(old=step.new, new=restored, must_succeed=True)
 
     def _migrate_post(self, older: list[str]) -> Generator[CheckProcess, Any, dict[str, Any]]:
         try:
@@ -185,9 +200,9 @@ def replacements(slots: Sequence[Slot], plan: ProcessPlan) -> list[Replacement]:
     return [*found, *(Replacement(slot, None) for slot in leaving)]
 
 
-def _close(plan: ProcessPlan, *, keep: ProcessPlan, sources: bool = True) -> None:
-    """Close the descriptors of a plan, except those that ``keep`` uses too."""
-    if sources and plan.sources >= 0:
+def _close(plan: ProcessPlan, *, keep: ProcessPlan) -> None:
+    """Close the sources of a plan, and its listening socket unless ``keep`` has the same one."""
+    if plan.sources >= 0:
         os.close(plan.sources)
     if plan.listener != keep.listener:
         close_listening_socket(plan)
