@@ -29,9 +29,9 @@ from tests.proofs.kit import FIXTURES, ROOT, Figures, Options, Unavailable
 from tests.proofs.running import READY, Running, free_port, running
 
 PROMISE = (
-    "No spelling of a path, method or misleading header reaches a responder of any route that"
-    " needs authentication, with no token or a wrong one; no page in Chromium can use an API"
-    " without a token on loopback; files are closed to other users under every umask"
+    "No spelling of a path or method, and no misleading header, reaches the code of a protected"
+    " route without the right token. No page in Chromium can use an API on loopback that has no"
+    " token. Files are closed to other users under every umask"
 )
 DURATION = "about 1 min"
 

@@ -17,6 +17,15 @@ CREDENTIALS: dict[str, dict[str, str]] = {
     "wrong": {"Authorization": "Bearer wrong"},
 }
 
+#: Texts to append to a path.
+ENDINGS = (
+    *("/", "//", "/.", "/x/..", "/%2e", "%2F", "%2f"),
+    *(";", ";a=b", "%3B", "%20", "%09", "%0A", "%0D%0A"),
+    *("%00", "%00.png", ".", "%2E", ".json", "?", "??a=b"),
+    *("#", "%23", "%3F", "%3Fa", "%", "%4", "%zz"),
+    *("%ff", "%c0%af", "%e0%80%af", "%u002f", "%E2%80%8B"),
+)
+
 #: Headers that let a client override the path or method on some servers.
 MISLEADING = {
     "X-Original-URL": "/healthz",
@@ -66,55 +75,10 @@ def _begun_otherwise(path: str) -> Iterator[str]:
 
 def _ended_otherwise(path: str) -> Iterator[str]:
     """Yield targets with something else behind the path, or in other bytes."""
-    yield from (
-        f"{path}/",
-        f"{path}//",
-        f"{path}/.",
-        f"{path}/x/..",
-        f"{path}/%2e",
-        f"{path}%2F",
-        f"{path}%2f",
-    )
-    yield from (
-        f"{path};",
-        f"{path};a=b",
-        f"{path}%3B",
-        f"{path}%20",
-        f"{path}%09",
-        f"{path}%0A",
-        f"{path}%0D%0A",
-    )
-    yield from (
-        f"{path}%00",
-        f"{path}%00.png",
-        f"{path}.",
-        f"{path}%2E",
-        f"{path}.json",
-        f"{path}?",
-        f"{path}??a=b",
-    )
-    yield from (
-        f"{path}#",
-        f"{path}%23",
-        f"{path}%3F",
-        f"{path}%3Fa",
-        f"{path}%",
-        f"{path}%4",
-        f"{path}%zz",
-    )
-    yield from (
-        f"{path}%ff",
-        f"{path}%c0%af",
-        f"/%c0%af{path[1:]}",
-        f"/%c0%ae{path}",
-        f"{path}%e0%80%af",
-    )
-    yield from (
-        f"{path}%u002f",
-        f"/%EF%BC%8F{path[1:]}",
-        f"{path}%E2%80%8B",
-        f"/%EF%BB%BF{path[1:]}",
-    )
+    yield from (f"{path}{ending}" for ending in ENDINGS)
+    # An overlong UTF-8 slash and dot, a full-width slash, and a byte order mark.
+    yield from (f"/%c0%af{path[1:]}", f"/%c0%ae{path}", f"/%EF%BC%8F{path[1:]}")
+    yield f"/%EF%BB%BF{path[1:]}"
 
 
 def _segments_otherwise(path: str) -> Iterator[str]:

@@ -20,9 +20,9 @@ from tests.proofs.receiver import receiving
 from tests.proofs.running import eventually
 
 PROMISE = (
-    "While Redis is emptied and stopped, Kafka stopped, PostgreSQL restarted, every role frozen"
-    " past its lease and processes killed, each acknowledged message of REST and Kafka has its"
-    " effect once, events keep the order of their key, and every probe is ready within 15 s"
+    "Each acknowledged message of REST and Kafka has its effect once, events keep the order of"
+    " their key, and every probe is ready within 15 s, while Redis is emptied and stopped, Kafka"
+    " stopped, PostgreSQL restarted, every role frozen past its lease, and processes killed"
 )
 DURATION = "15 to 25 minutes"
 

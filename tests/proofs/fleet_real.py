@@ -21,10 +21,11 @@ from tests.proofs.receiver import Receiver
 from tests.proofs.running import eventually
 
 PROMISE = (
-    "api, worker, events and scheduler as separate process trees on PostgreSQL, Redis, memcached"
-    " and Apache Kafka: 329 GitHub payloads and 20,000 generated events, through REST and Kafka,"
-    " each arrive once, verified; kcat reads our events and the outcome of every delivery, and"
-    " events that kcat writes are delivered"
+    "The deployments api, worker, events and scheduler run as separate process trees on"
+    " PostgreSQL, Redis, memcached and Apache Kafka: the 329 payloads of the proof octokit and"
+    " 20,000 generated events, through REST and Kafka, each arrive once, verified. kcat, a Kafka"
+    " client, reads our events and the outcome of every delivery, and events that it writes are"
+    " delivered"
 )
 DURATION = "about 5 min"
 

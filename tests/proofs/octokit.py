@@ -13,8 +13,9 @@ from tests.proofs.kit import FIXTURES, Figures, Options, Unavailable
 from tests.proofs.receiver import Received, Receiver, receiving
 
 PROMISE = (
-    "All 329 GitHub payloads, sent by the svix client over REST and again through the stream,"
-    " arrive byte for byte, verify with standardwebhooks and svix, and are listed as attempts"
+    "The 329 examples of GitHub's webhooks (npm package @octokit/webhooks-examples), sent by the"
+    " svix client over REST and again through the stream, arrive byte for byte and are listed as"
+    " attempts; the Python packages standardwebhooks and svix verify their signatures"
 )
 DURATION = "about 15 s"
 

@@ -21,9 +21,9 @@ from tests.proofs.simulate_runs import Found
 
 PROMISE = (
     "Simulation finds 13 seeded errors in example plugins, each with a seed that replays to the"
-    " same trace in processes of other hash seeds, and 13 mutations of the host; the right"
-    " variants and the host hold over the same seeds; 10,000 seeds of the flagship hold in"
-    " under 5 minutes on two cores"
+    " same trace in processes of other hash seeds, and 13 mutations of the host. The correct"
+    " plugins and the unchanged host pass with the same seeds, and 10,000 seeds of the webhooks"
+    " plugins pass in under 5 minutes on two cores"
 )
 DURATION = "about 6 min; --short: 35 s"
 

@@ -19,9 +19,9 @@ from tests.proofs.kit import ROOT, Figures, Options
 from tests.proofs.running import READY, free_port, running
 
 PROMISE = (
-    "While 60 connections drip heads, then bodies, against 2 http processes, no healthy probe"
-    " fails and their p99 is at most 50 ms; slow clients are cut off with 408, too large bodies get"
-    " 413, malformed JSON 400, header floods 431"
+    "While 60 connections send heads, then bodies, byte by byte to 2 http processes, no probe of a"
+    " healthy client fails, and their p99 is at most 50 ms. Slow clients are disconnected with"
+    " 408; too large bodies get 413, malformed JSON 400, too many headers 431"
 )
 DURATION = "about 40 s"
 
