@@ -141,9 +141,10 @@ def page(collected: Counter[str], passed: Counter[str]) -> str:
         "a second suite: it stops and kills the server while a client uses it, and the client "
         "must work again.",
         "A test that needs a capability is skipped for backends that do not declare it; other "
-        "tests check that such a backend refuses the calls. `skip-locked` and `multi-host` only "
-        "describe a deployment: no test needs them. "
-        "`contrib/testing/rolehost_testing/conformance/__init__.py` shows in five lines how the "
+        "tests check that such a backend refuses the calls. No test depends on `transactions`, "
+        "`wake-up`, `lru`, `skip-locked` or `multi-host`: the first two are tested with every "
+        "backend, the others are not tested by the suites. "
+        "`contrib/testing/rolehost_testing/conformance/__init__.py` shows in four lines how the "
         "tests of a backend subclass a suite.",
     ]
     for kind in CAPABILITIES:
