@@ -1,6 +1,7 @@
-"""The plugin API: everything that a plugin imports from the host.
+"""The plugin API: the only part of the host that plugins import.
 
-Plugins with routes also import :mod:`rolehost.api.http`; tests import :mod:`rolehost_testing`.
+Plugins with routes also import :mod:`rolehost.api.http`, queue backends :mod:`rolehost.api.broker`.
+Tests import :mod:`rolehost_testing`.
 """
 
 from rolehost.api.contributions import (

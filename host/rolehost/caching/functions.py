@@ -38,7 +38,8 @@ class CachedFunction(Generic[P, T]):
     ) -> None:
         self._signature = _without_services(function)
         parameters = self._signature.parameters.values()
-        #: A call with this number of positional arguments needs no binding; -1: every call does.
+        #: If a call has exactly this many positional arguments and no others, they are the key as
+        #: they are. -1: always bind them to the parameters.
         self._plain = len(parameters) if all(p.kind in _POSITIONAL for p in parameters) else -1
         functools.update_wrapper(self, function)
         check_namespace(namespace)
@@ -89,7 +90,8 @@ class CachedFunction(Generic[P, T]):
         """The type of the results; resolved late, because it may be defined after the function."""
         if self._value_type is not None:
             return self._value_type
-        # Do not resolve the others: they may name types imported under TYPE_CHECKING.
+        # get_type_hints() would resolve the annotations of parameters too, which may name types
+        # imported under TYPE_CHECKING. So it gets a class that has only the return annotation.
         annotation = inspect.get_annotations(self._function).get("return", Any)
         holder = type("Holder", (), {"__annotations__": {"return": annotation}})
         names = getattr(self._function, "__globals__", {})
@@ -131,6 +133,7 @@ def cached(
 
     Raises:
         TypeError: the function is a coroutine or generator function, or has no argument.
+        ValueError: the namespace or an option is not valid.
     """
     behaviour = CachingOptions(ttl=ttl, **options)
 

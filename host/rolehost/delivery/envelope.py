@@ -25,9 +25,9 @@ from rolehost.storage import Record
 
 _encoder = msgspec.json.Encoder()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NO_HEADERS: dict[str, str] = {}
+_NO_EXTENSIONS: dict[str, str] = {}
 _STRUCTURED = "application/cloudevents+json"
-#: The attributes in headers, by the names that this module writes.
+#: Name of a header as this module writes it → attribute.
 _NAMES = {
     "content-type": "datacontenttype",
     **{f"ce_{name}": name for name in ("specversion", "id", "source", "type", "time", "subject")},
@@ -132,7 +132,7 @@ def indexable(text: str) -> str:
 
 
 def id_and_data(record: Record) -> tuple[str, bytes]:
-    """Return id and data of a record's event; empty and the value if these cannot be read."""
+    """Return id and data of a record's event; an empty id and the value if they are unreadable."""
     try:
         attributes, data = _attributes(record)
     except PayloadError:
@@ -141,7 +141,7 @@ def id_and_data(record: Record) -> tuple[str, bytes]:
 
 
 def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
-    """Make the event of a record that was read; records of other producers need no headers.
+    """Decode a record; records of other producers may lack CloudEvents headers.
 
     Bytes of the key that are not UTF-8 become surrogate escapes (PEP 383), and are published again
     as the same bytes. Without a decoder the data stays bytes. Raises PayloadError if attributes or
@@ -173,12 +173,15 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
         subject=attributes.pop("subject", None),
         time=moment,
         content_type=take("datacontenttype", "application/json"),
-        extensions=attributes or _NO_HEADERS,
+        extensions=attributes or _NO_EXTENSIONS,
     )
 
 
 def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
-    """Return the unchecked attributes and the data of a record's event; ignore other headers."""
+    """Return the unchecked attributes and the data of a record's event.
+
+    Ignore other headers; PayloadError if the name of one is not UTF-8.
+    """
     found: dict[str, str] = {}
     for name, value in record.headers:
         # PERF: most producers write the names as in the specification.
@@ -198,7 +201,7 @@ def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
 
 
 def _attribute(name: str) -> str:
-    """Return the attribute that a header holds; empty for other headers."""
+    """Return the attribute that a header holds, empty for other headers; PayloadError as above."""
     lower = name.lower()
     if lower.startswith("ce_"):
         return lower[3:]

@@ -2,7 +2,8 @@
 
 Each process renews one row, its presence. When the row expires, the process loses its claimed jobs
 and named leases. A named lease (for example of the leading scheduler, or of a shard of the outbox)
-has a token that rises with every change of owner.
+has a token that rises with every change of owner. A shard is the part of the outbox that holds the
+events of some keys.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ from rolehost import failpoints
 from rolehost.api.services import Clock
 from rolehost.storage import Database, Transaction
 
-#: Seconds after a crash for which the start of each event is recorded.
+#: After a process of a role crashed, consumers record the start of each event for this many
+#: seconds, to find a *poison message*.
 CRASH_MEMORY = 600.0
-#: Maximum *clock skew* in seconds. A lease that ends later than now + duration + skew was written
-#: by a wrong clock. It counts as expired, because it could outlive a dead holder for long.
+#: Maximum *clock skew* in seconds. A lease that ends later than now + duration + skew counts as
+#: expired: a wrong clock wrote it, and it would block others long after its holder died.
 MAX_CLOCK_SKEW = 600.0
 
 
 class Identity(NamedTuple):
-    """Identifies a process in presence rows and leases."""
+    """Identifies a process in presence rows and leases.
+
+    ``id`` is ``ROLE.SLOT.INCARNATION-PID-RANDOM``. ``slot`` numbers the processes of a role, from
+    0. ``incarnation`` counts the processes that were started in the slot, from 1.
+    """
 
     id: str
     deployment: str
@@ -37,9 +43,9 @@ class Identity(NamedTuple):
 class Pulse(NamedTuple):
     """The status that a process writes at each renewal.
 
-    ``manifest`` is a hash. ``state`` is ``starting``, ``ready``, ``draining``, ``hung`` or, if
-    another process hangs, for example ``unready: worker.0 hangs``. ``in_flight`` counts requests,
-    jobs or events; None if the role does not count them.
+    ``manifest`` is a hash. ``state`` is ``starting``, ``ready``, ``draining`` or ``hung``, and
+    ``unready: worker.0 hangs`` if another process of the deployment hangs. ``in_flight`` counts
+    requests, jobs or events; None if the role does not count them.
     """
 
     manifest: str
@@ -125,7 +131,7 @@ def remove(tx: Transaction, owner: str) -> None:
 
 
 def record_crash(tx: Transaction, role: str, now: int) -> None:
-    """Record that a process of a role died, so that starts of events are recorded for a time."""
+    """Record that a process of a role died, for :func:`crashed_recently`."""
     tx.execute(
         "INSERT INTO rolehost_leases (name, owner, token, expires_at) VALUES (?, '', 0, ?)"
         " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
@@ -141,14 +147,17 @@ def crashed_recently(database: Database, role: str, now: int) -> bool:
 
 
 def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> int | None:
-    """Take or renew a lease for ``ttl`` seconds; return its fencing token, None if it is held."""
+    """Take or renew a lease for ``ttl`` seconds; return its fencing token.
+
+    None if another process holds it, which means that it ends between now and ``far``.
+    """
     now = clock.now()
     far = now + int((ttl + MAX_CLOCK_SKEW) * 1000)
     with database.session():
         held = database.read(
             "SELECT owner, expires_at FROM rolehost_leases WHERE name = ?", (name,)
         )
-        # Read first, so that a process that waits for a lease takes no write lock.
+        # The same condition as in the statement below: a process that waits takes no write lock.
         if held and held[0][0] != owner and now <= held[0][1] <= far:
             return None
         with database.transaction() as tx:

@@ -1,7 +1,7 @@
 """The sweep: hands back the work of dead processes, and deletes rows past their retention.
 
-Any process may sweep, but a lease admits one at a time. Only the work of crashed processes waits
-for the sweep; a process that stops normally hands back its own.
+Only the holder of the lease ``sweep`` sweeps periodically. Every process also hands back the work
+of dead processes when it starts. A process that stops normally hands back its own work.
 """
 
 from __future__ import annotations
@@ -44,19 +44,24 @@ def _release(runtime: DeliveryRuntime, owner: str) -> int:
             return 0
         queues = runtime.ledger.release(tx, owner)
         leases.remove(tx, owner)
-        leases.record_crash(tx, owner.partition(".")[0], now)
+        role = owner.partition(".")[0]  # see leases.Identity
+        leases.record_crash(tx, role, now)
     log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
     runtime.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
     return 1
 
 
 def delete_expired(runtime: DeliveryRuntime) -> int:
-    """Delete finished jobs, marks and responses past their retention; return how many rows."""
+    """Delete rows past their retention: finished jobs, inbox marks, responses, dead events.
+
+    Return how many were deleted.
+    """
     policy, now = runtime.policy, runtime.clock.now()
     # A job that is unique for a period stays until the period is over.
     ended = f"finished_at < ? AND (unique_held <> {FOR_A_PERIOD} OR unique_until <= {now})"
     completed = f"state IN ('completed', 'cancelled') AND {ended}"
     total = 0
+    # Each condition has one parameter: the oldest time that is kept.
     for table, key, condition, keep in (
         ("jobs", "id", completed, policy.keep_completed),
         ("jobs", "id", f"state = 'dead' AND {ended}", policy.keep_dead),

@@ -26,7 +26,11 @@ log = structlog.get_logger(__name__)
 
 
 class Work:
-    """An open unit of work; implements :class:`rolehost.api.UnitOfWork`."""
+    """An open unit of work; implements :class:`rolehost.api.UnitOfWork`.
+
+    ``cause``: the job, event or request that began it, for example ``job:7``; stored with each
+    job that it enqueues.
+    """
 
     __slots__ = ("_after", "_cause", "_events", "_runtime", "_unit", "_wakes", "transaction")
 
@@ -68,7 +72,7 @@ class Work:
             except (TypeError, ValueError) as error:
                 raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
         number, created = self._runtime.ledger.insert(self.transaction, new, conflict)
-        # Also if the job exists already, because this transaction locks it until its commit.
+        # Also if the job existed already: claims skipped it while this transaction locked it.
         self._wakes.add(f"queue:{new.queue}")
         return Job(number, new.actor, created)
 
@@ -108,16 +112,16 @@ class Work:
         except (TypeError, ValueError) as error:
             raise PayloadError(f"enqueueing actor {target.name}: {error}") from None
         return NewJob(
-            target.queue,
-            target.name,
-            "scheduled" if waits else "available",
-            first,
-            now + waits,
-            target.encode(arguments),
-            None,
-            None,
-            now,
-            self._cause,
+            queue=target.queue,
+            actor=target.name,
+            state="scheduled" if waits else "available",
+            priority=first,
+            run_at=now + waits,
+            arguments=target.encode(arguments),
+            key=None,
+            unique=None,
+            enqueued_at=now,
+            cause=self._cause,
         )
 
     def publish(self, event: AnyEvent) -> str:
@@ -147,7 +151,10 @@ class Work:
         self._wakes.add(name)
 
     def flush(self) -> None:
-        """Write the events to the *transactional outbox* at the end, so they have commit order."""
+        """Write the events to the *transactional outbox*.
+
+        Called just before the commit, so that the order of the rows is close to that of commits.
+        """
         if self._events:
             outbox.append(self.transaction, self._events, self._runtime.clock.now())
             self._wakes.add("outbox")
@@ -164,14 +171,16 @@ class Work:
                 callback()
             except failpoints.Crash:
                 raise
-            except BaseException as error:  # an error of a callback does not undo the commit
+            except BaseException as error:
+                # Also an interrupt (time limit, shutdown): the work is committed, so its caller
+                # must not see a failure, and the other callbacks run.
                 report(log.error, "an after-commit callback failed", error)
 
 
 def _with_key_and_unique(
     new: NewJob, key: str | None, unique: str | Unique | None
 ) -> tuple[NewJob, Literal["keep", "replace", "move"]]:
-    """Add key and unique text to a job; return it with the policy if the unique text is taken."""
+    """Add key and unique text to a job; return it, and what to do if the text is taken."""
     if key is not None:
         new = new._replace(key=values.text("key", key))
     if unique is None:
@@ -188,5 +197,9 @@ def _with_key_and_unique(
 
 def new_id(now: int, bits: int) -> str:
     """Return a UUID version 7 (RFC 9562, section 5.7) of a time and 74 random bits."""
-    number = (now & (1 << 48) - 1) << 80 | 0x7 << 76 | (bits >> 62 & 0xFFF) << 64
-    return str(uuid.UUID(int=number | 0b10 << 62 | bits & (1 << 62) - 1))
+    milliseconds = (now & (2**48 - 1)) << 80
+    version = 7 << 76
+    first = ((bits >> 62) & 0xFFF) << 64
+    variant = 0b10 << 62
+    second = bits & (2**62 - 1)
+    return str(uuid.UUID(int=milliseconds | version | first | variant | second))

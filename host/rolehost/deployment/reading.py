@@ -67,12 +67,16 @@ def read(
     environ: Mapping[str, str] | None = None,
     sources: Sources | None = None,
 ) -> tuple[Deployment, list[Problem]]:
-    """Like :func:`load`, but return the problems too. An invalid host section has its defaults."""
+    """Like :func:`load`, but return the problems too.
+
+    For an invalid section of the host, the result has the default settings.
+    """
     environ = os.environ if environ is None else environ
     sources = Sources() if sources is None else sources
     problems = ProblemList(f"deployment {path}" if path else "deployment (no file)")
     files = Files(sources, problems)
     tree: Tree = files.tree(path) if path else {}
+    # The plugins of the files: if an override disables one, its section is still allowed.
     listed = _names(tree.get(PLUGINS))
     merge(tree, from_environment(environ, (*HOST_SECTIONS, ON_FAILURE, *tree, *listed)))
     if plugins is not None:
@@ -82,13 +86,15 @@ def read(
     values = reader.branch(tree, "")
     names = reader.plugin_names(values.pop(PLUGINS, []), tree.get(PLUGINS))
     sections = reader.sections(values)
+    on_failure = reader.on_failure(sections.pop(ON_FAILURE, {}))
+    # This removes the host's sections, so that those of plugins remain.
     host = reader.host(sections, Path(path).parent if path else Path())
     deployment = Deployment(
         name=host.deployment.name or (Path(path).stem if path else "rolehost"),
         path=path,
         plugins=names,
         host=host,
-        on_failure=reader.on_failure(sections.pop(ON_FAILURE, {})),
+        on_failure=on_failure,
         sections=sections,
         origins=reader.origins,
         listed=listed,
@@ -126,12 +132,13 @@ class _Reader:
 
     def leaf(self, leaf: Leaf, path: str) -> Any:
         """Return one value, references resolved, and record its origin."""
+        # The resolver appends the texts of this value's references to both lists.
         files, variables = self.resolver.files, self.resolver.variables
-        before = len(files), len(variables)
+        known_files, known_variables = len(files), len(variables)
         value = self.resolver.resolve(leaf.value, leaf.origin, leaf.folder)
         if path in NAMES:
-            del variables[before[1] :]
-        resolved = (*files[before[0] :], *variables[before[1] :])
+            del variables[known_variables:]
+        resolved = (*files[known_files:], *variables[known_variables:])
         self.origins[path] = Origin(leaf.origin, contains(value, Secret), resolved)
         if not leaf.from_toml and isinstance(value, str):
             return Untyped(value)

@@ -22,7 +22,7 @@ _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\Z", re.DOTALL)
 
 @final
 class Untyped(str):
-    """Text from outside TOML; the type of its setting decides how the text is decoded."""
+    """Text of the environment, not of TOML; the type of its setting decides how it is decoded."""
 
     __slots__ = ()
 

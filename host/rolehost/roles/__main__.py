@@ -1,4 +1,7 @@
-"""The entry point of a role process; the supervisor calls it, users do not."""
+"""The program of a role process that is restarted or started by a reload; not for users.
+
+``rolehost run`` forks the first processes without it, see :mod:`rolehost.supervisor.forking`.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,9 @@ def _run(args: argparse.Namespace) -> int:
     from rolehost.deployment import Sources, load
 
     plugins = args.plugins.split(",") if args.plugins else None
-    number = os.environ.pop(SOURCES_VARIABLE, None)
-    sources = None if number is None else Sources.from_descriptor(int(number))
+    descriptor = os.environ.pop(SOURCES_VARIABLE, None)
+    # Without the descriptor, load() reads the files from disk.
+    sources = None if descriptor is None else Sources.from_descriptor(int(descriptor))
     deployment = load(args.deployment, plugins=plugins, sources=sources)
     composition = compose(deployment, role=args.role)
     return serve(composition, args.role, args.slot, args.incarnation, migrates=args.migrate)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: The option of a message that holds the priority of its actor.
 PRIORITY = "priority"
 
+#: Priorities are clamped to this range around 0.
+_MAX_PRIORITY = 2**31 - 1
+
 
 class _Options(msgspec.Struct):
     priority: int = 0
@@ -46,9 +49,6 @@ def message_priority(data: bytes) -> int:
         return 0
     return max(-_MAX_PRIORITY, min(priority, _MAX_PRIORITY))
 
-
-#: Priorities are clamped to this range around 0.
-_MAX_PRIORITY = 2**31 - 1
 
 #: Maximum number of dead messages that the default of ``count_dead_messages`` reads.
 MAX_COUNTED = 10_000
@@ -103,7 +103,7 @@ class Queue(StorageClient):
     def wake(self, names: Collection[str]) -> None:
         """Wake every listener of these names, in all processes. Never blocks, never raises.
 
-        A name is ``queue:NAME``, ``topic:NAME``, or one of the host's own (``outbox``).
+        A name is any text, for example ``queue:NAME``, ``topic:NAME``, ``outbox`` or ``leases``.
         """
 
     @abstractmethod
@@ -112,21 +112,20 @@ class Queue(StorageClient):
 
     @abstractmethod
     def broker(self) -> dramatiq.Broker:
-        """Make a Dramatiq broker, without middleware, that carries ephemeral messages.
+        """Return the Dramatiq broker of this process, without middleware; the same at each call.
 
-        Call it once per process. If the backend declares ``wake-up``, its consumers wake without
-        polling.
+        It carries ephemeral messages. If the backend declares ``wake-up``, its consumers wake
+        without polling. Due messages are taken in the order of their :func:`message_priority`,
+        and with the same priority in the order in which they were sent.
 
-        Due messages are taken in the order of their :func:`message_priority`, and with the same
-        priority in the order in which they were sent.
+        If a process dies, the messages that it had taken are delivered again as possible *poison
+        messages*. A message proxy has two more members:
 
-        If a process dies, the messages that it had taken are delivered again as possible poison
-        messages. The proxy of such a message has ``crashes``, the number of processes that died
-        after its ``start()``. ``start()`` records that the message runs from now on. It returns
-        False if another process has the message or may have it; then an acknowledgement has no
-        effect. The proxy of every other message has ``crashes`` None. A crash is not counted for
-        a message that was fetched but not started, or that was given back. A dead message that
-        is replayed begins again without crashes.
+        - ``crashes``: None for a normal message. For a redelivered one, how many processes died
+          after its ``start()``. A death before ``start()`` or after the message was given back
+          is not counted. A dead message that is replayed begins again with a normal proxy.
+        - ``start()``: records that the message runs from now on. False if this process may have
+          lost the message to another one; then ``ack`` and ``nack`` have no effect.
 
         Raises:
             CapabilityMissing: the backend does not declare ``ephemeral``.

@@ -98,7 +98,7 @@ class StoredQueue(Queue):
 
 
 class WakeListener(Listener):
-    """A listener that a thread of this process wakes, for example one that reads a connection.
+    """A listener that another thread of this process wakes, for example a connection's reader.
 
     Args:
         names: the names that it listens for.
@@ -133,7 +133,10 @@ class WakeListener(Listener):
         self.interrupt()
 
     def wake(self, names: Collection[str] | None) -> None:
-        """Wake it if it listens for one of these names; None wakes all, if some may be lost."""
+        """Wake it if it listens for one of these names.
+
+        None wakes it for all of its names: use it if wake-ups may have been lost.
+        """
         mine = self.names if names is None else self.names.intersection(names)
         with self._changed:
             self._woken |= mine
