@@ -151,9 +151,9 @@ class StorageRefused(StorageUnavailable):
     """The server can be reached and refuses the settings of the deployment, so waiting is useless.
 
     Examples: a wrong password, an unknown database, a TLS error, a version that is too old, or a
-    topic that is missing with ``verify``. A process that is starting ends with the exit status of
-    a wrong configuration. A running process treats the error as an outage (hence the base class):
-    it keeps its work, is unready, and tries again.
+    topic that is missing and must not be created. A process that is starting ends with the exit
+    status of a wrong configuration. A running process treats the error as an outage (hence the base
+    class): it keeps its work, is unready, and tries again.
     """
 
 

@@ -33,7 +33,7 @@ class Entries(Generic[T]):
         self._breaker = breaker
 
     def find(self, key: str) -> Entry[T] | None:
-        """Return the entry of a key, fresh or not; counts failures only."""
+        """Return the entry of a key, fresh or not; the caller counts hits and misses."""
         breaker = self._breaker
         # PERF: attempt() without its closure, because every get comes here.
         if breaker.failing and not breaker.admit():
@@ -48,7 +48,7 @@ class Entries(Generic[T]):
         return None if data is None else self.decode(data)
 
     def find_many(self, keys: Sequence[str]) -> dict[str, Entry[T]]:
-        """Return the entries of several keys, fresh or not; counts failures only."""
+        """Return the entries of several keys, like :meth:`find`."""
 
         def read() -> dict[str, bytes]:
             names = {self.full_key(key): key for key in keys}

@@ -30,7 +30,7 @@ def check(
     """
     names = tuple(plugins.split(",")) if plugins is not None else context.plugins
     paths = deployments or (context.path,)
-    results = [(path, *_examined(Context(path, names))) for path in paths]
+    results = [(path, *_examine(Context(path, names))) for path in paths]
     if as_json:
         print_json([_as_dict(*result) for result in results])
     else:
@@ -39,7 +39,7 @@ def check(
     return exits.CONFIGURATION if any(found for _, _, found in results) else exits.OK
 
 
-def _examined(context: Context) -> tuple[Composition | None, tuple[Problem, ...]]:
+def _examine(context: Context) -> tuple[Composition | None, tuple[Problem, ...]]:
     found = context.examined
     if found.composition is None:
         return None, found.problems

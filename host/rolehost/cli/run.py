@@ -41,7 +41,7 @@ def run(context: Context, only: tuple[str, ...]) -> int:
         print_problems(composition.warnings)
     if only or composition.roles_run:
         arguments = _deployment_arguments(context)
-        if not _migrated(composition):
+        if not _migrate(composition):
             arguments.append(MIGRATE)
         plan = ProcessPlan.of(composition, arguments, only=only, started_at=started_at)
         sources = anonymous_file()
@@ -88,7 +88,7 @@ def _deployment_arguments(context: Context) -> list[str]:
     return arguments
 
 
-def _migrated(composition: Composition) -> bool:
+def _migrate(composition: Composition) -> bool:
     """Apply migrations; return False if the database cannot be reached.
 
     The processes then answer liveness probes while they wait for it, and one of them migrates.

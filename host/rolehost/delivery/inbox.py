@@ -68,7 +68,7 @@ def is_marked(database: Database, group: str, event: str) -> bool:
 
 
 def begin(tx: Transaction, group: str, event: str, now: int) -> int:
-    """Record the start of an event; return the number of earlier starts without end (crashes)."""
+    """Record the start of an event; return how many earlier starts had no end (crashes)."""
     row = tx.execute(
         "INSERT INTO rolehost_started_events (consumer_group, event, starts, started_at)"
         " VALUES (?, ?, 1, ?) ON CONFLICT (consumer_group, event) DO UPDATE"

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 #: Maximum number of rows that are published at once.
 BATCH = 500
-#: Milliseconds before a retry of a failed topic: at first, doubled with each failure; at most.
+#: Milliseconds before the first retry of a failed topic, and the maximum; doubled each time.
 FIRST_RETRY, MAX_RETRY = 1_000, 30_000
 #: Maximum number of rows in a retry of a failed topic.
 PROBE = 10

@@ -92,7 +92,10 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
                 self.handle_quit_signal()
 
     def handle_exit_signal(self) -> None:
-        """TERM: become unready, stop accepting after ``shutdown_delay``; while waiting, at once."""
+        """TERM: become unready, and stop accepting after ``shutdown_delay``.
+
+        While the process waits for backends, stop at once.
+        """
         if self.lifecycle.waiting:
             self._stop_serving()
         elif not self._process.draining:
