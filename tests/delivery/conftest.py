@@ -18,7 +18,8 @@ from rolehost import schema
 from rolehost.api import Actor, Database, Secret, StorageUnavailable
 from rolehost.api.delivery import DeliverySettings
 from rolehost.delivery import scopes
-from rolehost.delivery.ledger import ClaimedJob
+from rolehost.delivery.claims import Claims
+from rolehost.delivery.jobs import ClaimedJob
 from rolehost.delivery.runner import Runner
 from rolehost.delivery.runtime import Declared, DeliveryRuntime
 from rolehost.observe.recorders import Recorders
@@ -50,6 +51,7 @@ class Bench:
         self.clock = ManualClock()
         self.woken: list[str] = []
         self.recorder = Recorders()
+        self._claims: dict[tuple[int, str, str], Claims] = {}
         self.runtime = self.make_runtime()
 
     def make_runtime(
@@ -80,16 +82,26 @@ class Bench:
         return scopes.unit_of_work(self.runtime, single=single)
 
     def claim(self, owner: str = "me", limit: int = 100) -> list[ClaimedJob]:
+        return [job for run in self.claim_runs(owner, limit) for job in run]
+
+    def claim_runs(
+        self, owner: str = "me", limit: int = 100, queue: str = "default"
+    ) -> list[list[ClaimedJob]]:
         runtime = self.runtime
-        actors = sorted(runtime.declared.actors)
+        actors = sorted(
+            each.name for each in runtime.declared.actors.values() if each.queue == queue
+        )
         with self.database.session(), self.database.transaction() as tx:
             runtime.ledger.promote(tx, self.clock.now())
-            return runtime.ledger.claim(tx, "default", actors, owner, limit)
+            claims = self._claims.setdefault(
+                (id(runtime), owner, queue), Claims(runtime, queue, actors, owner)
+            )
+            return claims.claim(tx, limit, self.clock.now())
 
     def run(self, job: ClaimedJob, interrupts: tuple[type[BaseException], ...] = ()) -> str:
         """Run an attempt and store its result, as a worker does; return the job's state."""
         end = Runner(self.runtime, _services(self.runtime), interrupts).run(job)
-        if end is not None:
+        if not end.stored:
             with self.database.session(), self.database.transaction() as tx:
                 self.runtime.ledger.finish(tx, job, end, self.clock.now())
         return str(self.job(job.id)["state"])

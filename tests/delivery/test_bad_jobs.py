@@ -25,7 +25,7 @@ from rolehost.api import (
 from rolehost.delivery import runner
 from rolehost.delivery.failures import MAX_ERROR, ActorFailed, describe, loggable
 from rolehost.delivery.handling import Handling
-from rolehost.delivery.ledger import Finish
+from rolehost.delivery.jobs import Finish
 from rolehost.delivery.runner import give_back
 from rolehost.deployment.model import LogSettings
 from rolehost.observe import logs

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from rolehost.api import StorageUnavailable, actor
 from rolehost.delivery import administration
-from rolehost.delivery.ledger import Finish
+from rolehost.delivery.jobs import Finish
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.roles.background import PollingListener
 from rolehost.roles.beats import Beats
@@ -51,11 +51,15 @@ def claimed(bench) -> list[int]:
 
 
 def finish_one(consumer) -> None:
-    job = consumer.take()
-    if job is None:
+    run = consumer.take()
+    if run is None:
         next(consumer)
         return
-    consumer.finish(job, Finish("completed", job.run_at, True, None), 0.0)
+    complete(consumer, run)
+
+
+def complete(consumer, run) -> None:
+    consumer.finish(run, [(Finish("completed", job.run_at, True, None), 0.0) for job in run])
 
 
 def test_enough_that_is_claimed_and_not_started_leaves_the_database_alone(
@@ -109,18 +113,19 @@ def test_jobs_of_a_claim_whose_answer_was_lost_are_released_and_run(bench, consu
     assert unknown  # held by this process, which does not know it
 
     assert consumer._cycle()
-    assert unknown <= {job.id for job in consumer._ready}
-    assert started.id in claimed(bench)  # a running job is not changed
-    consumer.finish(started, Finish("completed", started.run_at, True, None), 0.0)
+    assert unknown <= {job.id for run in consumer._ready for job in run}
+    assert started[0].id in claimed(bench)  # a running job is not changed
+    complete(consumer, started)
 
 
 def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, consumer):
     bench.make_runtime(quick)
-    number = consumer._ready[0].id
+    number = consumer._ready[0][0].id
     with bench.database.transaction() as tx:
         assert administration.cancel(tx, number, bench.clock.now()) == "asked"
     consumer._cancels_at = 0.0  # as if the last look was a while ago
-    job = consumer.take()
+    [job] = consumer.take()
+    job = consumer.mark_cancelled(job)
     assert (job.id, job.cancel) == (number, 1)
     assert bench.run(job) == "cancelled"
 
@@ -128,6 +133,5 @@ def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, co
     with bench.database.transaction() as tx:
         administration.retry(tx, number, bench.clock.now())
     [again] = [each for each in bench.claim(limit=1000) if each.id == number]
-    consumer._ready.appendleft(again)
     consumer._cancels_at = float("inf")
-    assert consumer.take().cancel == 0
+    assert consumer.mark_cancelled(again).cancel == 0

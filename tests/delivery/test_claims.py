@@ -9,7 +9,7 @@ import pytest
 from rolehost.api import Actor, JobContext
 from rolehost.delivery.envelope import indexable
 from rolehost.delivery.failures import storable
-from rolehost.delivery.ledger import Finish
+from rolehost.delivery.jobs import Finish
 from rolehost.delivery.scopes import unit_of_work
 
 

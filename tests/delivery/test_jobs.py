@@ -85,11 +85,14 @@ def test_jobs_of_one_key_run_one_after_the_other(bench):
     first = enqueue(bench, plain, key="k")
     second = enqueue(bench, plain, key="k")
     other = enqueue(bench, plain, key="other")
-    claimed = bench.claim()
-    assert [job.id for job in claimed] == [first.id, other.id]
-    assert bench.claim() == []
-    bench.run(claimed[0])
-    assert [job.id for job in bench.claim()] == [second.id]
+    runs = bench.claim_runs()
+    # One process gets a run of several jobs of a key, and runs them in order.
+    assert [[job.id for job in run] for run in runs] == [[first.id, second.id], [other.id]]
+    third = enqueue(bench, plain, key="k")
+    bench.run(runs[0][0])
+    assert bench.claim_runs() == []
+    bench.run(runs[0][1])
+    assert [[job.id for job in run] for run in bench.claim_runs()] == [[third.id]]
 
 
 def test_effects_and_completion_commit_together(bench):

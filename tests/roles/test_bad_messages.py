@@ -7,7 +7,7 @@ import time
 import dramatiq
 import pytest
 from rolehost.api import Dead, PayloadError, Retry, RetryPolicy, actor
-from rolehost.delivery.ledger import Finish
+from rolehost.delivery.jobs import Finish
 from rolehost.delivery.runner import Runner
 from rolehost.roles.worker.role import WorkerRole
 

@@ -13,7 +13,7 @@ from rolehost.api import Handler
 from rolehost.cli.main import invoke
 from rolehost.composition import compose
 from rolehost.delivery import deadletters
-from rolehost.delivery.ledger import NewJob
+from rolehost.delivery.jobs import NewJob
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.deployment import load
 from rolehost.services import ProcessServices

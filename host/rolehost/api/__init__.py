@@ -28,6 +28,7 @@ from rolehost.api.contributions import (
 from rolehost.api.events import AnyEvent, Event
 from rolehost.api.hooks import CommandContext, DeclareContext, ProcessContext, hookimpl
 from rolehost.api.json import load_json
+from rolehost.api.limits import JobQueue, Limits
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import (
     LagStatistics,
@@ -131,9 +132,11 @@ __all__ = [
     "Handler",
     "Job",
     "JobContext",
+    "JobQueue",
     "LagStatistics",
     "Lease",
     "LeaseLost",
+    "Limits",
     "Listener",
     "Metric",
     "Middleware",

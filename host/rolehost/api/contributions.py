@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from rolehost.api import values
+from rolehost.api.limits import NO_LIMITS, JobQueue, Limits
 from rolehost.api.metrics import Metric
 from rolehost.api.retries import RetryPolicy
 from rolehost.api.settings import Settings
@@ -207,7 +208,7 @@ class Middleware:
 
 
 #: Options of :meth:`UnitOfWork.enqueue`; no argument of an actor may have these names.
-RESERVED_ARGUMENTS = frozenset({"delay", "key", "unique", "priority"})
+RESERVED_ARGUMENTS = frozenset({"delay", "key", "partition", "unique", "priority"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +231,13 @@ class Actor(Generic[P, R_co]):
             written in C that holds the GIL cannot be interrupted.
         max_crashes: the job becomes a dead letter after this number of processes died while they
             ran it. The first death does not count, because the cause is not yet known.
+        limits: limits of its jobs over the whole fleet; only if durable.
+        partition: the part of its jobs that ``partition_limits`` apply to, and that gets its turn
+            whatever the backlog of the others, for example a tenant. The name of an argument, or
+            a function that gets the arguments by name and returns a text. None: no partitions,
+            unless ``enqueue`` gets one.
+        partition_limits: limits of each of its partitions.
+        queue_limits: limits of all jobs of its queue; see :class:`JobQueue`.
 
     Raises:
         TypeError: a field has the wrong type, or an argument has the name of an option of
@@ -245,6 +253,10 @@ class Actor(Generic[P, R_co]):
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     time_limit: float | None = 600.0
     max_crashes: int = 3
+    limits: Limits = NO_LIMITS
+    partition: str | Callable[..., str] | None = None
+    partition_limits: Limits = NO_LIMITS
+    queue_limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
         values.text("name of an actor", self.name)
@@ -256,11 +268,27 @@ class Actor(Generic[P, R_co]):
             values.seconds(f"{subject} time_limit", self.time_limit, minimum=0.001)
         if not isinstance(self.retry, RetryPolicy):
             raise TypeError(f"{subject} retry must be a RetryPolicy, not {self.retry!r:.80}")
+        self._check_limits(subject)
         clash = RESERVED_ARGUMENTS & set(self.arguments)
         if clash:
             raise TypeError(
                 f"actor {self.name}: {sorted(clash)} are options of enqueue(); rename the argument"
             )
+
+    def _check_limits(self, subject: str) -> None:
+        for name in ("limits", "partition_limits", "queue_limits"):
+            if not isinstance(getattr(self, name), Limits):
+                raise TypeError(f"{subject} {name} must be Limits, not {getattr(self, name)!r:.80}")
+        if isinstance(self.partition, str):
+            if self.partition not in self.arguments:
+                raise ValueError(f"{subject} partition {self.partition!r} is none of its arguments")
+        elif self.partition is not None and not callable(self.partition):
+            raise TypeError(
+                f"{subject} partition must be the name of an argument or a function,"
+                f" not {self.partition!r:.80}"
+            )
+        if not self.durable and (self.limits or self.partition_limits or self.partition):
+            raise ValueError(f"{subject} an ephemeral actor has neither limits nor partitions")
 
     @property
     def arguments(self) -> Mapping[str, inspect.Parameter]:
@@ -276,12 +304,15 @@ class Actor(Generic[P, R_co]):
 def actor(
     *,
     name: str | None = None,
-    queue: str = "default",
+    queue: str | JobQueue = "default",
     durable: bool = True,
     priority: int = 0,
     retry: RetryPolicy | None = None,
     time_limit: float | None = 600.0,
     max_crashes: int = 3,
+    limits: Limits = NO_LIMITS,
+    partition: str | Callable[..., str] | None = None,
+    partition_limits: Limits = NO_LIMITS,
 ) -> Callable[[Callable[Q, R]], Actor[Q, R]]:
     """Make an :class:`Actor` from the decorated function.
 
@@ -299,12 +330,16 @@ def actor(
         return Actor(
             fn=fn,
             name=name or fn.__name__,
-            queue=queue,
+            queue=queue.name if isinstance(queue, JobQueue) else queue,
+            queue_limits=queue.limits if isinstance(queue, JobQueue) else NO_LIMITS,
             durable=durable,
             priority=priority,
             retry=retry or RetryPolicy(),
             time_limit=time_limit,
             max_crashes=max_crashes,
+            limits=limits,
+            partition=partition,
+            partition_limits=partition_limits,
         )
 
     return wrap
@@ -477,7 +512,7 @@ class Backend:
         kind: the storage kind.
         name: its name in a deployment: ``[storage] cache = "redis"``.
         factory: called without arguments after the fork; returns a :class:`Database`,
-            :class:`Cache`, :class:`Queue` or :class:`Stream`. It must not connect.
+            :class:`Cache`, :class:`JobQueue` or :class:`Stream`. It must not connect.
         capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
         unavailable: reason why it cannot be used here, for example a driver that is not installed;
             empty: it can be used.

@@ -72,6 +72,7 @@ class UnitOfWork(Protocol):
         key: str | None = None,
         unique: str | Unique | None = None,
         priority: int | None = None,
+        partition: str | None = None,
         **arguments: Any,
     ) -> Job:
         """Enqueue a durable job. The job exists if the transaction commits, and only then.
@@ -84,6 +85,10 @@ class UnitOfWork(Protocol):
             unique: a text of 1 to 600 characters. If a job with this text exists and no process
                 has taken it yet, no second job is created. See :class:`Unique` for other rules.
             priority: a 32-bit integer; lower numbers run first. None: the priority of the actor.
+            partition: 1 to 600 characters: the part of the actor's jobs that its
+                ``partition_limits`` apply to, and that gets its turn whatever the backlog of the
+                others. None: as the actor declares. Not together with ``key``, which is a
+                partition of concurrency 1 with an order.
             arguments: arguments of the actor, by name. Each has the annotated type, or the JSON
                 form of that type. Together they have at most 1 MiB as JSON and 100 levels, and no
                 NaN, infinity or NUL character.
@@ -102,6 +107,7 @@ class UnitOfWork(Protocol):
         *,
         delay: float | None = None,
         priority: int | None = None,
+        partition: str | None = None,
     ) -> int:
         """Enqueue one job for each mapping of arguments, in bulk.
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rolehost.delivery.arguments import Signature
-from rolehost.delivery.ledger import ACTIVE, STATES
+from rolehost.delivery.jobs import ACTIVE, STATES
+from rolehost.delivery.ledger import PARTITION_COLUMNS, announce
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
@@ -78,20 +79,25 @@ def retry(
         f" WHERE id = ? AND state IN ({marks}) AND (unique_held = 0 OR NOT EXISTS ("
         " SELECT 1 FROM rolehost_jobs o WHERE o.unique_key = rolehost_jobs.unique_key"
         " AND o.id <> rolehost_jobs.id AND (o.unique_held = 3 OR o.unique_held > 0"
-        f" AND o.state IN ({active})))) RETURNING queue",
+        f" AND o.state IN ({active})))) RETURNING queue, {PARTITION_COLUMNS}",
         (now, number, *only, *ACTIVE),
     ).fetchone()
-    return None if row is None else f"queue:{row[0]}"
+    if row is None:
+        return None
+    announce(tx, [row[1:]])
+    return f"queue:{row[0]}"
 
 
 def cancel(tx: Transaction, number: int, now: int) -> str | None:
     """Cancel a waiting job, ask a running one to stop; return ``cancelled``, ``asked`` or None."""
     waiting = tx.execute(
         "UPDATE rolehost_jobs SET state = 'cancelled', finished_at = ?"
-        " WHERE id = ? AND state IN ('available', 'scheduled', 'retrying')",
+        " WHERE id = ? AND state IN ('available', 'scheduled', 'retrying')"
+        f" RETURNING {PARTITION_COLUMNS}",
         (now, number),
-    ).rowcount
+    ).fetchall()
     if waiting:
+        announce(tx, waiting)  # the next job of a key may run now
         return "cancelled"
     running = tx.execute(
         "UPDATE rolehost_jobs SET cancel = 1 WHERE id = ? AND state IN ('claimed', 'running')",

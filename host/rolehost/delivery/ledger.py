@@ -1,30 +1,33 @@
 """The jobs ledger: every durable job is a row, from its enqueueing until its retention ends.
 
-States: ``available`` can be claimed · ``scheduled`` waits for ``run_at`` · ``claimed`` is held by a
-process (its lease works like the *visibility timeout* of a queue) · ``running`` has a recorded
-start · ``retrying`` waits for its next attempt · ``completed``, ``cancelled`` and ``dead`` are
-final.
+A claim has a *fencing token*, a random number that no other claim has. The end of a job is written
+only with the token of the last claim, so a process with an expired claim changes nothing, and
+neither does one that made its claim in another history of the database (a restored or failed-over
+copy gives ids of jobs again).
 
-A claim has a *fencing token*, which rises with every claim of the row. The end of a job is written
-only with the token of the last claim, so a process with an expired claim changes nothing.
+Whoever makes a limited job available, or ends its claim, appends a change of its partition
+(:mod:`rolehost.delivery.changes`) in the same transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import msgspec
-
+from rolehost.delivery import changes
 from rolehost.delivery.failures import storable
+from rolehost.delivery.jobs import (
+    FINISHED,
+    FOR_A_PERIOD,
+    ClaimedJob,
+    Finish,
+    NewJob,
+    partition_of,
+)
+from rolehost.delivery.statements import array, marks
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
-#: States of unfinished jobs, states of finished jobs, and all states in the order of a job's life.
-ACTIVE = ("available", "scheduled", "claimed", "running", "retrying")
-FINISHED = frozenset({"completed", "cancelled", "dead"})
-STATES = (*ACTIVE, "completed", "cancelled", "dead")
 _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
 _WAITING_SQL = "('available', 'scheduled', 'retrying')"
 _HELD_SQL = "state IN ('claimed', 'running')"
@@ -34,16 +37,11 @@ HOLDS = (
     "unique_key IS NOT NULL AND (unique_held = 3 OR (unique_held IN (1, 2)"
     f" AND state IN {_ACTIVE_SQL}))"
 )
-#: Values of ``unique_held``: until a process claims the job, until it is finished, for a period.
-UNTIL_STARTED, UNTIL_ENDED, FOR_A_PERIOD = 1, 2, 3
 
 _INSERT = (
     "INSERT INTO rolehost_jobs (queue, actor, state, priority, run_at, arguments, key, unique_key,"
-    " enqueued_at, cause, unique_held, unique_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_CLAIMED = (
-    "id, queue, actor, arguments, attempt, crashes, suspect, cancel, token, run_at,"
-    " enqueued_at, key, cause, priority"
+    " enqueued_at, cause, unique_held, unique_until, partition, partition_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FINISH = (
     "UPDATE rolehost_jobs SET state = ?, run_at = ?, attempt = attempt + ?, error = ?,"
@@ -59,6 +57,7 @@ _FINISH_MANY = (
     " finished_at = CAST(ends.column5 AS BIGINT), owner = NULL"
     " FROM (VALUES {rows}) AS ends"
     " WHERE id = ends.column6 AND token = ends.column7 AND state IN ('claimed', 'running')"
+    " RETURNING id"
 )
 #: Like _FINISH, for completed jobs only: arrays of their ids, tokens and times.
 _COMPLETE = (
@@ -67,64 +66,12 @@ _COMPLETE = (
     " FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BIGINT[]))"
     " AS ends (job, fence, at)"
     " WHERE id = ends.job AND token = ends.fence AND state IN ('claimed', 'running')"
+    " RETURNING id"
 )
-
-
-class NewJob(NamedTuple):
-    """A row to be inserted, in the order of the columns.
-
-    ``held`` is 0 if the job has no ``unique``. ``until`` is in milliseconds, for ``FOR_A_PERIOD``.
-    """
-
-    queue: str
-    actor: str
-    state: str
-    priority: int
-    run_at: int
-    arguments: bytes
-    key: str | None
-    unique: str | None
-    enqueued_at: int
-    cause: str | None
-    held: int = 0
-    until: int | None = None
-
-
-class ClaimedJob(msgspec.Struct, frozen=True):
-    """A row that this process holds.
-
-    ``suspect`` is 1 if a process died while it held the job, which may be a *poison message*.
-    ``row_error``: why the row cannot be read, if other software wrote it; the job becomes dead.
-    """
-
-    id: int
-    queue: str
-    actor: str
-    arguments: bytes
-    attempt: int
-    crashes: int
-    suspect: int
-    cancel: int
-    token: int
-    run_at: int
-    enqueued_at: int
-    key: str | None
-    cause: str | None
-    priority: int
-    row_error: str | None = None
-
-
-class Finish(NamedTuple):
-    """The end of an attempt; writing it releases the claim.
-
-    ``run_at`` is the time when the job may run again, milliseconds; a finished job keeps it.
-    ``counted``: the attempt counts. An ``error`` of None clears the column.
-    """
-
-    state: str
-    run_at: int
-    counted: bool
-    error: str | None
+#: Most waiting jobs that one statement makes available.
+_PROMOTED = 1000
+#: The columns that :func:`partition_of` takes, and the id.
+PARTITION_COLUMNS = "key, partition, queue, actor, partition_id"
 
 
 class Ledger:
@@ -132,26 +79,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # SKIP LOCKED: a claim skips rows that another transaction claims, instead of waiting.
-        # ANY(ARRAY(…)) makes the planner evaluate the subquery once, before the update. With IN it
-        # may evaluate it again and claim more rows than the limit.
-        chosen, skip = "IN ({rows})", ""
         self._skips = "skip-locked" in database.capabilities
-        if self._skips:
-            chosen, skip = "= ANY(ARRAY({rows}))", " FOR UPDATE SKIP LOCKED"
-        # A key is a partition of concurrency 1: a job waits until the older ones of its key end.
-        rows = (
-            "SELECT id FROM rolehost_jobs j WHERE state = 'available'"
-            " AND queue = ? AND actor IN ({actors})"
-            " AND (key IS NULL OR NOT EXISTS (SELECT 1 FROM rolehost_jobs o"
-            f" WHERE o.key = j.key AND o.id < j.id AND o.state IN {_ACTIVE_SQL}))"
-            f" ORDER BY priority, run_at, id LIMIT ?{skip}"
-        )
-        self._claim = (
-            "UPDATE rolehost_jobs SET state = 'claimed', owner = ?, token = token + 1,"
-            f" unique_held = CASE unique_held WHEN {UNTIL_STARTED} THEN 0 ELSE unique_held END"
-            f" WHERE id {chosen.replace('{rows}', rows)} RETURNING {_CLAIMED}"
-        )
 
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
         """Insert one job; return its id and True, or the id that holds ``unique`` and False.
@@ -160,11 +88,14 @@ class Ledger:
         a job of another actor.
         """
         if job.unique is None:
-            return tx.execute(f"{_INSERT} RETURNING id", job).fetchone()[0], True
+            number: int = tx.execute(f"{_INSERT} RETURNING id", job).fetchone()[0]
+            _announce(tx, job)
+            return number, True
         sql = f"{_INSERT} ON CONFLICT (unique_key) WHERE {HOLDS} DO NOTHING RETURNING id"
         while True:
             row = tx.execute(sql, job).fetchone()
             if row is not None:
+                _announce(tx, job)
                 return row[0], True
             found = self._resolve_conflict(tx, job, conflict)
             # Another transaction may have taken or finished that job between the statements.
@@ -196,6 +127,7 @@ class Ledger:
                 change, values = "state = ?, run_at = ?", [job.state, job.run_at]
             sql = f"UPDATE rolehost_jobs SET {change} WHERE {waits} AND actor = ? RETURNING id"
             found = tx.execute(sql, (*values, job.unique, job.actor)).fetchone()
+            _announce(tx, job)
         if found is not None:
             return int(found[0])
         row = tx.execute(
@@ -215,34 +147,22 @@ class Ledger:
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs in bulk; jobs with ``unique`` are not allowed."""
         tx.executemany(_INSERT, jobs)
+        changes.append(tx, filter(None, (job.waits() for job in jobs)))
 
     def promote(self, tx: Transaction, now: int) -> int:
-        """Make due rows available; return their number."""
+        """Make due rows available, a thousand at most; return their number."""
+        # A job that another transaction has locked is left for the next call.
+        lock = " FOR UPDATE SKIP LOCKED" if self._skips else ""
         due = "state IN ('scheduled', 'retrying') AND run_at <= ?"
-        if self._skips:
-            # A job that another transaction has locked is left for the next call.
-            due = (
-                f"id = ANY(ARRAY(SELECT id FROM rolehost_jobs WHERE {due} FOR UPDATE SKIP LOCKED))"
-            )
-        sql = f"UPDATE rolehost_jobs SET state = 'available' WHERE {due}"
-        return tx.execute(sql, (now,)).rowcount
-
-    def claim(
-        self, tx: Transaction, queue: str, actors: Collection[str], owner: str, limit: int
-    ) -> list[ClaimedJob]:
-        """Claim up to ``limit`` jobs of these actors in a queue, by priority and age."""
-        sql = self._claim.replace("{actors}", _marks(actors))
-        rows = tx.execute(sql, (owner, queue, *actors, limit)).fetchall()
-        # PostgreSQL enforces the types of its columns; SQLite stores any type in any column.
-        strict = self._database.dialect == "postgresql"
-        jobs = [
-            ClaimedJob(*row)
-            if strict or {*map(type, _INTEGERS(row))} == _INTEGER
-            else _invalid(row)
-            for row in rows
-        ]
-        jobs.sort(key=lambda job: (job.priority, job.run_at, job.id))
-        return jobs
+        rows = f"SELECT id FROM rolehost_jobs WHERE {due} ORDER BY run_at LIMIT {_PROMOTED}{lock}"
+        chosen = f"= ANY(ARRAY({rows}))" if self._skips else f"IN ({rows})"
+        found = tx.execute(
+            "UPDATE rolehost_jobs SET state = 'available' WHERE state IN ('scheduled', 'retrying')"
+            f" AND id {chosen} RETURNING {PARTITION_COLUMNS}",
+            (now,),
+        ).fetchall()
+        announce(tx, found)
+        return len(found)
 
     def next_due(self) -> int | None:
         """Return when the next waiting row becomes available, milliseconds; None if none waits."""
@@ -252,14 +172,6 @@ class Ledger:
         due = rows[0][0]
         # SQLite may hold a text in a column of integers, and sorts texts after numbers.
         return due if isinstance(due, int) else None
-
-    def has_ready_jobs(self, queue: str, actors: Collection[str]) -> bool:
-        """Return whether a claim may find jobs; takes no write lock."""
-        sql = (
-            "SELECT 1 FROM rolehost_jobs WHERE state = 'available' AND queue = ?"
-            f" AND actor IN ({_marks(actors)}) LIMIT 1"
-        )
-        return bool(self._database.read(sql, (queue, *actors)))
 
     def cancelled_jobs(self, owner: str) -> set[tuple[int, int]]:
         """Return the cancelled jobs that a process holds, as ids and tokens."""
@@ -276,19 +188,36 @@ class Ledger:
 
     def finish(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
         """Write the end of an attempt, which releases the row; False if the claim is lost."""
-        return tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
+        ended = tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
+        if ended and job.partition_id is not None:
+            changes.append(tx, [job.freed()])
+        return ended
 
     def conclude(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
         """Like :meth:`finish`, as the last statement; if it returns False, roll back."""
+        if job.partition_id is not None:
+            changes.append(tx, [job.freed()])
         return tx.conclude(_FINISH, _finish_params(job, end, now))
 
     def finish_many(
-        self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
+        self, tx: Transaction, ends: Sequence[tuple[ClaimedJob, Finish]], now: int
     ) -> None:
         """Write the ends of several attempts; rows with a lost claim stay unchanged."""
+        limited = [(job, end) for job, end in ends if job.partition_id is not None]
         if self._database.dialect == "sqlite":
-            tx.executemany(_FINISH, [_finish_params(job, end, now) for job, end in ends])
+            tx.executemany(
+                _FINISH,
+                [_finish_params(job, end, now) for job, end in ends if job.partition_id is None],
+            )
+            for job, end in limited:
+                self.finish(tx, job, end, now)
             return
+        ended = self._finish_together(tx, ends, now)
+        changes.append(tx, [job.freed() for job, _ in limited if job.id in ended])
+
+    def _finish_together(
+        self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
+    ) -> set[int]:
         # PERF: over a network, one statement for all rows is three times as fast as one for each,
         # and three arrays for the most frequent end need no parsing.
         completed: list[tuple[int, int, int]] = []
@@ -298,14 +227,17 @@ class Ledger:
                 completed.append((job.id, job.token, end.run_at))
             else:
                 rows.append(_finish_params(job, end, now))
+        ended: set[int] = set()
         if completed:
-            tx.execute(_COMPLETE, (now, *map(_array, zip(*completed, strict=True))))
+            columns = map(array, zip(*completed, strict=True))
+            ended.update(row[0] for row in tx.execute(_COMPLETE, (now, *columns)).fetchall())
         for start in range(0, len(rows), _FINISH_ROWS):
             part = rows[start : start + _FINISH_ROWS]
-            marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(part))
-            tx.execute(
-                _FINISH_MANY.replace("{rows}", marks), [value for row in part for value in row]
-            )
+            places = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(part))
+            values = [value for row in part for value in row]
+            found = tx.execute(_FINISH_MANY.replace("{rows}", places), values).fetchall()
+            ended.update(row[0] for row in found)
+        return ended
 
     def release(self, tx: Transaction, owner: str) -> set[str]:
         """Hand back all rows of a process that died; return the queues to wake.
@@ -316,10 +248,11 @@ class Ledger:
         rows = tx.execute(
             "UPDATE rolehost_jobs SET crashes = crashes + (CASE WHEN state = 'running'"
             " AND suspect = 1 THEN 1 ELSE 0 END), suspect = 1, state = 'available',"
-            f" owner = NULL WHERE owner = ? AND {_HELD_SQL} RETURNING queue",
+            f" owner = NULL WHERE owner = ? AND {_HELD_SQL} RETURNING {PARTITION_COLUMNS}",
             (owner,),
         ).fetchall()
-        return {row[0] for row in rows}
+        announce(tx, rows, freed=1)
+        return {queue for _, _, queue, _, _ in rows}
 
     def hand_back(
         self, tx: Transaction, owner: str, queue: str | None = None, known: Sequence[int] = ()
@@ -338,9 +271,10 @@ class Ledger:
             sql += " AND queue = ?"
             params.append(queue)
         if known:
-            sql += f" AND id NOT IN ({_marks(known)})"
+            sql += f" AND id NOT IN ({marks(known)})"
             params += known
-        tx.execute(sql, params)
+        rows = tx.execute(f"{sql} RETURNING {PARTITION_COLUMNS}", params).fetchall()
+        announce(tx, rows, freed=1)
 
     def orphaned_owners(self) -> list[str]:
         """Return owners of claimed rows that have no presence, for example a frozen process."""
@@ -349,23 +283,6 @@ class Ledger:
             " AND owner NOT IN (SELECT id FROM rolehost_processes)"
         )
         return [row[0] for row in rows]
-
-
-#: Columns of a claimed row that hold texts and bytes; the others hold integers.
-_TEXTS = ("queue", "actor", "arguments", "key", "cause")
-_NAMES = _CLAIMED.split(", ")
-_INTEGERS = itemgetter(*(index for index, name in enumerate(_NAMES) if name not in _TEXTS))
-_INTEGER = {int}
-
-
-def _invalid(row: Sequence[Any]) -> ClaimedJob:
-    """Make a job from a row that cannot be read; 0 replaces each value that is not an integer."""
-    columns = dict(zip(_NAMES, row, strict=True))
-    wrong = [
-        name for name, value in columns.items() if name not in _TEXTS and type(value) is not int
-    ]
-    row_error = f"its row cannot be read: no integer in {', '.join(wrong)}"
-    return ClaimedJob(**{**columns, **dict.fromkeys(wrong, 0)}, row_error=row_error)
 
 
 def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
@@ -380,11 +297,19 @@ def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
     )
 
 
-def _marks(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))
+def _announce(tx: Transaction, job: NewJob) -> None:
+    change = job.waits()
+    if change is not None:
+        changes.append(tx, [change])
 
 
-def _array(numbers: Iterable[int]) -> str:
-    """Return PostgreSQL's text of an array
-    (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO)."""
-    return "{" + ",".join(map(str, numbers)) + "}"
+def announce(tx: Transaction, rows: Iterable[Sequence[Any]], freed: int = 0) -> None:
+    """Append the changes of limited jobs, given as rows of ``PARTITION_COLUMNS``."""
+    changes.append(
+        tx,
+        [
+            changes.change(partition_of(*names), freed)
+            for *names, partition_id in rows
+            if partition_id is not None
+        ],
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,12 +18,19 @@ from rolehost.delivery.arguments import Signature
 from rolehost.delivery.failures import bounded, describe, is_fatal, loggable, report
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.guard import current
-from rolehost.delivery.ledger import FINISHED, ClaimedJob, Finish
+from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import Scope
 from rolehost.errors import LeaseLost, StorageUnavailable
+from rolehost.storage import Transaction
 
 log = structlog.get_logger(__name__)
+
+#: A claimed job and its end.
+End = tuple[ClaimedJob, Finish]
+
+#: The end of an attempt whose claim was lost.
+_LOST = Finish("lost", 0, False, None, stored=True)
 
 #: Recorded outcomes, by the new state of the row and whether the attempt counts.
 _OUTCOMES = {
@@ -83,11 +91,12 @@ class Runner:
         # counted for the job that caused it.
         self._quarantine = threading.Lock()
 
-    def run(self, job: ClaimedJob) -> Finish | None:
+    def run(self, job: ClaimedJob, earlier: Sequence[End] = ()) -> Finish:
         """Run one attempt of a claimed job, in a session of this thread.
 
-        Returns the end of the attempt, which the caller writes in a batch. None if it was
-        committed with the job's effects, or if the claim was lost.
+        ``earlier``: ends of jobs that must not be stored after this job's effects; they are
+        committed with them. Returns the end of the attempt. Unless it is ``stored``, the caller
+        writes it and the earlier ones in a batch.
         """
         actor = self._runtime.declared.actors[job.actor]
         if job.row_error is not None:
@@ -95,19 +104,21 @@ class Runner:
         if job.cancel:
             return self._skip(job, "cancelled", None)
         if not job.suspect:
-            return self._attempt(job, actor)
+            return self._attempt(job, actor, earlier)
         if job.crashes >= actor.max_crashes:
             return self._skip(job, "dead", f"its process died {job.crashes} times while running it")
         if not job.crashes:
-            return self._attempt_with_recorded_start(job, actor)
+            return self._attempt_with_recorded_start(job, actor, earlier)
         with self._quarantine:
-            return self._attempt_with_recorded_start(job, actor)
+            return self._attempt_with_recorded_start(job, actor, earlier)
 
     def _skip(self, job: ClaimedJob, state: str, error: str | None) -> Finish:
         now = self._runtime.clock.now()
         return self._record_end(job, Finish(state, now, False, error), now, now)
 
-    def _attempt_with_recorded_start(self, job: ClaimedJob, actor: Actor) -> Finish | None:
+    def _attempt_with_recorded_start(
+        self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]
+    ) -> Finish:
         """Run an attempt whose start is recorded first, so that a crash in it is counted."""
         runtime = self._runtime
         now = runtime.clock.now()
@@ -116,9 +127,9 @@ class Runner:
                 ours = runtime.ledger.start(tx, job, now)
         except StorageUnavailable as error:
             return self._failed(job, actor, error, now)
-        return self._attempt(job, actor) if ours else None
+        return self._attempt(job, actor, earlier) if ours else _LOST
 
-    def _attempt(self, job: ClaimedJob, actor: Actor) -> Finish | None:
+    def _attempt(self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]) -> Finish:
         runtime = self._runtime
         began = runtime.clock.now()
         scope = Scope(runtime, f"job:{job.id}", f"actor {job.actor} (job {job.id})")
@@ -140,10 +151,9 @@ class Runner:
                         scope.work.wake(f"queue:{job.queue}")
                     # The *fencing token* is checked in the transaction of the effects: if another
                     # process has the job by now, they are rolled back.
-                    if not scope.commit(lambda tx: runtime.ledger.conclude(tx, job, end, now)):
+                    if not scope.commit(partial(self._conclude, job, end, now, earlier)):
                         raise LeaseLost(f"job {job.id} was given to another process meanwhile")
-                    self._record_end(job, end, began, now)
-                    return None
+                    return self._record_end(job, end, began, now)._replace(stored=True)
                 except BaseException as error:
                     scope.busy_is_a_failure(error)
                     scope.close()
@@ -151,7 +161,7 @@ class Runner:
         except LeaseLost:
             log.warning("lease lost, effects undone", job_id=job.id, actor=job.actor)
             self._record(job, "lost", began, runtime.clock.now())
-            return None
+            return _LOST
         except failpoints.Crash:
             raise
         except self._interrupts:
@@ -162,6 +172,13 @@ class Runner:
         finally:
             scope.close()
             current.reset(token)
+
+    def _conclude(
+        self, job: ClaimedJob, end: Finish, now: int, earlier: Sequence[End], tx: Transaction
+    ) -> bool:
+        ledger = self._runtime.ledger
+        ledger.finish_many(tx, earlier, now)
+        return ledger.conclude(tx, job, end, now)
 
     def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException, began: int) -> Finish:
         if self._on_error is not None:
@@ -187,6 +204,26 @@ class Runner:
         self._runtime.recorder.job(
             job.actor, outcome, max(0, began - job.run_at) / 1000, (now - began) / 1000
         )
+
+
+def run_in_order(
+    run: Sequence[ClaimedJob],
+    attempt: Callable[[ClaimedJob, Sequence[End]], tuple[Finish, float]],
+    ends: list[tuple[Finish, float]],
+) -> None:
+    """Run jobs one after another until one is not finished; fill ``ends``, also if interrupted.
+
+    The ends of jobs without a unit of work are stored with the effects of the next one, so that a
+    crash cannot store the effects of a job and forget that an earlier one has run.
+    """
+    for job in run:
+        earlier = [(each, end) for each, (end, _) in zip(run, ends, strict=False) if not end.stored]
+        ends.append(attempt(job, earlier))
+        end = ends[-1][0]
+        if end.state not in FINISHED:
+            return
+        if end.stored:
+            ends[:] = [(each._replace(stored=True), seconds) for each, seconds in ends]
 
 
 def end_of_outcome(
@@ -254,9 +291,6 @@ def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException |
         return
     retry_in = round((end.run_at - now) / 1000, 3)
     report(log.warning, "job failed", raised, **fields, retry_in=retry_in)
-
-
-End = tuple[ClaimedJob, Finish]
 
 
 def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,8 @@ from rolehost.api.services import Clock
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.guarded import guard_of
 from rolehost.delivery.ledger import Ledger
-from rolehost.errors import UndeclaredError, UnknownActor
+from rolehost.delivery.limits import LimitTable, declared_partition
+from rolehost.errors import PayloadError, UndeclaredError, UnknownActor
 from rolehost.storage import Database
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,7 @@ class Target(NamedTuple):
     queue: str
     priority: int
     encode: Callable[[Mapping[str, Any]], bytes]
+    partition: Callable[[Mapping[str, Any]], str | None] = lambda _arguments: None
 
 
 class DeliveryRuntime:
@@ -81,6 +84,7 @@ class DeliveryRuntime:
         self.policy = policy
         self.recorder = recorder
         self.ledger = Ledger(database)
+        self.limits = LimitTable(declared.actors)
         self.signatures = {name: Signature(actor) for name, actor in declared.actors.items()}
         self._find_foreign = find_foreign
         self._targets: dict[str, Target] = {}
@@ -109,8 +113,20 @@ class DeliveryRuntime:
         if not known.durable:
             raise UnknownActor(f"actor {name!r} is ephemeral; use services.send()")
         signature = self.signatures.get(name) or Signature(known)
-        target = self._targets[name] = Target(name, known.queue, known.priority, signature.encode)
+        target = self._targets[name] = Target(
+            name, known.queue, known.priority, signature.encode, partial(declared_partition, known)
+        )
         return target
+
+    def partition_of(self, actor: str, arguments: bytes) -> str | None:
+        """Return the partition that an actor of this deployment declares for stored arguments."""
+        known = self.declared.actors[actor]
+        if known.partition is None:
+            return None
+        try:
+            return declared_partition(known, self.signatures[actor].decode(arguments))
+        except PayloadError:  # the attempt will fail with the same error
+            return None
 
     def _foreign_target(self, name: str) -> Target:
         """Return where jobs go if only the actor's name is known in this deployment."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rolehost.api.observe import LagStatistics, ProcessStatistics, QueueStatistics, Statistics
 from rolehost.api.services import Clock
-from rolehost.delivery.ledger import ACTIVE
+from rolehost.delivery.jobs import ACTIVE
 from rolehost.errors import StorageError
 from rolehost.storage import Database, Queue, Stream
 

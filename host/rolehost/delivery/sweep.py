@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import structlog
 
-from rolehost.delivery import leases
-from rolehost.delivery.ledger import FOR_A_PERIOD
+from rolehost.delivery import leases, limitstore
+from rolehost.delivery.jobs import FOR_A_PERIOD
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
+
+#: Milliseconds after which the count of a partition that was not served is checked.
+_COUNTS_SETTLE_MILLISECONDS = 60_000
 
 #: Maximum number of rows deleted in one transaction, so that the write lock is held briefly.
 BATCH = 1000
@@ -33,6 +36,21 @@ def release_dead(runtime: DeliveryRuntime) -> int:
         except Exception:  # the work of the other processes is still handed back
             log.exception("the work of a process cannot be handed back", process=owner)
     return count
+
+
+def recount_limits(runtime: DeliveryRuntime) -> None:
+    """Correct the counts of limited jobs; see :func:`limitstore.recount`."""
+    database = runtime.database
+    before = (runtime.clock.now() - _COUNTS_SETTLE_MILLISECONDS) * 1000
+    with database.session():
+        if not database.read(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM rolehost_limits)"
+            " OR EXISTS (SELECT 1 FROM rolehost_partitions)"
+        ):
+            return
+        with database.transaction() as tx:
+            skips = "skip-locked" in database.capabilities
+            limitstore.recount(tx, skips=skips, served_before_us=before)
 
 
 def _release(runtime: DeliveryRuntime, owner: str) -> int:

@@ -17,7 +17,13 @@ from rolehost.api.unique import Unique
 from rolehost.delivery import envelope, outbox
 from rolehost.delivery.failures import report
 from rolehost.delivery.guard import Unit
-from rolehost.delivery.ledger import FOR_A_PERIOD, UNTIL_ENDED, UNTIL_STARTED, NewJob
+from rolehost.delivery.jobs import (
+    FOR_A_PERIOD,
+    UNTIL_ENDED,
+    UNTIL_STARTED,
+    NewJob,
+    partition_of,
+)
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Record, Transaction
@@ -60,15 +66,16 @@ class Work:
         key: str | None = None,
         unique: str | Unique | None = None,
         priority: int | None = None,
+        partition: str | None = None,
         **arguments: Any,
     ) -> Job:
         """See :meth:`rolehost.api.UnitOfWork.enqueue`."""
         self._unit.check_use(self)
-        new = self._new(actor, arguments, delay, priority)
+        new = self._new(actor, arguments, delay, priority, partition, key)
         conflict = "keep"
-        if key is not None or unique is not None:
+        if unique is not None:
             try:
-                new, conflict = _with_key_and_unique(new, key, unique)
+                new, conflict = _with_unique(new, unique)
             except (TypeError, ValueError) as error:
                 raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
         number, created = self._runtime.ledger.insert(self.transaction, new, conflict)
@@ -83,13 +90,14 @@ class Work:
         *,
         delay: float | None = None,
         priority: int | None = None,
+        partition: str | None = None,
     ) -> int:
         """See :meth:`rolehost.api.UnitOfWork.enqueue_many`."""
         self._unit.check_use(self)
         rows: list[NewJob] = []
         for each in arguments:
             try:
-                rows.append(self._new(actor, each, delay, priority))
+                rows.append(self._new(actor, each, delay, priority, partition))
             except PayloadError as error:
                 raise PayloadError(f"job {len(rows)} of enqueue_many(), from 0: {error}") from None
         if rows:
@@ -103,14 +111,29 @@ class Work:
         arguments: Mapping[str, Any],
         delay: float | None,
         priority: int | None,
+        partition: str | None,
+        key: str | None = None,
     ) -> NewJob:
         target = self._runtime.target(actor)
         now = self._runtime.clock.now()
         try:
             waits = 0 if delay is None else int(values.delay("delay", delay) * 1000)
             first = target.priority if priority is None else values.integer("priority", priority)
+            if key is not None:
+                values.text("key", key)
+                if partition is not None:
+                    raise ValueError("key and partition exclude each other; a key is a partition")
+            elif partition is not None:
+                values.text("partition", partition)
         except (TypeError, ValueError) as error:
             raise PayloadError(f"enqueueing actor {target.name}: {error}") from None
+        if key is None and partition is None:
+            partition = target.partition(arguments)
+        limited = (
+            key is not None
+            or partition is not None
+            or self._runtime.limits.applies(target.name, target.queue)
+        )
         return NewJob(
             queue=target.queue,
             actor=target.name,
@@ -118,10 +141,14 @@ class Work:
             priority=first,
             run_at=now + waits,
             arguments=target.encode(arguments),
-            key=None,
+            key=key,
             unique=None,
             enqueued_at=now,
             cause=self._cause,
+            partition=partition,
+            partition_id=partition_of(key, partition, target.queue, target.name).id
+            if limited
+            else None,
         )
 
     def publish(self, event: AnyEvent) -> str:
@@ -177,14 +204,10 @@ class Work:
                 report(log.error, "an after-commit callback failed", error)
 
 
-def _with_key_and_unique(
-    new: NewJob, key: str | None, unique: str | Unique | None
+def _with_unique(
+    new: NewJob, unique: str | Unique
 ) -> tuple[NewJob, Literal["keep", "replace", "move"]]:
-    """Add key and unique text to a job; return it, and what to do if the text is taken."""
-    if key is not None:
-        new = new._replace(key=values.text("key", key))
-    if unique is None:
-        return new, "keep"
+    """Add the unique text to a job; return it, and what to do if the text is taken."""
     wanted = unique if isinstance(unique, Unique) else Unique(unique)
     new = new._replace(unique=values.text("unique", wanted.text))
     if wanted.until == "started":

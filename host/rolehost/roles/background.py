@@ -127,6 +127,7 @@ class _MaintenanceLoop(Loop):
     def _sweep(self) -> None:
         if self._leads():
             sweep.release_dead(self._runtime)
+            sweep.recount_limits(self._runtime)
 
     def _apply_retention(self) -> None:
         if self._leads():

@@ -6,7 +6,8 @@ from contextvars import copy_context
 
 import msgspec
 from rolehost import failpoints
-from rolehost.delivery.ledger import ClaimedJob
+from rolehost.delivery.claims import Claims
+from rolehost.delivery.jobs import ClaimedJob
 from rolehost.delivery.runner import Runner
 from rolehost.services import ProcessServices
 
@@ -31,32 +32,35 @@ class Jobs:
         queues: dict[str, list[str]] = {}
         for actor in services.delivery.declared.actors.values():
             queues.setdefault(actor.queue, []).append(actor.name)
-        self._queues = sorted(queues.items())
+        self._claims = {
+            queue: Claims(services.delivery, queue, actors, owner)
+            for queue, actors in sorted(queues.items())
+        }
 
     def keep(self, queues: tuple[str, ...] | None) -> None:
         """Consume only these queues (``[worker] queues``); None means all queues."""
         if queues is not None:
-            self._queues = [each for each in self._queues if each[0] in queues]
+            self._claims = {name: each for name, each in self._claims.items() if name in queues}
 
     def step(self) -> Ran | None:
         """Run the next due job and return its result, or None if no job is due."""
-        for queue, actors in self._queues:
-            job = self._claim(queue, actors)
+        for claims in self._claims.values():
+            job = self._claim(claims)
             if job is not None:
                 failpoints.reach("ledger.after_claim")
                 return copy_context().run(self._run, job)
         return None
 
-    def _claim(self, queue: str, actors: list[str]) -> ClaimedJob | None:
+    def _claim(self, claims: Claims) -> ClaimedJob | None:
         runtime = self._runtime
         now = runtime.clock.now()
         due = runtime.ledger.next_due()
-        if (due is None or due > now) and not runtime.ledger.has_ready_jobs(queue, actors):
+        if (due is None or due > now) and not claims.may_find_jobs(now):
             return None
         with runtime.database.transaction() as tx:
             runtime.ledger.promote(tx, now)
-            jobs = runtime.ledger.claim(tx, queue, actors, self._owner, 1)
-        return jobs[0] if jobs else None
+            runs = claims.claim(tx, 1, now)
+        return runs[0][0] if runs else None
 
     def _run(self, job: ClaimedJob) -> Ran:
         runtime = self._runtime
@@ -64,7 +68,7 @@ class Jobs:
         runner = Runner(runtime, self._services, on_error=errors.append)
         self._metrics.last_job = ""
         end = runner.run(job)
-        if end is not None:
+        if not end.stored:
             with runtime.database.transaction() as tx:
                 runtime.ledger.finish(tx, job, end, runtime.clock.now())
         return Ran(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,10 +11,10 @@ from rolehost.api.contributions import Handler
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
 from rolehost.delivery.guarded import guard_of
+from rolehost.delivery.jobs import ClaimedJob, Finish
 from rolehost.delivery.leases import Identity, Presence
-from rolehost.delivery.ledger import Finish
 from rolehost.delivery.relay import Relay
-from rolehost.delivery.runner import Runner
+from rolehost.delivery.runner import End, Runner, run_in_order
 from rolehost.delivery.ticks import Ticker
 from rolehost.roles.background import RETENTION_SECONDS, SWEEP_SECONDS
 from rolehost.roles.process import Process
@@ -230,12 +230,19 @@ class SimulatedProcess(Process):
             self._looked(queue, consumer._until_due())
 
     def _job(self, consumer: LedgerConsumer) -> None:
-        job = consumer.take()
-        if job is None:
+        run = consumer.take()
+        if run is None:
             return
+        ends: list[tuple[Finish, float]] = []
+        try:
+            run_in_order(run, self._attempt, ends)
+        finally:
+            consumer.finish(run, ends)
+
+    def _attempt(self, job: ClaimedJob, earlier: Sequence[End]) -> tuple[Finish, float]:
         began = self.run.clock.now()
-        end: Finish | None = self._runner.run(job)
-        consumer.finish(job, end, (self.run.clock.now() - began) / 1000)
+        end = self._runner.run(job, earlier)
+        return end, (self.run.clock.now() - began) / 1000
 
     def _consume(self) -> None:
         by_group: dict[str, list[Handler]] = {}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Maximum duration of a step, in milliseconds of simulated time.
 _STEP = 20
 #: Maximum number of rounds until a world must have settled.
-_ROUNDS = 2000
+_ROUNDS = 4000
 #: Jobs due later than this many seconds of simulated time are not awaited.
 _HORIZON = 3_000_000
 #: Maximum number of times that the clock moves to the next delayed job.

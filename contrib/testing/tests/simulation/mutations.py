@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from rolehost.delivery import leases, ledger, outbox, runner
+from rolehost.delivery import leases, ledger, limits, outbox, runner
+from rolehost.delivery.claims import Claims
 from rolehost.delivery.handling import EventScope
-from rolehost.delivery.ledger import Finish, Ledger
+from rolehost.delivery.jobs import Finish
+from rolehost.delivery.ledger import Ledger
 from rolehost.delivery.relay import Relay
 from rolehost.delivery.runner import Runner
 from rolehost.roles.consumer.assignments import Assignments, Offsets
@@ -66,9 +68,7 @@ def commit_offsets_over_gaps() -> Any:
 
 def drop_the_fencing_check() -> Any:
     """A process may finish a job that another process holds now."""
-    loose = ledger._FINISH.replace(
-        "token = ? AND state IN ('claimed', 'running')", "token >= ? - 1000"
-    )
+    loose = ledger._FINISH.replace("token = ? AND state IN ('claimed', 'running')", "? IS NOT NULL")
     return mock.patch.object(ledger, "_FINISH", loose)
 
 
@@ -100,7 +100,7 @@ def complete_the_job_before_its_effects() -> Iterator[None]:
     """A job is completed in a separate transaction, before it runs."""
     run = Runner.run
 
-    def completing(self: Runner, job: Any) -> Finish | None:
+    def completing(self: Runner, job: Any, earlier: Any) -> Finish:
         runtime = self._runtime
         now = runtime.clock.now()
         with runtime.database.session(), runtime.database.transaction() as tx:
@@ -150,23 +150,20 @@ def take_processes_for_dead_too_early() -> Any:
 
 def claim_what_others_hold() -> Any:
     """A claim looks for claimed rows too."""
-    return _claiming("state = 'available'", "state IN ('available', 'claimed')")
+    make = Claims.__init__
+
+    def loose(self: Claims, *args: Any) -> None:
+        make(self, *args)
+        old, new = "WHERE state = 'available'", "WHERE state IN ('available', 'claimed')"
+        assert old in self._claim_first
+        self._claim_first = self._claim_first.replace(old, new)
+
+    return mock.patch.object(Claims, "__init__", loose)
 
 
 def claim_without_regard_to_keys() -> Any:
-    """A job is taken while an older one of its key is not over."""
-    return _claiming("(key IS NULL OR NOT EXISTS", "(1 OR NOT EXISTS")
-
-
-def _claiming(old: str, new: str) -> Any:
-    make = Ledger.__init__
-
-    def loose(self: Ledger, database: Any) -> None:
-        make(self, database)
-        assert old in self._claim
-        self._claim = self._claim.replace(old, new)
-
-    return mock.patch.object(Ledger, "__init__", loose)
+    """The jobs of a key are claimed side by side."""
+    return mock.patch.object(limits, "is_serial", lambda *_: False)
 
 
 def handle_in_any_order() -> Any:

@@ -8,6 +8,9 @@ Dramatiq gives a thread not a job but a *worker slot*, in which the thread runs 
 this queue one after the other. Quick jobs share a slot, because a slot costs as much as a message.
 No job waits behind another while a thread is free. Slots are not stored: ``ack``, ``nack`` and
 ``requeue`` do nothing, because the state of jobs is in the ledger.
+
+Claimed jobs that find no free thread for a while are handed back, so that they do not wait behind
+slow ones while another process is idle.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import dramatiq
 import msgspec
@@ -24,8 +27,9 @@ import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
 from rolehost import failpoints
+from rolehost.delivery.claims import Claims, Run
 from rolehost.delivery.failures import describe
-from rolehost.delivery.ledger import FINISHED, ClaimedJob, Finish
+from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runner import give_back
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
@@ -43,6 +47,9 @@ CANCEL_CACHE_SECONDS = 0.01
 
 #: Seconds after which finished jobs are written, even if there is no room for new ones.
 FLUSH_INTERVAL = 0.05
+
+#: Milliseconds for which a claimed job waits for a thread of this process; then it is handed back.
+HOARD_MILLISECONDS = 200
 
 
 def slot_actor(queue: str) -> str:
@@ -71,7 +78,7 @@ class LedgerConsumer(Consumer):
     ) -> None:
         self._runtime = runtime
         self._queue = queue
-        self._actors = tuple(sorted(actors))
+        self._claims = Claims(runtime, queue, sorted(actors), owner)
         self._owner = owner
         self._threads = threads
         self._most = max(most, threads)
@@ -84,7 +91,7 @@ class LedgerConsumer(Consumer):
         self._lock = threading.Lock()
         self._slots_used = 0  # slots given to Dramatiq and not ended
         self._slots_free = 0  # slots to give to Dramatiq
-        self._ready: deque[ClaimedJob] = deque()
+        self._ready: deque[Run] = deque()
         self.outstanding = 0  # jobs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
@@ -96,7 +103,9 @@ class LedgerConsumer(Consumer):
         self._waiting = False
         self._cancels: Collection[tuple[int, int]] = ()
         self._cancels_at = 0.0  # when they were read
-        self._taken = 0  # jobs that threads have taken, for :meth:`stalls`
+        self._taken = 0  # runs that threads have taken, for :meth:`stalls`
+        self._running = 0  # runs that threads have taken and not finished
+        self._taken_at = 0  # milliseconds; when the last one was taken
         self._seen = -1
 
     def __next__(self) -> MessageProxy | None:
@@ -124,13 +133,14 @@ class LedgerConsumer(Consumer):
         """Write finished jobs and claim new ones in one transaction; return whether it claimed."""
         stopping = self._stopping.is_set()
         with self._lock:
+            self._hand_back_hoarded()
             room = 0 if stopping else self._room()
             if room <= 0 and not stopping and time.monotonic() < self._write_at:
                 return False
             finished, self._finished = self._finished, []
             self._write_at = time.monotonic() + FLUSH_INTERVAL
         try:
-            jobs = self._write_and_claim_or_give_back(finished, room)
+            runs = self._write_and_claim_or_give_back(finished, room)
         except BaseException:
             with self._lock:
                 self._finished = finished + self._finished
@@ -139,20 +149,36 @@ class LedgerConsumer(Consumer):
         self._claims_uncertain = False
         with self._lock:
             self._known.difference_update(job.id for job, _ in finished)
-            self._known.update(job.id for job in jobs)
-            self._ready.extend(jobs)
-            self.outstanding += len(jobs)
+            self._known.update(job.id for run in runs for job in run)
+            self._ready.extend(runs)
+            self.outstanding += sum(map(len, runs))
             self._offer_slots()
-        if any(end.state not in FINISHED for _, end in finished):
+        if any(end.state not in FINISHED or job.partition_id for job, end in finished):
             self._runtime.wake([f"queue:{self._queue}"])
-        return bool(jobs)
+        return bool(runs)
+
+    def _hand_back_hoarded(self) -> None:
+        """Hand back the claimed jobs if no thread took one for :data:`HOARD_MILLISECONDS`."""
+        if self._ready and self._all_threads_are_slow():
+            self._hand_back([job for run in self._ready for job in run])
+            self._ready.clear()
+            self._slots_free = 0
+            self._write_at = 0.0
+
+    def _all_threads_are_slow(self) -> bool:
+        return self._runtime.clock.now() - self._taken_at > HOARD_MILLISECONDS
+
+    def _hand_back(self, jobs: Collection[ClaimedJob]) -> None:
+        """Make claimed jobs available again without counting an attempt; holds the lock."""
+        self.outstanding -= len(jobs)
+        self._finished += [(job, Finish("available", job.run_at, False, None)) for job in jobs]
 
     def _offer_slots(self) -> None:
         self._slots_free = min(len(self._ready), self._threads - self._slots_used)
 
     def _write_and_claim_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int
-    ) -> list[ClaimedJob]:
+    ) -> list[Run]:
         """Write and claim; if that fails, claim nothing and write the finished jobs one by one."""
         try:
             return self._write_and_claim(finished, room)
@@ -167,9 +193,7 @@ class LedgerConsumer(Consumer):
             give_back(self._runtime, finished)
             return []
 
-    def _write_and_claim(
-        self, finished: list[tuple[ClaimedJob, Finish]], room: int
-    ) -> list[ClaimedJob]:
+    def _write_and_claim(self, finished: list[tuple[ClaimedJob, Finish]], room: int) -> list[Run]:
         runtime = self._runtime
         now = runtime.clock.now()
         with runtime.database.session():
@@ -191,15 +215,14 @@ class LedgerConsumer(Consumer):
                 if room <= 0:
                     return []
                 runtime.ledger.promote(tx, now)
-                jobs = runtime.ledger.claim(tx, self._queue, self._actors, self._owner, room)
-        if jobs:
+                runs = self._claims.claim(tx, room, now)
+        if runs:
             failpoints.reach("ledger.after_claim")
-        return jobs
+        return runs
 
     def _has_work(self, now: int) -> bool:
-        ledger = self._runtime.ledger
-        due = ledger.next_due()
-        return (due is not None and due <= now) or ledger.has_ready_jobs(self._queue, self._actors)
+        due = self._runtime.ledger.next_due()
+        return (due is not None and due <= now) or self._claims.may_find_jobs(now)
 
     def _room(self) -> int:
         """Return how many jobs to claim now: 0 while enough are claimed and not started.
@@ -207,6 +230,9 @@ class LedgerConsumer(Consumer):
         PERF: claiming few jobs at a time needs many transactions, which delay running jobs.
         """
         limit = self._limit()
+        if self._all_threads_are_slow():
+            # What is claimed now may wait behind slow jobs, so claim for free threads only.
+            return self._threads - self._running - len(self._ready)
         if len(self._ready) * 2 > limit - self._threads:
             return 0
         return limit - self.outstanding
@@ -227,24 +253,26 @@ class LedgerConsumer(Consumer):
         """Return the seconds until a job is due, at most the poll interval."""
         runtime = self._runtime
         with runtime.database.session():
-            due = runtime.ledger.next_due()
+            due = [runtime.ledger.next_due(), self._claims.next_due()]
         longest = min(runtime.policy.poll, self._beats.every)
-        if due is None:
-            return longest
-        return min(longest, max(0.0, (due - runtime.clock.now()) / 1000))
+        now = runtime.clock.now()
+        return min(longest, *(max(0.0, (at - now) / 1000) for at in due if at is not None), longest)
 
-    def take(self) -> ClaimedJob | None:
-        """Return the next claimed job for a thread to run, or None.
-
-        A job that was cancelled after its claim is marked, so that the runner does not run it.
-        """
+    def take(self) -> Run | None:
+        """Return the next jobs for a thread to run one after another, or None."""
         if self._stopping.is_set():
             return None
-        try:
-            job = self._ready.popleft()
-        except IndexError:
-            return None
+        with self._lock:
+            if not self._ready:
+                return None
+            run = self._ready.popleft()
+            self._running += 1
         self._taken += 1
+        self._taken_at = self._runtime.clock.now()
+        return run
+
+    def mark_cancelled(self, job: ClaimedJob) -> ClaimedJob:
+        """Mark a job that was cancelled after its claim, so that the runner does not run it."""
         if (job.id, job.token) in self._cancelled():
             return msgspec.structs.replace(job, cancel=1)
         return job
@@ -280,15 +308,22 @@ class LedgerConsumer(Consumer):
         except StorageError:
             return False
 
-    def finish(self, job: ClaimedJob, outcome: Finish | None, seconds: float) -> None:
-        """Note that a thread has run a job for ``seconds``; outcome None: nothing to write."""
+    def finish(self, run: Run, ends: Sequence[tuple[Finish, float]]) -> None:
+        """Note the ends of jobs that a thread has run, and how many seconds each one took.
+
+        Ends are written with the next batch, unless they are stored. Jobs without an end did not
+        run, and are handed back.
+        """
         with self._lock:
-            self.outstanding -= 1
-            self._seconds += (seconds - self._seconds) * 0.1
-            if outcome is None:
-                self._known.discard(job.id)
-            else:
-                self._finished.append((job, outcome))
+            self._running -= 1
+            self.outstanding -= len(ends)
+            for job, (end, seconds) in zip(run, ends, strict=False):
+                self._seconds += (seconds - self._seconds) * 0.1
+                if end.stored:
+                    self._known.discard(job.id)
+                else:
+                    self._finished.append((job, end))
+            self._hand_back(run[len(ends) :])
             # If half of the claimed jobs are done, write them and claim more.
             wake = self._waiting and self.outstanding * 2 < self._limit()
             if wake:
@@ -324,12 +359,8 @@ class LedgerConsumer(Consumer):
         """Hand back unstarted jobs without counting an attempt, write finished ones, stop."""
         self._stopping.set()
         with self._lock:
-            unstarted = list(self._ready)
+            self._hand_back([job for run in self._ready for job in run])
             self._ready.clear()
-            self.outstanding -= len(unstarted)
-            self._finished += [
-                (job, Finish("available", job.run_at, False, None)) for job in unstarted
-            ]
         try:
             self._cycle()
         except StorageUnavailable as error:

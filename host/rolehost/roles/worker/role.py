@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -27,8 +28,9 @@ from structlog.contextvars import bind_contextvars
 from rolehost.api import values
 from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
-from rolehost.delivery.ledger import ClaimedJob, Finish
-from rolehost.delivery.runner import Runner, run_message
+from rolehost.delivery.claims import Run
+from rolehost.delivery.jobs import ClaimedJob, Finish
+from rolehost.delivery.runner import End, Runner, run_in_order, run_message
 from rolehost.roles.lifecycle import run_role
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
@@ -178,16 +180,27 @@ class WorkerRole:
         """Run claimed jobs of a queue until there are no more, or for :data:`SLOT_SECONDS`."""
         until = time.perf_counter() + SLOT_SECONDS
         try:
-            while (job := consumer.take()) is not None:
-                if self._run(consumer, runner, job) > until:
+            while (run := consumer.take()) is not None:
+                if self._run_in_order(consumer, runner, run) > until:
                     break
         finally:
             consumer.end_slot()
 
-    def _run(self, consumer: LedgerConsumer, runner: Runner, job: ClaimedJob) -> float:
-        """Run one attempt and pass its outcome to the consumer; return the time of its end."""
-        # If an interrupt comes just outside the attempt, the job becomes available again.
-        outcome: Finish | None = Finish("available", job.run_at, False, None)
+    def _run_in_order(self, consumer: LedgerConsumer, runner: Runner, run: Run) -> float:
+        """Run claimed jobs and pass their ends to the consumer; return the time of the end."""
+        ends: list[tuple[Finish, float]] = []
+        try:
+            run_in_order(
+                run,
+                lambda job, earlier: self._run(runner, consumer.mark_cancelled(job), earlier),
+                ends,
+            )
+        finally:
+            consumer.finish(run, ends)
+        return time.perf_counter()
+
+    def _run(self, runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> tuple[Finish, float]:
+        """Run one attempt; return its end and its seconds."""
         thread = threading.get_ident()
         limit = self._time_limit[job.actor]
         began = time.perf_counter()
@@ -195,19 +208,17 @@ class WorkerRole:
             self._busy[thread] = began + limit / 1000
             self._limits.manager.add_timeout(thread, limit)
             # A copy, so that context variables that the attempt sets do not stay.
-            outcome = copy_context().run(self._attempt, runner, job)
+            end = copy_context().run(self._attempt, runner, job, earlier)
         finally:
             self._limits.manager.remove_timeout(thread)
             self._busy.pop(thread, None)
-            ended = time.perf_counter()
-            consumer.finish(job, outcome, ended - began)
-        return ended
+        return end, time.perf_counter() - began
 
     @staticmethod
-    def _attempt(runner: Runner, job: ClaimedJob) -> Finish | None:
+    def _attempt(runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> Finish:
         _JOB_ID.set(job.id)
         _ACTOR.set(job.actor)
-        return runner.run(job)
+        return runner.run(job, earlier)
 
     def _record_dead(self, actor: str) -> None:
         self._process.services.recorders.job(actor, "dead", 0.0, 0.0)

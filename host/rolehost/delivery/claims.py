@@ -1,0 +1,201 @@
+"""Claims of jobs: unlimited ones straight from the queue, limited ones by partition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from rolehost.delivery import changes, limitstore
+from rolehost.delivery.jobs import UNTIL_STARTED, ClaimedJob, partition_of
+from rolehost.delivery.partitions import Partitions
+from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.delivery.scans import ScanStart
+from rolehost.delivery.statements import marks
+from rolehost.storage import Transaction
+
+_COLUMNS = (
+    "id, queue, actor, arguments, attempt, crashes, suspect, cancel, token, run_at,"
+    " enqueued_at, key, cause, priority, partition, partition_id"
+)
+#: Milliseconds for which the limits that were set at run time are cached.
+_LIMITS_MILLISECONDS = 1000
+#: Before every position of the index of waiting jobs: priority, run_at, id.
+_FIRST = (-(2**31), -(2**63), -(2**63))
+
+
+#: Jobs that one thread runs one after another; most have one job.
+Run = list[ClaimedJob]
+
+
+class Claims:
+    """Claims the jobs of some ``actors`` in a queue for the process ``owner``; for one thread."""
+
+    def __init__(
+        self, runtime: DeliveryRuntime, queue: str, actors: Sequence[str], owner: str
+    ) -> None:
+        self._runtime = runtime
+        self._queue = queue
+        self._actors = actors
+        self._owner = owner
+        database, clock = runtime.database, runtime.clock.now
+        self._loose = database.dialect == "sqlite"
+        self._partitions = Partitions(database, runtime.limits, queue, actors, clock)
+        self._unlimited_first = False
+        self._limits_at: int | None = None  # milliseconds, when the limits were read
+        self._start: ScanStart[tuple[int, int, int]] = ScanStart(_FIRST, clock)
+        # SKIP LOCKED: rows that another transaction is claiming are passed over, not waited for.
+        # ANY(ARRAY(…)) makes the planner evaluate the subquery once, before the update. With IN it
+        # may evaluate it again and claim more rows than the limit.
+        chosen, skip = "IN ({rows})", ""
+        if not self._loose:
+            chosen, skip = "= ANY(ARRAY({rows}))", " FOR UPDATE SKIP LOCKED"
+        self._waiting = (
+            "state = 'available' AND partition_id IS NULL AND queue = ?"
+            f" AND actor IN ({marks(actors)}) AND (priority, run_at, id) >= (?, ?, ?)"
+        )
+        rows = (
+            f"SELECT id FROM rolehost_jobs WHERE {self._waiting}"
+            f" ORDER BY priority, run_at, id LIMIT ?{skip}"
+        )
+        self._claim_first = _CLAIM.format(chosen=chosen.format(rows=rows))
+
+    def claim(self, tx: Transaction, want: int, now: int) -> list[Run]:
+        """Claim up to ``want`` jobs; ``now`` is in milliseconds.
+
+        Limited and unlimited jobs of a queue come first in turns, so neither waits until the
+        others end.
+        """
+        self._read_limits(tx, now)
+        self._unlimited_first = not self._unlimited_first
+        runs: list[Run] = []
+        if self._unlimited_first:
+            runs = self._claim_unlimited(tx, want)
+            want -= len(runs)
+        if want > 0 and self._partitions.may_find_jobs(now):
+            limited = self._claim_limited(tx, want, now)
+            want -= sum(map(len, limited))
+            runs += limited
+        if want > 0 and not self._unlimited_first:
+            runs += self._claim_unlimited(tx, want)
+        return runs
+
+    def may_find_jobs(self, now: int) -> bool:
+        """Return whether a claim may find jobs; takes no write lock."""
+        start = self._start.begin()
+        rows = self._runtime.database.read(
+            f"SELECT priority, run_at, id FROM rolehost_jobs WHERE {self._waiting}"
+            " ORDER BY priority, run_at, id LIMIT 1",
+            (self._queue, *self._actors, *start),
+        )
+        self._start.end(rows[0] if rows else None)
+        return bool(rows) or self._partitions.may_find_jobs(now)
+
+    def _read_limits(self, tx: Transaction, now: int) -> None:
+        """Follow the limits that were set at run time, at most a second late."""
+        if self._limits_at is not None and now - self._limits_at < _LIMITS_MILLISECONDS:
+            return
+        limits = self._runtime.limits
+        limits.stored = limitstore.load(tx)
+        missing = set(limits.declared()) - set(limits.stored)
+        if missing:
+            limitstore.ensure(tx, missing)
+            limits.stored = limitstore.load(tx)
+        self._limits_at = now
+
+    def next_due(self) -> int | None:
+        """Return when a rate admits the next limited job, milliseconds; None if none waits."""
+        return self._partitions.next_due()
+
+    def _claim_unlimited(self, tx: Transaction, want: int) -> list[Run]:
+        start = self._start.begin()
+        rows = tx.execute(
+            self._claim_first,
+            (self._owner, self._new_token(), self._queue, *self._actors, *start, want),
+        ).fetchall()
+        jobs = self._jobs(rows)
+        self._start.end(_position(jobs[0]) if jobs else None)
+        mine = [job for job in jobs if not self._is_limited(job)]
+        if len(mine) < len(jobs):
+            self._move(tx, [job for job in jobs if self._is_limited(job)])
+        return [[job] for job in mine]
+
+    def _new_token(self) -> int:
+        """Return a fencing token that no other claim has, whatever copy of the database made it."""
+        return self._runtime.random.getrandbits(63)
+
+    def _is_limited(self, job: ClaimedJob) -> bool:
+        return job.key is not None or self._runtime.limits.applies(job.actor, job.queue)
+
+    def _move(self, tx: Transaction, jobs: Sequence[ClaimedJob]) -> None:
+        """Move jobs to their partitions; who enqueued them did not know their limits."""
+        moved = []
+        for job in jobs:
+            if job.key is None and job.partition is None:
+                partition = self._runtime.partition_of(job.actor, job.arguments)
+                job = msgspec.structs.replace(job, partition=partition)
+            name = partition_of(job.key, job.partition, job.queue, job.actor)
+            moved.append((job.partition, name, job.id))
+        tx.executemany(
+            "UPDATE rolehost_jobs SET state = 'available', owner = NULL, partition = ?,"
+            " partition_id = ? WHERE id = ?",
+            [(partition, name.id, number) for partition, name, number in moved],
+        )
+        changes.append(tx, [changes.change(name) for _, name, _ in moved])
+
+    def _claim_limited(self, tx: Transaction, want: int, now: int) -> list[Run]:
+        shares = [each for each in self._partitions.claim(tx, want, now) if each.jobs]
+        if not shares:
+            return []
+        numbers = list(chain.from_iterable(each.jobs for each in shares))
+        rows = tx.execute(
+            _CLAIM.format(chosen=f"IN ({marks(numbers)})"),
+            (self._owner, self._new_token(), *numbers),
+        ).fetchall()
+        jobs = {job.id: job for job in self._jobs(rows)}
+        runs: list[Run] = []
+        for each in shares:
+            claimed = [jobs[number] for number in each.jobs]
+            runs += [claimed] if each.serial else [[job] for job in claimed]
+        return runs
+
+    def _jobs(self, rows: Sequence[Sequence[Any]]) -> list[ClaimedJob]:
+        # PostgreSQL enforces the types of its columns; SQLite stores any type in any column.
+        jobs = [
+            _invalid(row)
+            if self._loose and {*map(type, _INTEGERS(row))} != _INTEGER
+            else ClaimedJob(*row)
+            for row in rows
+        ]
+        jobs.sort(key=_position)
+        return jobs
+
+
+_CLAIM = (
+    "UPDATE rolehost_jobs SET state = 'claimed', owner = ?, token = ?,"
+    f" unique_held = CASE unique_held WHEN {UNTIL_STARTED} THEN 0 ELSE unique_held END"
+    f" WHERE id {{chosen}} RETURNING {_COLUMNS}"
+)
+
+#: Columns of a claimed row that hold texts and bytes, or may be NULL; the others hold integers.
+_TEXTS = ("queue", "actor", "arguments", "key", "cause", "partition", "partition_id")
+_NAMES = _COLUMNS.split(", ")
+_INTEGERS = itemgetter(*(index for index, name in enumerate(_NAMES) if name not in _TEXTS))
+_INTEGER = {int}
+
+
+def _position(job: ClaimedJob) -> tuple[int, int, int]:
+    return job.priority, job.run_at, job.id
+
+
+def _invalid(row: Sequence[Any]) -> ClaimedJob:
+    """Make a job from a row that cannot be read; 0 replaces each value that is not an integer."""
+    columns = dict(zip(_NAMES, row, strict=True))
+    wrong = [
+        name for name, value in columns.items() if name not in _TEXTS and type(value) is not int
+    ]
+    row_error = f"its row cannot be read: no integer in {', '.join(wrong)}"
+    return ClaimedJob(**{**columns, **dict.fromkeys(wrong, 0)}, row_error=row_error)

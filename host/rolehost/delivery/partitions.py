@@ -1,0 +1,195 @@
+"""Claims of limited jobs, by partition.
+
+Only a claimer, with the row locked, writes a partition or the counters of a limit. It passes over
+rows that another claimer has locked. Everyone else appends *changes*: who enqueues to a partition,
+and who ends a claim, in the transaction of that end. So a place is freed late and never early,
+enqueueing locks nothing, and the host's statements cannot deadlock each other.
+
+An *open* partition may have jobs to claim. Open partitions are served in turn (*round robin*), so
+the cost of a claim depends neither on the number of waiting jobs nor on that of partitions. A
+partition that is found empty or full is closed; a change opens it again, or the time when its rate
+admits the next job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rolehost.delivery.changes import Changes
+from rolehost.delivery.limits import (
+    Allowance,
+    Candidates,
+    LimitTable,
+    Partition,
+    Share,
+    share,
+)
+from rolehost.delivery.scans import ScanStart
+from rolehost.delivery.statements import marks
+from rolehost.delivery.waiting import WaitingJobs
+from rolehost.storage import Database, Transaction
+
+#: Most partitions that one claim looks at.
+_PARTITIONS = 128
+
+_COLUMNS = ", ".join(Partition._fields)
+
+#: The limits above a partition, by actor: each limit with its name.
+Above = dict[str, dict[str, Allowance]]
+
+
+class Partitions:
+    """The statements on partitions, for one queue and the actors that this process runs."""
+
+    def __init__(
+        self,
+        database: Database,
+        limits: LimitTable,
+        queue: str,
+        actors: Sequence[str],
+        clock: Callable[[], int],
+    ) -> None:
+        self._limits = limits
+        self._queue = queue
+        self._actors = actors
+        self._postgres = database.dialect == "postgresql"
+        self._skip = " FOR UPDATE SKIP LOCKED" if self._postgres else ""
+        self._changes = Changes(database, clock)
+        self._waiting = WaitingJobs(database)
+        self._due_us: int | None = None
+        self._database = database
+        self._turns = {actor: ScanStart(0, clock) for actor in actors}
+
+    def claim(self, tx: Transaction, want: int, now: int) -> list[Share]:
+        """Choose up to ``want`` jobs, lock their rows and count them; the caller claims them.
+
+        Each share has the jobs of one partition, in the order in which they run. ``now`` is in
+        milliseconds.
+        """
+        self._changes.apply(tx, now)
+        now_us = now * 1000
+        above = self._lock_limits(tx)
+        ready = [
+            actor for actor, limits in above.items()
+            if all(limit.room(now_us) >= 1 for limit in limits.values())
+        ]  # fmt: skip
+        due = [limit.due_at_us(now_us) for limits in above.values() for limit in limits.values()]
+        self._due_us = min((at for at in due if at is not None), default=None)
+        partitions = self._lock_open(tx, ready, min(want, _PARTITIONS))
+        if not partitions:
+            return []
+        each = -(-want // len(partitions))
+        shares: list[Share] = []
+        for candidates in self._candidates(tx, partitions, each):
+            partition = candidates.partition
+            limits = self._limits.of_partition(partition.actor, partition.name)
+            shares.append(share(candidates, limits, above, min(each, want), now_us))
+            want -= len(shares[-1].jobs)
+        self._store(tx, shares, now_us)
+        self._store_limits(tx, above)
+        return shares
+
+    def may_find_jobs(self, now: int) -> bool:
+        """Return whether a claim may find jobs; takes no write lock."""
+        turn = min(start.position for start in self._turns.values())
+        return bool(
+            self._database.read(
+                "SELECT 1 WHERE EXISTS (SELECT 1 FROM rolehost_partition_changes WHERE id >= ?)"
+                " OR EXISTS (SELECT 1 FROM rolehost_partitions WHERE due_at_us <= ?)"
+                " OR EXISTS (SELECT 1 FROM rolehost_partitions WHERE queue = ? AND open = 1"
+                f" AND actor IN ({marks(self._actors)}) AND turn >= ?)",
+                (self._changes.position, now * 1000, self._queue, *self._actors, turn),
+            )
+        )
+
+    def next_due(self) -> int | None:
+        """Return when a rate admits the next job, milliseconds; None if none waits for a rate."""
+        rows = self._database.read("SELECT min(due_at_us) FROM rolehost_partitions")
+        due = [at for at in (rows[0][0], self._due_us) if at is not None]
+        return -(-min(due) // 1000) if due else None
+
+    def _lock_limits(self, tx: Transaction) -> Above:
+        """Lock the limits of the queue and the actors; without actors whose limits are locked.
+
+        The jobs of every stored limit are counted, even if this process knows no number for it.
+        """
+        queue = f"queue:{self._queue}"
+        limits = {queue: self._limits.of_queue(self._queue)}
+        limits |= {f"actor:{actor}": self._limits.of_actor(actor) for actor in self._actors}
+        stored = [name for name in limits if name in self._limits.stored]
+        found: dict[str, Allowance] = {}
+        if stored:
+            rows = tx.execute(
+                "SELECT name, held, next_at_us FROM rolehost_limits"
+                f" WHERE name IN ({marks(stored)}){self._skip}",
+                tuple(stored),
+            ).fetchall()
+            found = {name: Allowance(limits[name], held, next_at) for name, held, next_at in rows}
+        above: Above = {}
+        for actor in self._actors:
+            names = [name for name in (queue, f"actor:{actor}") if name in stored or limits[name]]
+            if all(name in found for name in names):
+                above[actor] = {name: found[name] for name in names}
+        return above
+
+    def _lock_open(self, tx: Transaction, actors: Sequence[str], most: int) -> list[Partition]:
+        """Lock the open partitions of these actors that were not served for the longest time."""
+        found: list[Partition] = []
+        sql = (
+            f"SELECT {_COLUMNS} FROM rolehost_partitions WHERE queue = ? AND actor = ?"
+            f" AND open = 1 AND turn >= ? ORDER BY turn LIMIT ?{self._skip}"
+        )
+        for actor in actors:
+            start = self._turns[actor].begin()
+            rows = tx.execute(sql, (self._queue, actor, start, most)).fetchall()
+            opened = [Partition(*row) for row in rows]
+            self._turns[actor].end(opened[0].turn if opened else None)
+            found += opened
+        found.sort(key=lambda partition: partition.turn)
+        return found[:most]
+
+    def _candidates(
+        self, tx: Transaction, partitions: Sequence[Partition], each: int
+    ) -> list[Candidates]:
+        """Read up to ``each`` waiting jobs of each partition, and lock their rows."""
+        waiting = self._waiting.read(tx, partitions, each)
+        locked = self._waiting.lock(tx, [job.id for jobs in waiting.values() for job in jobs])
+        result = []
+        for partition in partitions:
+            rows = waiting.get(partition.id, [])
+            is_key = partition.kind == "key"
+            jobs: list[tuple[int, str]] = []
+            for row in rows:
+                if row.id in locked and row.queue == self._queue:
+                    jobs.append((row.id, row.actor))
+                elif is_key:
+                    break  # the order of a key: no job passes an older one
+            exhausted = len(rows) < each and len(jobs) == len(rows)
+            # A key waits for a change if its oldest job cannot run yet, or is in other hands.
+            waits = is_key and bool(rows) and rows[0].state != "available"
+            result.append(Candidates(partition, jobs, exhausted or waits))
+        return result
+
+    def _store(self, tx: Transaction, shares: Sequence[Share], now_us: int) -> None:
+        tx.executemany(
+            "UPDATE rolehost_partitions SET open = ?, turn = ?, held = ?, next_at_us = ?,"
+            " due_at_us = ? WHERE id = ?",
+            [
+                (
+                    int(each.open),
+                    now_us,
+                    each.after.held,
+                    each.after.next_at_us,
+                    each.due_at_us,
+                    each.partition.id,
+                )
+                for each in shares
+            ],
+        )
+
+    def _store_limits(self, tx: Transaction, above: Above) -> None:
+        limits = {name: limit for named in above.values() for name, limit in named.items()}
+        tx.executemany(
+            "UPDATE rolehost_limits SET held = ?, next_at_us = ? WHERE name = ?",
+            [(limit.held, limit.next_at_us, name) for name, limit in limits.items()],
+        )

@@ -1,0 +1,50 @@
+"""Where a scan of an index begins, so that it does not walk over dead rows again and again.
+
+While any session holds an old snapshot, PostgreSQL keeps the entries of rows that are claimed and
+finished. They pile up at the begin of an index of waiting rows. So a scan begins where the last one
+ended, and now and then at the begin of the index, to find rows that were committed late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+#: A scan from the begin of the index takes at most one part in this number of the time.
+_PART = 20
+
+
+class ScanStart(Generic[T]):
+    """Where the scans of one process begin in one index.
+
+    ``first`` is before every entry of the index. ``clock`` returns milliseconds.
+    """
+
+    __slots__ = ("_began", "_clock", "_first", "_last", "_next_whole", "_whole")
+
+    def __init__(self, first: T, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._first = self._last = first
+        self._next_whole = self._began = 0
+        self._whole = True
+
+    def begin(self) -> T:
+        """Begin a scan; return the first entry to read."""
+        self._began = self._clock()
+        self._whole = self._began >= self._next_whole
+        return self.position
+
+    def end(self, found: T | None) -> None:
+        """End a scan that found this entry first; None if it found none."""
+        now = self._clock()
+        if self._whole:
+            self._next_whole = now + _PART * (now - self._began)
+        if found is not None:
+            self._last = found
+
+    @property
+    def position(self) -> T:
+        """The first entry that the last scan has read."""
+        return self._first if self._whole else self._last

@@ -1,0 +1,290 @@
+"""Claims of limited jobs: places, turns, order, and the counts behind them."""
+
+from __future__ import annotations
+
+import pytest
+from rolehost.api import JobQueue, Limits, PayloadError, RetryPolicy, Snooze, actor
+from rolehost.delivery import administration, limitstore, sweep
+
+
+@actor(partition="tenant", partition_limits=Limits(concurrency=2))
+def tenants(job, tenant: str): ...
+
+
+@actor()
+def plain(job): ...
+
+
+@actor(limits=Limits(concurrency=3))
+def three(job): ...
+
+
+def fill(bench, actor, arguments, **options) -> None:
+    with bench.unit_of_work() as work:
+        work.enqueue_many(actor, arguments, **options)
+
+
+def partitions_of(runs) -> list[str]:
+    return [job.partition for run in runs for job in run]
+
+
+def held(bench) -> dict[str, int]:
+    with bench.database.session():
+        return dict(bench.database.read("SELECT name, held FROM rolehost_partitions"))
+
+
+def test_a_partition_has_as_many_claimed_jobs_as_its_limit_over_all_processes(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 5 + [{"tenant": "b"}])
+    assert sorted(partitions_of(bench.claim_runs("one"))) == ["a", "a", "b"]
+    assert bench.claim_runs("two") == []
+    assert held(bench) == {"a": 2, "b": 1}
+
+
+def test_an_ended_job_frees_its_place(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 3)
+    jobs = bench.claim("one")
+    bench.run(jobs[0])
+    [third] = bench.claim("two")
+    assert third.id not in {job.id for job in jobs}
+    assert bench.claim("two") == []
+
+
+def test_the_place_of_a_lost_claim_is_freed_once(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 5)
+    jobs = bench.claim("gone")
+    with bench.database.session(), bench.database.transaction() as tx:
+        assert bench.runtime.ledger.release(tx, "gone") == {"default"}
+    again = bench.claim("two")
+    assert len(again) == 2
+    assert bench.run(jobs[0]) == "claimed"  # its late end changes nothing
+    assert bench.claim("two") == []
+
+
+def test_partitions_get_their_turns_whatever_the_backlog_of_one(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "big"}] * 100)
+    bench.claim(limit=1)
+    fill(bench, tenants, [{"tenant": f"small {number}"} for number in range(5)])
+    assert sorted(partitions_of(bench.claim_runs(limit=6))) == [
+        "big", *(f"small {number}" for number in range(5))
+    ]  # fmt: skip
+
+
+def test_priorities_hold_within_a_partition(bench):
+    bench.make_runtime(tenants)
+    with bench.unit_of_work() as work:
+        low = work.enqueue(tenants, tenant="a", priority=5)
+        high = work.enqueue(tenants, tenant="a", priority=1)
+    assert [job.id for job in bench.claim(limit=1)] == [high.id]
+    assert [job.id for job in bench.claim(limit=1)] == [low.id]
+
+
+def test_a_value_given_at_the_call_replaces_the_declared_partition(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 4, partition="other")
+    assert partitions_of(bench.claim_runs()) == ["other", "other"]
+
+
+def test_an_actors_limit_holds_over_its_partitions_and_processes(bench):
+    bench.make_runtime(three)
+    fill(bench, three, [{}] * 5)
+    jobs = bench.claim("one", 2) + bench.claim("two")
+    assert len(jobs) == 3
+    assert bench.claim("three") == []
+    bench.run(jobs[0])
+    assert len(bench.claim("three")) == 1
+
+
+def test_a_queues_limit_holds_over_its_actors(bench):
+    narrow = JobQueue("default", Limits(concurrency=2))
+
+    @actor(queue=narrow)
+    def first(job): ...
+
+    @actor(queue=narrow)
+    def second(job): ...
+
+    bench.make_runtime(first, second)
+    fill(bench, first, [{}] * 2)
+    fill(bench, second, [{}] * 2)
+    jobs = bench.claim()
+    assert len(jobs) == 2
+    bench.run(jobs[0])
+    bench.run(jobs[1])
+    assert len(bench.claim()) == 2
+
+
+def test_a_rate_admits_a_burst_and_then_one_job_an_interval(bench):
+    @actor(limits=Limits(rate=2, burst=2))
+    def slow(job): ...
+
+    bench.make_runtime(slow)
+    fill(bench, slow, [{}] * 10)
+    assert len(bench.claim()) == 2
+    bench.clock.forward(0.4)
+    assert bench.claim() == []
+    bench.clock.forward(0.1)
+    assert len(bench.claim()) == 1
+
+
+def test_each_partition_has_its_own_rate(bench):
+    @actor(partition="tenant", partition_limits=Limits(rate=1))
+    def slow(job, tenant: str): ...
+
+    bench.make_runtime(slow)
+    fill(bench, slow, [{"tenant": name} for name in "aaabbb"])
+    assert sorted(partitions_of(bench.claim_runs())) == ["a", "b"]
+    assert bench.claim() == []
+    bench.clock.forward(1.0)
+    assert sorted(partitions_of(bench.claim_runs())) == ["a", "b"]
+
+
+def test_unlimited_jobs_of_the_queue_do_not_wait_for_limited_ones(bench):
+    bench.make_runtime(tenants, plain)
+    fill(bench, tenants, [{"tenant": f"{number}"} for number in range(50)])
+    fill(bench, plain, [{}] * 50)
+    actors = [job.actor for _ in range(4) for job in bench.claim(limit=10)]
+    assert {actors.count("plain"), actors.count("tenants")} != {0, 40}
+
+
+def test_jobs_that_were_enqueued_without_their_limit_are_moved_to_their_partition(bench):
+    @actor(name="tenants")
+    def unlimited(job, tenant: str): ...
+
+    bench.make_runtime(unlimited)
+    fill(bench, unlimited, [{"tenant": "a"}] * 5 + [{"tenant": "b"}] * 5)
+    bench.make_runtime(tenants)
+    assert sorted(partitions_of(bench.claim_runs())) == ["a", "a", "b", "b"]
+    assert bench.claim() == []
+
+
+def test_an_older_job_of_a_key_that_is_replayed_waits_for_the_running_one(bench):
+    bench.make_runtime(plain)
+    with bench.unit_of_work() as work:
+        old = work.enqueue(plain, key="k")
+    with bench.database.session(), bench.database.transaction() as tx:
+        assert administration.cancel(tx, old.id, bench.clock.now()) == "cancelled"
+    with bench.unit_of_work() as work:
+        new = work.enqueue(plain, key="k")
+    [running] = bench.claim()
+    assert running.id == new.id
+    with bench.database.session(), bench.database.transaction() as tx:
+        administration.retry(tx, old.id, bench.clock.now())
+    assert bench.claim() == []
+    bench.run(running)
+    assert [job.id for job in bench.claim()] == [old.id]
+
+
+def test_a_job_of_a_key_that_waits_for_a_retry_holds_up_the_later_ones(bench):
+    @actor(retry=RetryPolicy(attempts=2, base=10, jitter=0))
+    def fails(job):
+        raise ValueError
+
+    bench.make_runtime(fails, plain)
+    with bench.unit_of_work() as work:
+        first = work.enqueue(fails, key="k")
+    [job] = bench.claim()
+    assert bench.run(job) == "retrying"
+    with bench.unit_of_work() as work:
+        later = work.enqueue(plain, key="k")
+    assert bench.claim() == []
+    bench.clock.forward(10)
+    assert [each.id for each in bench.claim(limit=1)] == [first.id]
+    bench.run(bench_job(bench, first.id))
+    assert [each.id for each in bench.claim()] == [later.id]
+
+
+def bench_job(bench, number):
+    """Return the claimed row of a job, as its process holds it."""
+    from rolehost.delivery.claims import _COLUMNS
+    from rolehost.delivery.jobs import ClaimedJob
+
+    with bench.database.session():
+        sql = f"SELECT {_COLUMNS} FROM rolehost_jobs WHERE id = ?"
+        return ClaimedJob(*bench.database.read(sql, (number,))[0])
+
+
+def test_a_cancelled_job_of_a_key_lets_the_next_one_run(bench):
+    bench.make_runtime(plain)
+    with bench.unit_of_work() as work:
+        first = work.enqueue(plain, key="k", delay=60)
+        second = work.enqueue(plain, key="k")
+    assert bench.claim() == []
+    with bench.database.session(), bench.database.transaction() as tx:
+        administration.cancel(tx, first.id, bench.clock.now())
+    assert [job.id for job in bench.claim()] == [second.id]
+
+
+def test_a_key_holds_over_queues(bench):
+    @actor(queue="other")
+    def elsewhere(job): ...
+
+    bench.make_runtime(plain, elsewhere)
+    with bench.unit_of_work() as work:
+        first = work.enqueue(elsewhere, key="k")
+        second = work.enqueue(plain, key="k")
+    assert bench.claim() == []
+    [job] = bench.claim_runs(queue="other")[0]
+    assert job.id == first.id
+    assert bench.claim() == []
+    bench.run(job)
+    assert [each.id for each in bench.claim()] == [second.id]
+
+
+def test_a_snoozed_job_frees_its_place(bench):
+    @actor(limits=Limits(concurrency=1))
+    def waits(job):
+        return Snooze(60)
+
+    bench.make_runtime(waits)
+    fill(bench, waits, [{}] * 2)
+    run = bench.claim_runs()[0]
+    assert bench.run(run[0]) == "scheduled"
+
+
+def test_a_limit_set_at_run_time_replaces_the_declared_one(bench):
+    bench.make_runtime(three)
+    fill(bench, three, [{}] * 5)
+    with bench.database.session(), bench.database.transaction() as tx:
+        limitstore.store(tx, "actor:three", Limits(concurrency=4), bench.clock.now())
+    assert len(bench.claim()) == 4
+    with bench.database.session(), bench.database.transaction() as tx:
+        assert limitstore.reset(tx, "actor:three", bench.clock.now())
+        assert not limitstore.reset(tx, "actor:three", bench.clock.now())
+    assert bench.claim() == []
+
+
+def test_the_sweep_corrects_counts_that_an_older_version_left_wrong(bench):
+    bench.make_runtime(tenants, three)
+    fill(bench, tenants, [{"tenant": "a"}] * 4)
+    fill(bench, three, [{}] * 4)
+    bench.claim()
+    with bench.database.session(), bench.database.transaction() as tx:
+        # An older version ends jobs without a change.
+        tx.execute("UPDATE rolehost_jobs SET state = 'completed' WHERE state = 'claimed'")
+    assert bench.claim() == []
+    bench.clock.forward(61)
+    sweep.recount_limits(bench.runtime)
+    assert len(bench.claim()) == 3  # two of the partition, and the last of the actor
+
+
+def test_key_and_partition_exclude_each_other(bench):
+    bench.make_runtime(plain)
+    with bench.unit_of_work() as work, pytest.raises(PayloadError, match="exclude each other"):
+        work.enqueue(plain, key="k", partition="p")
+
+
+def test_a_partition_function_that_fails_is_an_error_at_the_call(bench):
+    @actor(partition=lambda number: 1 / number)
+    def divides(job, number: int): ...
+
+    bench.make_runtime(divides)
+    with bench.unit_of_work() as work:
+        with pytest.raises(PayloadError, match="partition of actor divides: ZeroDivisionError"):
+            work.enqueue(divides, number=0)
+        with pytest.raises(PayloadError, match="partition must be a str, not float"):
+            work.enqueue(divides, number=1)
+    assert bench.count("rolehost_jobs") == 0
