@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from rolehost.api import JobQueue, Limits, PayloadError, RetryPolicy, Snooze, actor
+from rolehost.api import JobQueue, Limits, PayloadError, RetryPolicy, Snooze, Unique, actor
 from rolehost.delivery import administration, limitstore, sweep
+from rolehost.delivery.claims import Claims
 
 
 @actor(partition="tenant", partition_limits=Limits(concurrency=2))
@@ -159,6 +160,38 @@ def test_jobs_that_were_enqueued_without_their_limit_are_moved_to_their_partitio
     bench.make_runtime(tenants)
     assert sorted(partitions_of(bench.claim_runs())) == ["a", "a", "b", "b"]
     assert bench.claim() == []
+
+
+def test_a_job_that_is_moved_to_its_partition_still_holds_its_unique_text(bench):
+    @actor(name="tenants")
+    def unlimited(job, tenant: str): ...
+
+    bench.make_runtime(unlimited)
+    with bench.unit_of_work() as work:
+        first = work.enqueue(unlimited, tenant="a", unique="one")
+    bench.make_runtime(tenants)
+    with bench.database.session(), bench.database.transaction() as tx:
+        Claims(bench.runtime, "default", ["tenants"], "me")._claim_unlimited(tx, 10)
+    with bench.unit_of_work() as work:
+        again = work.enqueue(tenants, tenant="a", unique="one")
+    assert (again.id, again.created) == (first.id, False)
+
+
+def test_a_waiting_job_whose_arguments_are_replaced_moves_to_the_new_partition(bench):
+    bench.make_runtime(tenants)
+    with bench.unit_of_work() as work:
+        work.enqueue(tenants, tenant="a", unique=Unique("one", conflict="replace"))
+        work.enqueue(tenants, tenant="b", unique=Unique("one", conflict="replace"))
+    assert partitions_of(bench.claim_runs()) == ["b"]
+
+
+def test_the_limits_of_partitions_do_not_apply_to_keys(bench):
+    bench.make_runtime(tenants)
+    fill_keys = [f"k{number}" for number in range(4)]
+    with bench.unit_of_work() as work:
+        for key in fill_keys:
+            work.enqueue(tenants, tenant="a", key=key)
+    assert len(bench.claim()) == 4
 
 
 def test_an_older_job_of_a_key_that_is_replayed_waits_for_the_running_one(bench):

@@ -61,7 +61,7 @@ class Claims:
             f"SELECT id FROM rolehost_jobs WHERE {self._waiting}"
             f" ORDER BY priority, run_at, id LIMIT ?{skip}"
         )
-        self._claim_first = _CLAIM.format(chosen=chosen.format(rows=rows))
+        self._chosen = chosen.format(rows=rows)
 
     def claim(self, tx: Transaction, want: int, now: int) -> list[Run]:
         """Claim up to ``want`` jobs; ``now`` is in milliseconds.
@@ -111,27 +111,37 @@ class Claims:
         return self._partitions.next_due()
 
     def _claim_unlimited(self, tx: Transaction, want: int) -> list[Run]:
+        applies = self._runtime.limits.applies
+        limited = [actor for actor in self._actors if applies(actor, self._queue)]
+        # A limited job, found here because its enqueuer did not know the limit, is not taken yet.
+        taken = f"key IS NULL AND actor NOT IN ({marks(limited)})" if limited else "key IS NULL"
         start = self._start.begin()
         rows = tx.execute(
-            self._claim_first,
-            (self._owner, self._new_token(), self._queue, *self._actors, *start, want),
-        ).fetchall()
+            _CLAIM.format(taken=taken, chosen=self._chosen),
+            (
+                self._owner, self._new_token(), *limited,
+                self._queue, *self._actors, *start, want,
+            ),
+        ).fetchall()  # fmt: skip
         jobs = self._jobs(rows)
         self._start.end(_position(jobs[0]) if jobs else None)
-        mine = [job for job in jobs if not self._is_limited(job)]
-        if len(mine) < len(jobs):
-            self._move(tx, [job for job in jobs if self._is_limited(job)])
-        return [[job] for job in mine]
+        runs, moved = [], []
+        for job in jobs:
+            if job.key is not None or job.actor in limited:
+                moved.append(job)
+            else:
+                runs.append([job])
+        self._move(tx, moved)
+        return runs
 
     def _new_token(self) -> int:
         """Return a fencing token that no other claim has, whatever copy of the database made it."""
         return self._runtime.random.getrandbits(63)
 
-    def _is_limited(self, job: ClaimedJob) -> bool:
-        return job.key is not None or self._runtime.limits.applies(job.actor, job.queue)
-
     def _move(self, tx: Transaction, jobs: Sequence[ClaimedJob]) -> None:
-        """Move jobs to their partitions; who enqueued them did not know their limits."""
+        """Move jobs to their partitions."""
+        if not jobs:
+            return
         moved = []
         for job in jobs:
             if job.key is None and job.partition is None:
@@ -152,7 +162,7 @@ class Claims:
             return []
         numbers = list(chain.from_iterable(each.jobs for each in shares))
         rows = tx.execute(
-            _CLAIM.format(chosen=f"IN ({marks(numbers)})"),
+            _CLAIM.format(taken="1 = 1", chosen=f"IN ({marks(numbers)})"),
             (self._owner, self._new_token(), *numbers),
         ).fetchall()
         jobs = {job.id: job for job in self._jobs(rows)}
@@ -176,7 +186,8 @@ class Claims:
 
 _CLAIM = (
     "UPDATE rolehost_jobs SET state = 'claimed', owner = ?, token = ?,"
-    f" unique_held = CASE unique_held WHEN {UNTIL_STARTED} THEN 0 ELSE unique_held END"
+    f" unique_held = CASE WHEN unique_held = {UNTIL_STARTED} AND {{taken}} THEN 0"
+    " ELSE unique_held END"
     f" WHERE id {{chosen}} RETURNING {_COLUMNS}"
 )
 

@@ -122,7 +122,11 @@ class Ledger:
             sql = f"SELECT id FROM rolehost_jobs WHERE {waits}{lock}"
             found = tx.execute(sql, (job.unique,)).fetchone()
         else:
-            change, values = "arguments = ?", [job.arguments]
+            change = (
+                "arguments = ?, partition = ?,"
+                " partition_id = CASE WHEN key IS NULL THEN ? ELSE partition_id END"
+            )
+            values = [job.arguments, job.partition, job.partition_id]
             if conflict == "move":
                 change, values = "state = ?, run_at = ?", [job.state, job.run_at]
             sql = f"UPDATE rolehost_jobs SET {change} WHERE {waits} AND actor = ? RETURNING id"

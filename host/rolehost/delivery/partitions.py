@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rolehost.api.limits import NO_LIMITS
 from rolehost.delivery.changes import Changes
 from rolehost.delivery.limits import (
     Allowance,
@@ -82,7 +83,9 @@ class Partitions:
         shares: list[Share] = []
         for candidates in self._candidates(tx, partitions, each):
             partition = candidates.partition
-            limits = self._limits.of_partition(partition.actor, partition.name)
+            limits = NO_LIMITS
+            if partition.kind != "key":
+                limits = self._limits.of_partition(partition.actor, partition.name)
             shares.append(share(candidates, limits, above, min(each, want), now_us))
             want -= len(shares[-1].jobs)
         self._store(tx, shares, now_us)

@@ -155,8 +155,8 @@ def claim_what_others_hold() -> Any:
     def loose(self: Claims, *args: Any) -> None:
         make(self, *args)
         old, new = "WHERE state = 'available'", "WHERE state IN ('available', 'claimed')"
-        assert old in self._claim_first
-        self._claim_first = self._claim_first.replace(old, new)
+        assert old in self._chosen
+        self._chosen = self._chosen.replace(old, new)
 
     return mock.patch.object(Claims, "__init__", loose)
 
