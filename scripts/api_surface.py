@@ -22,6 +22,7 @@ SUBJECTS = {
     "services": "Services and contexts",
     "retries": "Outcomes and retries",
     "unique": "Unique jobs",
+    "limits": "Limits of jobs",
     "events": "Events",
     "settings": "Settings",
     "errors": "Errors",

@@ -18,6 +18,7 @@ import msgspec
 from rolehost.api import contributions, hooks
 from rolehost.api.hooks import GROUP, DeclareContext, Hooks
 from rolehost.cli.exits import MEANINGS
+from rolehost.deployment import table_of
 from rolehost.deployment.model import HostSettings
 from rolehost.discovery.commands import HOST, TOOL_EXTRAS, tool_commands
 
@@ -164,7 +165,9 @@ def settings_page() -> str:
         "## Of the host",
     ]
     for field in msgspec.structs.fields(HostSettings):
-        parts += _section(field.name, field.type)
+        named = table_of(field.type)
+        name = field.name if named is None else f'{field.name}."NAME"'
+        parts += _section(name, named or field.type)
     parts.append("## Of the plugins in this repository")
     for name, kind in _plugin_settings():
         parts += _section(name, kind)

@@ -75,6 +75,17 @@ DIFFERENCES = (
         got="more.toml lacks mail.send",
     ),
     Case(
+        name="workers of one queue have different limits",
+        code="limits-differ",
+        whose=("worker", "more"),
+        fleet=(*FOUR, "more"),
+        copies={"more": "worker"},
+        settings={"more": {'actors."webhooks.deliver"': {"partition_concurrency": 8}}},
+        warning=True,
+        fix='write the same [actors."webhooks.deliver"] in a file that all of them include',
+        got="Limits(concurrency=8",
+    ),
+    Case(
         name="members of one consumer group read different topics",
         code="group-differs",
         whose=("events", "more"),

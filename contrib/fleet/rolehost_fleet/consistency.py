@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rolehost.api.contributions import Actor, Schedule
+from rolehost.api.limits import Limits
 from rolehost.api.metrics import Metric
 from rolehost.composition.model import Owned
 from rolehost.composition.names import described
 from rolehost.composition.routes import responders
 from rolehost.composition.schemas import schema_of
 from rolehost.composition.topology import actor_of
+from rolehost.delivery.limitstore import declared
 
 from rolehost_fleet.compatibility import conflicts
 from rolehost_fleet.findings import Notes
@@ -27,6 +29,7 @@ def check(fleet: Fleet, notes: Notes) -> None:
     _queues(fleet, notes)
     _groups(fleet, notes)
     _actors(fleet, notes)
+    _limits(fleet, notes)
     _schedules(fleet, notes)
     _commands(fleet, notes)
     _routes(fleet, notes)
@@ -143,6 +146,28 @@ def _actors(fleet: Fleet, notes: Notes) -> None:
         "the actor {} has different definitions: a job of one deployment runs the actor of another",
         "enable only one of the plugins with this name, or rename the actor in one of them",
     )
+
+
+def _limits(fleet: Fleet, notes: Notes) -> None:
+    """All workers of a queue must have the same limits, because each enforces its own."""
+    of_name: dict[str, dict[FleetMember, Limits]] = {}
+    for member in fleet.members:
+        actors = {owned.value.name: owned.value for owned in member.actors_run()}
+        for name, limits in declared(actors).items():
+            of_name.setdefault(name, {})[member] = limits
+    for name, members in of_name.items():
+        if len(set(members.values())) > 1:
+            kind, _, owner = name.partition(":")
+            section = "queues" if kind == "queue" else "actors"
+            notes.warning(
+                "limits-differ",
+                members,
+                (member.at(f"{section}.{owner}") for member in members),
+                f"the limits of {name} differ: each worker enforces its own over all jobs",
+                expected="the same limits in every deployment with its workers",
+                got=named(members.items()),
+                fix=f'write the same [{section}."{owner}"] in a file that all of them include',
+            )
 
 
 def _schedules(fleet: Fleet, notes: Notes) -> None:

@@ -512,7 +512,7 @@ class Backend:
         kind: the storage kind.
         name: its name in a deployment: ``[storage] cache = "redis"``.
         factory: called without arguments after the fork; returns a :class:`Database`,
-            :class:`Cache`, :class:`JobQueue` or :class:`Stream`. It must not connect.
+            :class:`Cache`, :class:`Queue` or :class:`Stream`. It must not connect.
         capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
         unavailable: reason why it cannot be used here, for example a driver that is not installed;
             empty: it can be used.

@@ -10,7 +10,7 @@ from rolehost.cli.database import Refused, for_each, open_ledger, open_services
 from rolehost.cli.output import print_record, print_rows, with_times
 
 #: Columns of a table; ``show`` and ``--json`` have all columns.
-_LISTED = ("id", "state", "actor", "queue", "attempt", "run_at", "error")
+_LISTED = ("id", "state", "actor", "queue", "partition", "attempt", "run_at", "error")
 
 #: The range of job ids in the database.
 _NUMBER = click.IntRange(1, 2**63 - 1)
@@ -26,6 +26,7 @@ def jobs() -> None:
 @click.option("--state", help="Only jobs in this state.")
 @click.option("--queue", help="Only jobs of this queue.")
 @click.option("--actor", help="Only jobs of this actor.")
+@click.option("--partition", help="Only jobs of this partition.")
 @click.option("--limit", default=100, show_default=True, help="Maximum number of jobs.")
 @as_json
 @click.pass_obj
@@ -34,6 +35,7 @@ def list_jobs(
     state: str | None,
     queue: str | None,
     actor: str | None,
+    partition: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -43,7 +45,12 @@ def list_jobs(
     with open_ledger(context) as database:
         try:
             found = administration.listing(
-                database, state=state, queue=queue, actor=actor, limit=limit
+                database,
+                state=state,
+                queue=queue,
+                actor=actor,
+                partition=partition,
+                limit=limit,
             )
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--state") from None

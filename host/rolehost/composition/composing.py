@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from rolehost.api.contributions import (
-    Actor,
     Check,
     Command,
     ErrorFormat,
@@ -22,7 +21,7 @@ from rolehost.api.contributions import (
     Schedule,
 )
 from rolehost.api.metrics import Metric
-from rolehost.composition import access, callables, degrading, names, routes, topology
+from rolehost.composition import access, callables, degrading, limits, names, routes, topology
 from rolehost.composition.declaring import LoadedPlugin, declare
 from rolehost.composition.degrading import Gathered
 from rolehost.composition.extensions import collect, given_to
@@ -129,6 +128,7 @@ def _checked(gathered: Gathered) -> Composition | None:
     routes.check(contributions.of(Route), problems)
     callables.check(contributions, problems)
     topology.check(plugins, contributions, roles, problems)
+    actors = limits.apply(plugins, contributions, problems)
     authentications = access.check(contributions, problems)
     backends = choose(plugins, contributions, problems, gathered.selection.known)
     degrading.check(gathered, backends)
@@ -143,7 +143,7 @@ def _checked(gathered: Gathered) -> Composition | None:
         routes=contributions.of(Route),
         error_formats=contributions.of(ErrorFormat),
         middleware=contributions.of(Middleware),
-        actors=MappingProxyType({item.value.name: item for item in contributions.of(Actor)}),
+        actors=MappingProxyType(actors),
         handlers=contributions.of(Handler),
         schedules=contributions.of(Schedule),
         checks=contributions.of(Check),

@@ -12,7 +12,7 @@ from rolehost.api.settings import Secret, Settings
 from rolehost.composition.declaring import LoadedPlugin
 from rolehost.composition.model import Composition, Plugin
 from rolehost.composition.problems import Problems
-from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, decode, fields_of
+from rolehost.deployment import HOST_SECTIONS, Deployment, Origin, decode, fields_of, table_of
 from rolehost.suggest import did_you_mean, one_of
 
 
@@ -107,8 +107,12 @@ def effective(composition: Composition) -> Iterator[Effective]:
 
 
 def _sections(deployment: Deployment, plugins: Sequence[Plugin]) -> Iterator[tuple[str, Any]]:
-    for name in HOST_SECTIONS:
-        yield name, getattr(deployment.host, name)
+    for name, kind in HOST_SECTIONS.items():
+        decoded = getattr(deployment.host, name)
+        if table_of(kind) is None:
+            yield name, decoded
+        else:
+            yield from ((f"{name}.{each}", decoded[each]) for each in sorted(decoded))
     for plugin in plugins:
         if plugin.settings is not None:
             yield plugin.name, plugin.settings

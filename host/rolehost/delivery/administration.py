@@ -12,8 +12,8 @@ from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
 _COLUMNS = (
-    "id, queue, actor, state, priority, run_at, key, unique_key, attempt, crashes, owner,"
-    " enqueued_at, started_at, finished_at, error, cause, arguments"
+    "id, queue, actor, state, priority, run_at, key, partition, unique_key, attempt, crashes,"
+    " owner, enqueued_at, started_at, finished_at, error, cause, arguments"
 )
 
 
@@ -23,12 +23,13 @@ def listing(
     state: str | None = None,
     queue: str | None = None,
     actor: str | None = None,
+    partition: str | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
     """Return jobs, newest first, as dicts of columns. Raises ValueError for an unknown state."""
     if state is not None and state not in STATES:
         raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
-    filters = {"state": state, "queue": queue, "actor": actor}
+    filters = {"state": state, "queue": queue, "actor": actor, "partition": partition}
     chosen = {name: value for name, value in filters.items() if value is not None}
     where = " AND ".join(f"{name} = ?" for name in chosen)
     rows = database.read(

@@ -4,7 +4,7 @@ A process calls :func:`load`. ``rolehost check`` calls :func:`read`, which retur
 with every problem, so that the problems of the composition can be reported too.
 """
 
-from rolehost.deployment.decode import decode, fields_of
+from rolehost.deployment.decode import decode, decode_section, fields_of, table_of
 from rolehost.deployment.describe import describe_type, redacted
 from rolehost.deployment.files import Sources
 from rolehost.deployment.model import Deployment, HostSettings, HttpSettings, Origin
@@ -20,10 +20,12 @@ __all__ = [
     "Origin",
     "Sources",
     "decode",
+    "decode_section",
     "describe_type",
     "fields_of",
     "load",
     "read",
     "redacted",
     "secrets_in",
+    "table_of",
 ]

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -52,6 +52,30 @@ def decode(
     return (None if decoder.problems else settings), decoder.problems
 
 
+def decode_section(
+    kind: Any,
+    values: Mapping[str, Any],
+    *,
+    section: str,
+    origins: Mapping[str, Origin],
+    who: str,
+    folder: Path,
+) -> tuple[Any, list[Problem]]:
+    """Like :func:`decode`, for a section of the host, which may have a table for each name."""
+    table = table_of(kind)
+    if table is None:
+        return decode(kind, values, section=section, origins=origins, who=who, folder=folder)
+    decoder = _Decoder(origins, folder, ProblemList(who))
+    settings = decoder.tables(table, values, section)
+    return (None if decoder.problems else settings), decoder.problems
+
+
+def table_of(kind: Any) -> type[msgspec.Struct] | None:
+    """Return the type of each table of a section; None if the section is one table."""
+    arguments = get_args(kind)
+    return arguments[1] if arguments else None
+
+
 def location(path: str, origins: Mapping[str, Origin]) -> SettingLocation:
     """Return the origin of a key (or of the nearest table that contains it), and the key."""
     parts = path.split(".")
@@ -67,6 +91,23 @@ class _Decoder:
         self.origins = origins
         self.folder = folder
         self.problems = problems
+
+    def tables(self, kind: type[S], values: Mapping[str, Any], section: str) -> dict[str, S | None]:
+        """Decode the tables of a section by name."""
+        decoded: dict[str, S | None] = {}
+        for name, table in values.items():
+            path = f"{section}.{name}"
+            if not isinstance(table, dict):
+                got = describe_value(table)
+                self._report("wrong-type.section", path, name=f'{section}."{name}"', got=got)
+                continue
+            inner = next((key for key, value in table.items() if isinstance(value, dict)), None)
+            if inner is None:
+                decoded[name] = self.struct(kind, table, path)
+            else:
+                path = f"{path}.{inner}"
+                self._report("unquoted-name", path, section=section, name=f"{name}.{inner}")
+        return decoded
 
     def struct(self, kind: type[S], values: Mapping[str, Any], section: str) -> S | None:
         """Decode one table key by key; None if a key is wrong or a reference is not resolved."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,12 +181,15 @@ def merge(into: Tree, later: Tree) -> None:
             into[key] = value
 
 
-def from_environment(environ: Mapping[str, str], sections: Iterable[str]) -> Tree:
+def from_environment(
+    environ: Mapping[str, str], sections: Iterable[str], named: Collection[str] = ()
+) -> Tree:
     """Return the overrides of the environment as a tree.
 
     ``ROLEHOST__SECTION__KEY=value`` sets one key. Write ``_`` for ``-`` in the name of one of the
-    known ``sections``, and another ``__`` for each nested table. ``ROLEHOST__PLUGINS=a,b`` replaces
-    the enabled plugins.
+    known ``sections``, and another ``__`` for each nested table, or for each dot of a name in the
+    sections ``named``: ``ROLEHOST__ACTORS__SHOP__REPRICE__RATE`` sets the rate of the actor
+    ``shop.reprice``. ``ROLEHOST__PLUGINS=a,b`` replaces the enabled plugins.
     """
     known = {name.lower().replace("-", "_"): name for name in sections}
     tree: Tree = {}
@@ -201,6 +204,8 @@ def from_environment(environ: Mapping[str, str], sections: Iterable[str]) -> Tre
             if len(words) > 1:
                 name = words[0].replace("-", "_")
                 words[0] = known.get(name, words[0].replace("_", "-"))
+            if words[0] in named and len(words) > 2:
+                words = [words[0], ".".join(words[1:-1]), words[-1]]
             branch: Tree = {words[-1]: Leaf(environ[variable], origin, from_toml=False)}
             for word in reversed(words[:-1]):
                 branch = {word: branch}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from rolehost.api.contributions import Role
@@ -157,6 +158,45 @@ class SchedulerSettings(Settings, frozen=True):
     lease: Positive = 15.0
 
 
+class ActorSettings(Settings, frozen=True):
+    """``[actors."NAME"]``: limits of the jobs of one durable actor, over the whole fleet.
+
+    A key that is not set keeps the value of the plugin. ``rolehost limits set`` changes limits
+    without a restart.
+
+    Attributes:
+        concurrency: maximum number of its jobs at the same time.
+        rate: maximum number of its jobs per second, from one in 30 days to 1,000,000.
+        burst: number of its jobs that may start at once after a pause; needs a rate.
+        partition_concurrency: like ``concurrency``, for each of its partitions.
+        partition_rate: like ``rate``, for each of its partitions.
+        partition_burst: like ``burst``, for each of its partitions.
+    """
+
+    concurrency: Count | None = None
+    rate: float | None = None
+    burst: Count | None = None
+    partition_concurrency: Count | None = None
+    partition_rate: float | None = None
+    partition_burst: Count | None = None
+
+
+class QueueSettings(Settings, frozen=True):
+    """``[queues."NAME"]``: limits of all durable jobs of one queue, over the whole fleet.
+
+    A key that is not set keeps the value of the plugins.
+
+    Attributes:
+        concurrency: maximum number of jobs at the same time.
+        rate: maximum number of jobs per second, from one in 30 days to 1,000,000.
+        burst: number of jobs that may start at once after a pause; needs a rate.
+    """
+
+    concurrency: Count | None = None
+    rate: float | None = None
+    burst: Count | None = None
+
+
 class LimitSettings(Settings, frozen=True):
     """``[limits]``: how long one plugin may take before it counts as failed.
 
@@ -243,7 +283,7 @@ class FleetSettings(Settings, frozen=True):
 
 
 class HostSettings(Settings, frozen=True):
-    """All sections that belong to the host, in one object."""
+    """All sections that belong to the host, in one object; some have a table for each name."""
 
     deployment: DeploymentSettings = DeploymentSettings()
     storage: StorageSettings = StorageSettings()
@@ -252,6 +292,8 @@ class HostSettings(Settings, frozen=True):
     consumer: ConsumerSettings = ConsumerSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     delivery: DeliverySettings = DeliverySettings()
+    actors: dict[str, ActorSettings] = msgspec.field(default_factory=dict)
+    queues: dict[str, QueueSettings] = msgspec.field(default_factory=dict)
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

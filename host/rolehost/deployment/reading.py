@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rolehost.api.settings import Secret
-from rolehost.deployment.decode import decode, fields_of, location
+from rolehost.deployment.decode import decode_section, fields_of, location, table_of
 from rolehost.deployment.describe import describe_value
 from rolehost.deployment.files import (
     PLUGINS,
@@ -28,6 +28,9 @@ from rolehost.redaction import hide
 from rolehost.suggest import did_you_mean
 
 HOST_SECTIONS: dict[str, Any] = {field.name: field.type for field in fields_of(HostSettings)}
+
+#: The sections with a table for each name: ``[actors."NAME"]``.
+NAMED = frozenset(name for name, kind in HOST_SECTIONS.items() if table_of(kind))
 
 #: The table with the effect of each plugin's failure, ``abort`` or ``degrade``.
 ON_FAILURE = "on_failure"
@@ -78,7 +81,8 @@ def read(
     tree: Tree = files.tree(path) if path else {}
     # The plugins of the files: if an override disables one, its section is still allowed.
     listed = _names(tree.get(PLUGINS))
-    merge(tree, from_environment(environ, (*HOST_SECTIONS, ON_FAILURE, *tree, *listed)))
+    sections_known = (*HOST_SECTIONS, ON_FAILURE, *tree, *listed)
+    merge(tree, from_environment(environ, sections_known, NAMED))
     if plugins is not None:
         tree[PLUGINS] = plugin_list(plugins, "--plugins")
     resolver = Resolver(environ, sources, problems)
@@ -182,7 +186,7 @@ class _Reader:
         """Remove the host's sections and decode them; an invalid section has its defaults."""
         decoded: dict[str, Any] = {}
         for name, kind in HOST_SECTIONS.items():
-            settings, problems = decode(
+            settings, problems = decode_section(
                 kind,
                 sections.pop(name, {}),
                 section=name,

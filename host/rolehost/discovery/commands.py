@@ -25,6 +25,7 @@ HOST: Commands = {
     "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
     "handlers": ("rolehost.cli.listings:handlers", "List event handlers by topic and group."),
     "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
+    "limits": ("rolehost.cli.limits:limits", "List, set and reset limits of jobs."),
     "migrate": ("rolehost.cli.migrate:migrate", "Apply and revert migrations."),
     "plugins": ("rolehost.cli.plugins:plugins", "List installed plugins and their states."),
     "reload": ("rolehost.cli.reload:reload", "Reload a deployment after its file has changed."),

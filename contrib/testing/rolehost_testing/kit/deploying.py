@@ -8,7 +8,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
-from rolehost.deployment import FAILURES, HOST_SECTIONS, Deployment, HostSettings, Origin, decode
+from rolehost.deployment import (
+    FAILURES,
+    HOST_SECTIONS,
+    Deployment,
+    HostSettings,
+    Origin,
+    decode_section,
+)
 from rolehost.deployment.model import StorageSettings
 from rolehost.errors import ConfigurationError, Problem
 
@@ -71,7 +78,7 @@ def _host_settings(
     host: dict[str, Any] = {}
     for section, kind in HOST_SECTIONS.items():
         if section in merged:
-            host[section], wrong = decode(
+            host[section], wrong = decode_section(
                 kind,
                 merged.pop(section),
                 section=section,

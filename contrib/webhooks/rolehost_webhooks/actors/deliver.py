@@ -10,7 +10,17 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from rolehost.api import Actor, Dead, JobContext, Outcome, Retry, RetryPolicy, Services, actor
+from rolehost.api import (
+    Actor,
+    Dead,
+    JobContext,
+    Limits,
+    Outcome,
+    Retry,
+    RetryPolicy,
+    Services,
+    actor,
+)
 
 from rolehost_webhooks import ids, outcomes, signing
 from rolehost_webhooks.actors import QUEUE
@@ -28,8 +38,17 @@ PLUGIN = "webhooks-delivery"
 
 JSON = "application/json"
 
+#: Requests to one endpoint at the same time, over the whole fleet: half of the threads of a worker
+#: by default, so that a slow endpoint does not hold all of them.
+CONCURRENCY = 4
 
-@actor(name="webhooks.deliver", queue=QUEUE)
+
+@actor(
+    name="webhooks.deliver",
+    queue=QUEUE,
+    partition="endpoint_id",
+    partition_limits=Limits(concurrency=CONCURRENCY),
+)
 def deliver(
     job: JobContext,
     message_id: str,
