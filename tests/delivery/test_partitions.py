@@ -74,6 +74,15 @@ def test_partitions_get_their_turns_whatever_the_backlog_of_one(bench):
     ]  # fmt: skip
 
 
+def test_a_claim_of_one_job_passes_over_partitions_without_jobs(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": tenant} for tenant in "abc"])
+    for job in bench.claim():
+        bench.run(job)  # its end opens its partition
+    fill(bench, tenants, [{"tenant": "c"}])
+    assert partitions_of(bench.claim_runs(limit=1)) == ["c"]
+
+
 def test_priorities_hold_within_a_partition(bench):
     bench.make_runtime(tenants)
     with bench.unit_of_work() as work:

@@ -32,6 +32,9 @@ from rolehost.storage import Database, Transaction
 
 #: Most partitions that one claim looks at.
 _PARTITIONS = 128
+#: How often one claim looks for other partitions, if those it found have no jobs. The end of a job
+#: opens its partition, whether others wait there or not.
+_ROUNDS = 8
 
 _COLUMNS = ", ".join(Partition._fields)
 
@@ -76,9 +79,23 @@ class Partitions:
         ]  # fmt: skip
         due = [limit.due_at_us(now_us) for limits in above.values() for limit in limits.values()]
         self._due_us = min((at for at in due if at is not None), default=None)
-        partitions = self._lock_open(tx, ready, min(want, _PARTITIONS))
-        if not partitions:
-            return []
+        shares: list[Share] = []
+        for _ in range(_ROUNDS):
+            partitions = self._lock_open(tx, ready, min(want, _PARTITIONS))
+            if not partitions:
+                break
+            shares = self._share(tx, partitions, above, want, now_us)
+            self._store(tx, shares, now_us)
+            # Those without a job are closed now, and others that have one may follow them.
+            if any(each.jobs for each in shares):
+                self._store_limits(tx, above)
+                break
+        return shares
+
+    def _share(
+        self, tx: Transaction, partitions: Sequence[Partition], above: Above, want: int, now_us: int
+    ) -> list[Share]:
+        """Decide what to take of each partition, and count it in the limits ``above`` them."""
         each = -(-want // len(partitions))
         shares: list[Share] = []
         for candidates in self._candidates(tx, partitions, each):
@@ -88,8 +105,6 @@ class Partitions:
                 limits = self._limits.of_partition(partition.actor, partition.name)
             shares.append(share(candidates, limits, above, min(each, want), now_us))
             want -= len(shares[-1].jobs)
-        self._store(tx, shares, now_us)
-        self._store_limits(tx, above)
         return shares
 
     def may_find_jobs(self, now: int) -> bool:
