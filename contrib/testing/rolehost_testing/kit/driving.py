@@ -51,6 +51,7 @@ class Driving:
         self._used: list[Process] = []
         self._steps: list[Callable[[], list[Ran]]] = []
         self._left = ExitStack()
+        self._jobs: Jobs | None = None
 
     def __enter__(self) -> Driving:
         kinds = self._composition.backends
@@ -110,6 +111,9 @@ class Driving:
         if "database" in self._composition.backends:
             with self._processes.within("command") as services:
                 dues.append(services.delivery.ledger.next_due())
+        if self._jobs is not None:
+            with self._processes.within("worker"):
+                dues.append(self._jobs.next_due())
         # A job that is due and still waits is not consumed by this host.
         now = self._world.clock.now()
         return min((due for due in dues if due is not None and due > now), default=None)
@@ -184,6 +188,7 @@ class Driving:
     def _working(self) -> None:
         process = self._enter("worker")
         jobs = Jobs(process.services, process.identity.id, self._processes.metrics)
+        self._jobs = jobs
         jobs.keep(self._composition.deployment.host.worker.queues)
 
         def step() -> list[Ran]:

@@ -42,6 +42,11 @@ class Jobs:
         if queues is not None:
             self._claims = {name: each for name, each in self._claims.items() if name in queues}
 
+    def next_due(self) -> int | None:
+        """Return when a rate admits the next limited job, in milliseconds, or None."""
+        dues = [claims.next_due() for claims in self._claims.values()]
+        return min((due for due in dues if due is not None), default=None)
+
     def step(self) -> Ran | None:
         """Run the next due job and return its result, or None if no job is due."""
         for claims in self._claims.values():
