@@ -26,7 +26,7 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         name="api-only",
         level="bronze",
-        what="it imports only rolehost.api from the host (in routes also rolehost.api.http)",
+        what="it imports only rolehost.api from the host, and its modules http and broker",
         advice="import the name from rolehost.api; if it is missing there, open an issue",
     ),
     Criterion(
