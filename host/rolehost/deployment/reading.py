@@ -145,13 +145,14 @@ class _Reader:
         resolved = (*files[known_files:], *variables[known_variables:])
         self.origins[path] = Origin(leaf.origin, contains(value, Secret), resolved)
         if not leaf.from_toml and isinstance(value, str):
+            # The type of the setting decides how the text is decoded.
             return Untyped(value)
         return value
 
     def plugin_names(self, value: Any, node: Leaf | Tree | None) -> tuple[str, ...]:
         """Return the enabled plugins; record the line of each plugin as its origin."""
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            if not contains(value, Unresolved):
+            if not contains(value, Unresolved):  # otherwise the resolver has reported it
                 self.add("wrong-type.plugins", PLUGINS, got=describe_value(value))
             return ()
         names: list[str] = []
