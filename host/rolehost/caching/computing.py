@@ -167,6 +167,7 @@ class SingleFlight(Generic[T]):
         return self._entries.attempt(self._entries.generation.prefix, None)
 
     def _acquire(self, lock: str) -> bool:
+        """Take the lock; also True if the cache does not answer, so that the caller computes."""
         patience = self._options.patience
         return self._entries.attempt(lambda: self._entries.cache.add(lock, b"", patience), True)
 

@@ -69,9 +69,10 @@ def examine(
     """
     degraded: dict[str, Degraded] = {}
     while True:
+        # With a role, the contributions of other roles are not known.
         problems = Problems(deployment, degraded=degraded, unknown_contributions=role is not None)
         gathered = _gather(Selection(problems, extra or {}, found), role)
-        composition = _checked(gathered)
+        composition = _check_and_compose(gathered)
         if composition is not None:
             return composition, ()
         failed = degrading.plugins_to_leave_out(gathered)
@@ -120,7 +121,8 @@ def _plugin(loaded: LoadedPlugin, contributions: Contributions) -> Plugin:
     )
 
 
-def _checked(gathered: Gathered) -> Composition | None:
+def _check_and_compose(gathered: Gathered) -> Composition | None:
+    """Return the composition, or None if there are problems."""
     problems, contributions = gathered.problems, gathered.contributions
     plugins, degraded = tuple(gathered.plugins), tuple(problems.degraded.values())
     roles = topology.roles_of(contributions, degraded)

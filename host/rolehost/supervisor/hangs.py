@@ -70,7 +70,11 @@ class HangMonitor:
         return [now + min(intervals), *(each.due for each in self._hung.values() if each.due)]
 
     def read_lines(self, slot: Slot, lines: Iterable[str]) -> None:
-        """Handle the lines of a status pipe that are about progress."""
+        """Handle the lines of a status pipe that are about progress.
+
+        These are ``beat PART``, ``draining`` and the stacks of threads; from gunicorn's master also
+        ``hung PID SECONDS`` and ``lost REASON PID``.
+        """
         at = self._clock.advance(time.monotonic())
         for line in lines:
             word, _, rest = line.partition(" ")
@@ -139,6 +143,7 @@ class HangMonitor:
         self._publish()
 
     def _step(self, hung: HungProcess, at: float, now: float) -> None:
+        """Log the stacks and send TERM; at the second call kill the process."""
         slot, hang = hung.slot, hung.hang
         if hung.logged:
             self._report("error", f"{hang.process} did not stop in time: killing it", pid=hang.pid)
