@@ -15,8 +15,8 @@ from rolehost.delivery.scans import ScanStart
 from rolehost.delivery.statements import marks
 from rolehost.storage import Database, Transaction
 
-#: Most changes, and most due partitions, that are applied at once.
-_CHANGES = 1000
+#: Most changes, and most due partitions, that are applied at once, and how often in one claim.
+_CHANGES, _ROUNDS = 1000, 20
 #: The advisory lock of the process that applies changes: "changes" in ASCII.
 _LOCK = int.from_bytes(b"changes", "big")
 _FIRST_OF_KEY = (
@@ -68,14 +68,20 @@ class Changes:
         Changes of rows that another claimer has locked are left for the next call. One process
         applies changes at a time, so that two never wait for each other's new partitions.
         """
+        for _ in range(_ROUNDS):
+            if self._apply_some(tx, now) < _CHANGES:
+                return
+
+    def _apply_some(self, tx: Transaction, now: int) -> int:
+        """Apply the oldest changes; return how many."""
         if self._postgres:
             [(locked,)] = tx.execute("SELECT pg_try_advisory_xact_lock(?)", (_LOCK,)).fetchall()
             if not locked:
-                return
+                return 0
         changes = self._read(tx)
         due = self._due(tx, now)
         if not changes and not due:
-            return
+            return 0
         wanted = {each.partition_id for each in changes.values()} | due
         known = self._select(tx, "rolehost_partitions", "id", wanted)
         held = self._select(tx, "rolehost_partitions", "id", wanted, self._skip)
@@ -89,6 +95,7 @@ class Changes:
         self._open(tx, done.values(), known, due & held)
         _free(tx, done.values())
         _delete(tx, list(done))
+        return len(done)
 
     @property
     def position(self) -> int:

@@ -84,18 +84,18 @@ class Ledger:
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
         """Insert one job; return its id and True, or the id that holds ``unique`` and False.
 
+        The caller appends the change of the job (:meth:`NewJob.waits`), once for a transaction.
+
         Raises PayloadError if ``conflict`` (see :attr:`rolehost.api.Unique.conflict`) would change
         a job of another actor.
         """
         if job.unique is None:
             number: int = tx.execute(f"{_INSERT} RETURNING id", job).fetchone()[0]
-            _announce(tx, job)
             return number, True
         sql = f"{_INSERT} ON CONFLICT (unique_key) WHERE {HOLDS} DO NOTHING RETURNING id"
         while True:
             row = tx.execute(sql, job).fetchone()
             if row is not None:
-                _announce(tx, job)
                 return row[0], True
             found = self._resolve_conflict(tx, job, conflict)
             # Another transaction may have taken or finished that job between the statements.
@@ -131,7 +131,6 @@ class Ledger:
                 change, values = "state = ?, run_at = ?", [job.state, job.run_at]
             sql = f"UPDATE rolehost_jobs SET {change} WHERE {waits} AND actor = ? RETURNING id"
             found = tx.execute(sql, (*values, job.unique, job.actor)).fetchone()
-            _announce(tx, job)
         if found is not None:
             return int(found[0])
         row = tx.execute(
@@ -151,7 +150,6 @@ class Ledger:
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs in bulk; jobs with ``unique`` are not allowed."""
         tx.executemany(_INSERT, jobs)
-        changes.append(tx, filter(None, (job.waits() for job in jobs)))
 
     def promote(self, tx: Transaction, now: int) -> int:
         """Make due rows available, a thousand at most; return their number."""
@@ -299,12 +297,6 @@ def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
         job.id,
         job.token,
     )
-
-
-def _announce(tx: Transaction, job: NewJob) -> None:
-    change = job.waits()
-    if change is not None:
-        changes.append(tx, [change])
 
 
 def announce(tx: Transaction, rows: Iterable[Sequence[Any]], freed: int = 0) -> None:

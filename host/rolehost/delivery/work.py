@@ -14,7 +14,7 @@ from rolehost.api.contributions import Actor
 from rolehost.api.events import AnyEvent
 from rolehost.api.services import Job
 from rolehost.api.unique import Unique
-from rolehost.delivery import envelope, outbox
+from rolehost.delivery import changes, envelope, outbox
 from rolehost.delivery.failures import report
 from rolehost.delivery.guard import Unit
 from rolehost.delivery.jobs import (
@@ -38,7 +38,16 @@ class Work:
     job that it enqueues.
     """
 
-    __slots__ = ("_after", "_cause", "_events", "_runtime", "_unit", "_wakes", "transaction")
+    __slots__ = (
+        "_after",
+        "_cause",
+        "_events",
+        "_partitions",
+        "_runtime",
+        "_unit",
+        "_wakes",
+        "transaction",
+    )
 
     def __init__(
         self, runtime: DeliveryRuntime, transaction: Transaction, unit: Unit, cause: str | None
@@ -46,6 +55,7 @@ class Work:
         self._runtime = runtime
         self._unit = unit
         self._cause = cause
+        self._partitions: set[changes.Change] = set()
         self._events: list[tuple[Record, str]] = []
         self._wakes: set[str] = set()
         self._after: list[Callable[[], None]] = []
@@ -79,6 +89,7 @@ class Work:
             except (TypeError, ValueError) as error:
                 raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
         number, created = self._runtime.ledger.insert(self.transaction, new, conflict)
+        self._announce([new])
         # Also if the job existed already: claims skipped it while this transaction locked it.
         self._wakes.add(f"queue:{new.queue}")
         return Job(number, new.actor, created)
@@ -102,6 +113,7 @@ class Work:
                 raise PayloadError(f"job {len(rows)} of enqueue_many(), from 0: {error}") from None
         if rows:
             self._runtime.ledger.insert_many(self.transaction, rows)
+            self._announce(rows)
             self._wakes.add(f"queue:{rows[0].queue}")
         return len(rows)
 
@@ -177,11 +189,18 @@ class Work:
         """Wake the listeners of a name after the commit."""
         self._wakes.add(name)
 
+    def _announce(self, jobs: Iterable[NewJob]) -> None:
+        """Note the partitions that get jobs; one change for each is enough."""
+        self._partitions.update(filter(None, (job.waits() for job in jobs)))
+
     def flush(self) -> None:
         """Write the events to the *transactional outbox*.
 
         Called just before the commit, so that the order of the rows is close to that of commits.
         """
+        if self._partitions:
+            changes.append(self.transaction, self._partitions)
+            self._partitions = set()
         if self._events:
             outbox.append(self.transaction, self._events, self._runtime.clock.now())
             self._wakes.add("outbox")
