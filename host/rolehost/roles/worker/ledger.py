@@ -106,6 +106,7 @@ class LedgerConsumer(Consumer):
         self._taken = 0  # runs that threads have taken, for :meth:`stalls`
         self._running = 0  # runs that threads have taken and not finished
         self._taken_at = 0  # milliseconds; when the last one was taken
+        self._claimed_at = 0  # milliseconds; when jobs were claimed last
         self._seen = -1
 
     def __next__(self) -> MessageProxy | None:
@@ -151,6 +152,8 @@ class LedgerConsumer(Consumer):
             self._known.difference_update(job.id for job, _ in finished)
             self._known.update(job.id for run in runs for job in run)
             self._ready.extend(runs)
+            if runs:
+                self._claimed_at = self._runtime.clock.now()
             self.outstanding += sum(map(len, runs))
             self._offer_slots()
         if any(end.state not in FINISHED or job.partition_id for job, end in finished):
@@ -159,7 +162,8 @@ class LedgerConsumer(Consumer):
 
     def _hand_back_hoarded(self) -> None:
         """Hand back the claimed jobs if no thread took one for :data:`HOARD_MILLISECONDS`."""
-        if self._ready and self._all_threads_are_slow():
+        waited = self._runtime.clock.now() - max(self._taken_at, self._claimed_at)
+        if self._ready and waited > HOARD_MILLISECONDS:
             self._hand_back([job for run in self._ready for job in run])
             self._ready.clear()
             self._slots_free = 0
