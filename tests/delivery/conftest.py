@@ -92,7 +92,6 @@ class Bench:
             each.name for each in runtime.declared.actors.values() if each.queue == queue
         )
         with self.database.session(), self.database.transaction() as tx:
-            runtime.ledger.promote(tx, self.clock.now())
             claims = self._claims.setdefault(
                 (id(runtime), owner, queue), Claims(runtime, queue, actors, owner)
             )

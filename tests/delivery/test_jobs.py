@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from rolehost.api import Dead, Retry, RetryPolicy, Snooze, StorageUnavailable, actor
-from rolehost.delivery import administration, leases, sweep
+from rolehost.delivery import administration, leases, retention, sweep
 from rolehost.delivery.leases import Identity, Presence
 from rolehost.failpoints import Crash
 from rolehost_embedded.database import EmbeddedDatabase
@@ -374,5 +374,5 @@ def test_retention_lets_finished_jobs_go(bench):
     for job in bench.claim(limit=2):
         bench.run(job)
     bench.clock.forward(runtime.policy.keep_completed + 1)
-    assert sweep.delete_expired(runtime) == 2
+    assert retention.delete_expired(runtime) == 2
     assert bench.count("rolehost_jobs") == 1

@@ -8,7 +8,7 @@ import threading
 import pytest
 from rolehost.api import PayloadError, Unique, actor
 from rolehost.api.delivery import DeliverySettings
-from rolehost.delivery import administration, sweep
+from rolehost.delivery import administration, retention
 
 
 @actor(name="shop.count")
@@ -94,10 +94,10 @@ def test_retention_keeps_a_job_whose_period_is_not_over(bench, unique):
     first = unique(until=3600)
     bench.run(bench.claim()[0])
     bench.clock.forward(60)
-    sweep.delete_expired(bench.runtime)
+    retention.delete_expired(bench.runtime)
     assert not unique(until=3600).created
     bench.clock.forward(3600)
-    sweep.delete_expired(bench.runtime)
+    retention.delete_expired(bench.runtime)
     assert bench.count("rolehost_jobs") == 0
     assert unique(until=3600).id != first.id
 

@@ -19,6 +19,11 @@ from rolehost.storage import Database, Transaction
 _CHANGES, _ROUNDS = 1000, 20
 #: The advisory lock of the process that applies changes: "changes" in ASCII.
 _LOCK = int.from_bytes(b"changes", "big")
+#: Two schemas of one database have separate locks.
+_TRY_LOCK = (
+    "SELECT pg_try_advisory_xact_lock(? + CAST(CAST('rolehost_partition_changes' AS regclass)"
+    " AS oid)::bigint)"
+)
 _FIRST_OF_KEY = (
     "SELECT queue, actor, state FROM rolehost_jobs WHERE key = ? AND state IN"
     " ('available', 'scheduled', 'claimed', 'running', 'retrying') ORDER BY id LIMIT 1"
@@ -60,7 +65,10 @@ class Changes:
     def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         self._postgres = database.dialect == "postgresql"
         self._skip = " FOR UPDATE SKIP LOCKED" if self._postgres else ""
-        self._start = ScanStart(0, clock)
+        #: Where changes are read from, by id.
+        self.start = ScanStart(0, clock)
+        #: Where partitions whose rate admits a job are read from, by ``due_at_us``.
+        self.due_start = ScanStart(0, clock)
 
     def apply(self, tx: Transaction, now: int) -> None:
         """Apply changes, and open partitions whose rate admits a job; ``now``: milliseconds.
@@ -75,7 +83,7 @@ class Changes:
     def _apply_some(self, tx: Transaction, now: int) -> int:
         """Apply the oldest changes; return how many."""
         if self._postgres:
-            [(locked,)] = tx.execute("SELECT pg_try_advisory_xact_lock(?)", (_LOCK,)).fetchall()
+            [(locked,)] = tx.execute(_TRY_LOCK, (_LOCK,)).fetchall()
             if not locked:
                 return 0
         changes = self._read(tx)
@@ -97,27 +105,24 @@ class Changes:
         _delete(tx, list(done))
         return len(done)
 
-    @property
-    def position(self) -> int:
-        """The id from which changes are read."""
-        return self._start.position
-
     def _read(self, tx: Transaction) -> dict[int, Change]:
-        start = self._start.begin()
+        start = self.start.begin()
         rows = tx.execute(
             "SELECT id, partition_id, kind, name, queue, actor, freed"
             " FROM rolehost_partition_changes WHERE id >= ? ORDER BY id LIMIT ?",
             (start, _CHANGES),
         ).fetchall()
         # The first one that is left is the begin of the next scan.
-        self._start.end(rows[0][0] if rows else None)
+        self.start.end(rows[0][0] if rows else None)
         return {number: Change(*columns) for number, *columns in rows}
 
     def _due(self, tx: Transaction, now: int) -> set[int]:
         rows = tx.execute(
-            "SELECT id FROM rolehost_partitions WHERE due_at_us <= ? ORDER BY due_at_us LIMIT ?",
-            (now * 1000, _CHANGES),
+            "SELECT id, due_at_us FROM rolehost_partitions WHERE due_at_us >= ? AND due_at_us <= ?"
+            " ORDER BY due_at_us LIMIT ?",
+            (self.due_start.begin(), now * 1000, _CHANGES),
         ).fetchall()
+        self.due_start.end(rows[0][1] if rows else None)
         return {row[0] for row in rows}
 
     def _select(

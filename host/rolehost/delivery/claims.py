@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from rolehost.delivery import changes, limitstore
+from rolehost.delivery.due import DueJobs
 from rolehost.delivery.jobs import UNTIL_STARTED, ClaimedJob, partition_of
 from rolehost.delivery.partitions import Partitions
 from rolehost.delivery.runtime import DeliveryRuntime
@@ -43,6 +44,7 @@ class Claims:
         self._owner = owner
         database, clock = runtime.database, runtime.clock.now
         self._loose = database.dialect == "sqlite"
+        self._due = DueJobs(database, clock)
         self._partitions = Partitions(database, runtime.limits, queue, actors, clock)
         self._unlimited_first = False
         self._limits_at: int | None = None  # milliseconds, when the limits were read
@@ -64,11 +66,12 @@ class Claims:
         self._chosen = chosen.format(rows=rows)
 
     def claim(self, tx: Transaction, want: int, now: int) -> list[Run]:
-        """Claim up to ``want`` jobs; ``now`` is in milliseconds.
+        """Make due jobs available, then claim up to ``want`` jobs; ``now`` is in milliseconds.
 
         Limited and unlimited jobs of a queue come first in turns, so neither waits until the
         others end.
         """
+        self._due.promote(tx, now)
         self._read_limits(tx, now)
         self._unlimited_first = not self._unlimited_first
         runs: list[Run] = []
@@ -85,6 +88,9 @@ class Claims:
 
     def may_find_jobs(self, now: int) -> bool:
         """Return whether a claim may find jobs; takes no write lock."""
+        due = self._due.next()
+        if due is not None and due <= now:
+            return True
         start = self._start.begin()
         rows = self._runtime.database.read(
             f"SELECT priority, run_at, id FROM rolehost_jobs WHERE {self._waiting}"
@@ -107,8 +113,9 @@ class Claims:
         self._limits_at = now
 
     def next_due(self) -> int | None:
-        """Return when a rate admits the next limited job, milliseconds; None if none waits."""
-        return self._partitions.next_due()
+        """Return when a job is due or a rate admits one, milliseconds; None if none waits."""
+        due = [self._due.next(), self._partitions.next_due()]
+        return min((at for at in due if at is not None), default=None)
 
     def _claim_unlimited(self, tx: Transaction, want: int) -> list[Run]:
         applies = self._runtime.limits.applies

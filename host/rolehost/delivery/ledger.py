@@ -68,8 +68,6 @@ _COMPLETE = (
     " WHERE id = ends.job AND token = ends.fence AND state IN ('claimed', 'running')"
     " RETURNING id"
 )
-#: Most waiting jobs that one statement makes available.
-_PROMOTED = 1000
 #: The columns that :func:`partition_of` takes, and the id.
 PARTITION_COLUMNS = "key, partition, queue, actor, partition_id"
 
@@ -150,30 +148,6 @@ class Ledger:
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs in bulk; jobs with ``unique`` are not allowed."""
         tx.executemany(_INSERT, jobs)
-
-    def promote(self, tx: Transaction, now: int) -> int:
-        """Make due rows available, a thousand at most; return their number."""
-        # A job that another transaction has locked is left for the next call.
-        lock = " FOR UPDATE SKIP LOCKED" if self._skips else ""
-        due = "state IN ('scheduled', 'retrying') AND run_at <= ?"
-        rows = f"SELECT id FROM rolehost_jobs WHERE {due} ORDER BY run_at LIMIT {_PROMOTED}{lock}"
-        chosen = f"= ANY(ARRAY({rows}))" if self._skips else f"IN ({rows})"
-        found = tx.execute(
-            "UPDATE rolehost_jobs SET state = 'available' WHERE state IN ('scheduled', 'retrying')"
-            f" AND id {chosen} RETURNING {PARTITION_COLUMNS}",
-            (now,),
-        ).fetchall()
-        announce(tx, found)
-        return len(found)
-
-    def next_due(self) -> int | None:
-        """Return when the next waiting row becomes available, milliseconds; None if none waits."""
-        rows = self._database.read(
-            "SELECT min(run_at) FROM rolehost_jobs WHERE state IN ('scheduled', 'retrying')"
-        )
-        due = rows[0][0]
-        # SQLite may hold a text in a column of integers, and sorts texts after numbers.
-        return due if isinstance(due, int) else None
 
     def cancelled_jobs(self, owner: str) -> set[tuple[int, int]]:
         """Return the cancelled jobs that a process holds, as ids and tokens."""

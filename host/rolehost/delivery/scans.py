@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 #: A scan from the begin of the index takes at most one part in this number of the time.
 _PART = 20
+#: Milliseconds after which there is one anyway, for example after a pause of the machine in a scan.
+_LONGEST = 5000
 
 
 class ScanStart(Generic[T]):
@@ -40,7 +42,7 @@ class ScanStart(Generic[T]):
         """End a scan that found this entry first; None if it found none."""
         now = self._clock()
         if self._whole:
-            self._next_whole = now + _PART * (now - self._began)
+            self._next_whole = now + min(_PART * (now - self._began), _LONGEST)
         if found is not None:
             self._last = found
 

@@ -1,4 +1,4 @@
-"""The sweep: hands back the work of dead processes, and deletes rows past their retention.
+"""The sweep: hands back the work of dead processes, and corrects the counts of limits.
 
 Only the holder of the lease ``sweep`` sweeps periodically. Every process also hands back the work
 of dead processes when it starts. A process that stops normally hands back its own work.
@@ -6,10 +6,11 @@ of dead processes when it starts. A process that stops normally hands back its o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import structlog
 
 from rolehost.delivery import leases, limitstore
-from rolehost.delivery.jobs import FOR_A_PERIOD
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageUnavailable
 
@@ -18,17 +19,26 @@ log = structlog.get_logger(__name__)
 #: Milliseconds after which the count of a partition that was not served is checked.
 _COUNTS_SETTLE_MILLISECONDS = 60_000
 
-#: Maximum number of rows deleted in one transaction, so that the write lock is held briefly.
-BATCH = 1000
+
+def release_expired(runtime: DeliveryRuntime) -> int:
+    """Hand back the work of processes with an expired lease; return how many processes."""
+    presence = leases.Presence(runtime.database, runtime.clock, runtime.policy.lease)
+    return _release_all(runtime, presence.ids(live=False))
 
 
 def release_dead(runtime: DeliveryRuntime) -> int:
-    """Hand back the work of all dead processes; return the number of these processes."""
-    presence = leases.Presence(runtime.database, runtime.clock, runtime.policy.lease)
+    """Hand back the work of all dead processes; return the number of these processes.
+
+    Reads all claims, so it takes long while a held snapshot keeps the entries of earlier ones.
+    """
     with runtime.database.session():
-        gone = {*presence.ids(live=False), *runtime.ledger.orphaned_owners()}
+        orphaned = runtime.ledger.orphaned_owners()
+    return release_expired(runtime) + _release_all(runtime, orphaned)
+
+
+def _release_all(runtime: DeliveryRuntime, owners: Iterable[str]) -> int:
     count = 0
-    for owner in sorted(gone):
+    for owner in sorted(owners):
         try:
             count += _release(runtime, owner)
         except StorageUnavailable:
@@ -67,34 +77,3 @@ def _release(runtime: DeliveryRuntime, owner: str) -> int:
     log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
     runtime.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
     return 1
-
-
-def delete_expired(runtime: DeliveryRuntime) -> int:
-    """Delete rows past their retention: finished jobs, inbox marks, responses, dead events.
-
-    Return how many were deleted.
-    """
-    policy, now = runtime.policy, runtime.clock.now()
-    # A job that is unique for a period stays until the period is over.
-    ended = f"finished_at < ? AND (unique_held <> {FOR_A_PERIOD} OR unique_until <= {now})"
-    completed = f"state IN ('completed', 'cancelled') AND {ended}"
-    total = 0
-    # Each condition has one parameter: the oldest time that is kept.
-    for table, key, condition, keep in (
-        ("jobs", "id", completed, policy.keep_completed),
-        ("jobs", "id", f"state = 'dead' AND {ended}", policy.keep_dead),
-        ("inbox", "consumer_group, event", "handled_at < ?", policy.keep_inbox),
-        ("started_events", "consumer_group, event", "started_at < ?", policy.keep_inbox),
-        ("requests", "key", "created_at < ?", policy.keep_idempotency),
-        ("dead_events", "id", "died_at < ?", policy.keep_dead),
-    ):
-        sql = (
-            f"DELETE FROM rolehost_{table} WHERE ({key}) IN"
-            f" (SELECT {key} FROM rolehost_{table} WHERE {condition} LIMIT ?)"
-        )
-        count = BATCH
-        while count == BATCH:
-            with runtime.database.session(), runtime.database.transaction() as tx:
-                count = tx.execute(sql, (now - int(keep * 1000), BATCH)).rowcount
-            total += count
-    return total

@@ -14,6 +14,7 @@ from rolehost.delivery import leases, sweep
 from rolehost.delivery.guard import Guard
 from rolehost.delivery.leases import Identity, Presence, Pulse
 from rolehost.delivery.relay import Relay
+from rolehost.delivery.retention import Retention
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.deployment.model import LogSettings
 from rolehost.roles.beats import Beats
@@ -51,6 +52,10 @@ class PollingListener(Listener):
 #: older than the retention settings.
 SWEEP_SECONDS, RETENTION_SECONDS = 5.0, 300.0
 
+#: The check of all claims, and the slices of the retention, take at most one part in this number of
+#: the time.
+_CHECK_PART, _RETENTION_PART = 20, 4
+
 
 class _MaintenanceLoop(Loop):
     """Renews the presence row (heartbeat); the leader also sweeps and applies retention."""
@@ -74,9 +79,12 @@ class _MaintenanceLoop(Loop):
         self._every: dict[Callable[[], None], float] = {
             self._renew: runtime.policy.heartbeat,
             self._sweep: SWEEP_SECONDS,
+            self._check_claims: SWEEP_SECONDS,
             self._apply_retention: RETENTION_SECONDS,
         }
         self._due = dict.fromkeys(self._every, 0.0)
+        self._retention = Retention(runtime)
+        self._expiring = False
 
     def start(self) -> None:
         """Write the presence row, release the work of dead processes, then start the thread."""
@@ -126,15 +134,28 @@ class _MaintenanceLoop(Loop):
 
     def _sweep(self) -> None:
         if self._leads():
+            sweep.release_expired(self._runtime)
+
+    def _check_claims(self) -> None:
+        began = self._now()
+        if self._leads():
             sweep.release_dead(self._runtime)
             sweep.recount_limits(self._runtime)
+        pause = _CHECK_PART * (self._now() - began)
+        self._due[self._check_claims] = max(self._due[self._check_claims], began + pause)
 
     def _apply_retention(self) -> None:
-        if self._leads():
-            sweep.delete_expired(self._runtime)
+        """Delete one slice of expired rows; the next one follows after a short pause."""
+        if not self._expiring:
+            if not self._leads():
+                return
             manifests.delete_expired(self._runtime.database, self._runtime.clock.now())
             if self._stream is not None:
                 self._stream.trim()
+        began = self._now()
+        _, self._expiring = self._retention.step()
+        if self._expiring:
+            self._due[self._apply_retention] = began + _RETENTION_PART * (self._now() - began)
 
 
 class LongWriteLoop(Loop):

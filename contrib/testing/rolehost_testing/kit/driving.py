@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from rolehost.api import Role
 from rolehost.delivery import sweep, ticks
+from rolehost.delivery.due import DueJobs
 from rolehost.delivery.leases import Presence
 from rolehost.delivery.ticks import Ticker
 from rolehost.errors import RolehostError
@@ -110,7 +111,7 @@ class Driving:
         dues = [self._world.next_message(queues)] if queues else []
         if "database" in self._composition.backends:
             with self._processes.within("command") as services:
-                dues.append(services.delivery.ledger.next_due())
+                dues.append(DueJobs(services.database, services.clock.now).next())
         if self._jobs is not None:
             with self._processes.within("worker"):
                 dues.append(self._jobs.next_due())

@@ -59,11 +59,9 @@ class Jobs:
     def _claim(self, claims: Claims) -> ClaimedJob | None:
         runtime = self._runtime
         now = runtime.clock.now()
-        due = runtime.ledger.next_due()
-        if (due is None or due > now) and not claims.may_find_jobs(now):
+        if not claims.may_find_jobs(now):
             return None
         with runtime.database.transaction() as tx:
-            runtime.ledger.promote(tx, now)
             runs = claims.claim(tx, 1, now)
         return runs[0][0] if runs else None
 

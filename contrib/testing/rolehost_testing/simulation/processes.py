@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolehost.api.contributions import Handler
 from rolehost.composition.model import Composition
-from rolehost.delivery import leases, sweep
+from rolehost.delivery import leases, retention, sweep
 from rolehost.delivery.guarded import guard_of
 from rolehost.delivery.jobs import ClaimedJob, Finish
 from rolehost.delivery.leases import Identity, Presence
@@ -184,7 +184,7 @@ class SimulatedProcess(Process):
     def _retain(self) -> None:
         self._due["retain"] = self.run.clock.now() + int(RETENTION_SECONDS * 1000)
         if self._leads():
-            sweep.delete_expired(self.services.delivery)
+            retention.delete_expired(self.services.delivery)
 
     def _awake(self, name: str, listener: Listener | None) -> bool:
         """Return whether a waiting thread was woken, or its poll interval has passed."""

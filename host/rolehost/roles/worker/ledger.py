@@ -203,7 +203,7 @@ class LedgerConsumer(Consumer):
         with runtime.database.session():
             # Read first, so that an idle worker does not take the write lock.
             idle = not finished and not self._claims_uncertain
-            if idle and (room <= 0 or not self._has_work(now)):
+            if idle and (room <= 0 or not self._claims.may_find_jobs(now)):
                 return []
             if finished:
                 failpoints.reach("ledger.before_complete")
@@ -218,15 +218,10 @@ class LedgerConsumer(Consumer):
                     runtime.ledger.finish_many(tx, finished, now)
                 if room <= 0:
                     return []
-                runtime.ledger.promote(tx, now)
                 runs = self._claims.claim(tx, room, now)
         if runs:
             failpoints.reach("ledger.after_claim")
         return runs
-
-    def _has_work(self, now: int) -> bool:
-        due = self._runtime.ledger.next_due()
-        return (due is not None and due <= now) or self._claims.may_find_jobs(now)
 
     def _room(self) -> int:
         """Return how many jobs to claim now: 0 while enough are claimed and not started.
@@ -257,10 +252,11 @@ class LedgerConsumer(Consumer):
         """Return the seconds until a job is due, at most the poll interval."""
         runtime = self._runtime
         with runtime.database.session():
-            due = [runtime.ledger.next_due(), self._claims.next_due()]
+            due = self._claims.next_due()
         longest = min(runtime.policy.poll, self._beats.every)
-        now = runtime.clock.now()
-        return min(longest, *(max(0.0, (at - now) / 1000) for at in due if at is not None), longest)
+        if due is None:
+            return longest
+        return min(longest, max(0.0, (due - runtime.clock.now()) / 1000))
 
     def take(self) -> Run | None:
         """Return the next jobs for a thread to run one after another, or None."""
@@ -308,7 +304,7 @@ class LedgerConsumer(Consumer):
             return True
         try:
             with self._runtime.database.session():
-                return self._has_work(self._runtime.clock.now())
+                return self._claims.may_find_jobs(self._runtime.clock.now())
         except StorageError:
             return False
 

@@ -1,0 +1,47 @@
+"""Jobs that wait for a time, scheduled and retrying ones, become available when it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rolehost.delivery.ledger import PARTITION_COLUMNS, announce
+from rolehost.delivery.scans import ScanStart
+from rolehost.storage import Database, Transaction
+
+#: Most waiting jobs that one statement makes available.
+_PROMOTED = 1000
+_WAITS = "state IN ('scheduled', 'retrying') AND run_at >= ?"
+_DUE = (
+    f"SELECT id FROM rolehost_jobs WHERE {_WAITS} AND run_at <= ? ORDER BY run_at LIMIT {_PROMOTED}"
+)
+_NEXT = f"SELECT min(run_at) FROM rolehost_jobs WHERE {_WAITS}"
+
+
+class DueJobs:
+    """Makes waiting jobs available at their time; for one thread. ``clock``: milliseconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._start = ScanStart(-(2**63), clock)
+        chosen = f"IN ({_DUE})"
+        if "skip-locked" in database.capabilities:
+            # A job that another transaction has locked is left for the next call.
+            chosen = f"= ANY(ARRAY({_DUE} FOR UPDATE SKIP LOCKED))"
+        self._promote = (
+            "UPDATE rolehost_jobs SET state = 'available' WHERE state IN ('scheduled', 'retrying')"
+            f" AND id {chosen} RETURNING run_at, {PARTITION_COLUMNS}"
+        )
+
+    def promote(self, tx: Transaction, now: int) -> int:
+        """Make due jobs available, a thousand at most; return their number."""
+        rows = tx.execute(self._promote, (self._start.begin(), now)).fetchall()
+        self._start.end(min((row[0] for row in rows), default=None))
+        announce(tx, [row[1:] for row in rows])
+        return len(rows)
+
+    def next(self) -> int | None:
+        """Return when the next waiting job becomes available, milliseconds; None if none waits."""
+        [(due,)] = self._database.read(_NEXT, (self._start.begin(),))
+        self._start.end(None)
+        # SQLite may hold a text in a column of integers, and sorts texts after numbers.
+        return due if isinstance(due, int) else None
