@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 
 from rolehost import api
@@ -11,10 +12,10 @@ from benchmarks.deployments import place
 from benchmarks.ledger import EFFECTS, PLAIN, drained, pair
 from benchmarks.model import Bench, Figure, Goal, Unmeasured
 from benchmarks.pairs import Side, interleave
-from benchmarks.postgres import Runs, server
+from benchmarks.postgres import ACTORS, Runs, server
 
-#: The plugin of both benchmarks.
-ACTORS = "benchmarks.programs.limited:limits"
+#: The plugins with limits, and with groups.
+LIMITED, GROUPED = "benchmarks.programs.limited:limits", "benchmarks.programs.grouped:groups"
 
 #: Minimum rate of jobs per second with one effect row each, in groups.
 WANTED = Goal(least=10_000)
@@ -22,20 +23,22 @@ WANTED = Goal(least=10_000)
 
 def run(bench: Bench) -> list[Figure]:
     """Measure jobs with a concurrency limit for each partition, beside a bare loop without any."""
-    _require_limits()
+    if not hasattr(api, "Limits"):
+        raise Unmeasured("rolehost.api has no Limits: the host has no limits yet")
     what = "no-op jobs run, a limit for each of 100 partitions, beside a bare loop"
     with server() as url:
         runs = Runs(bench, url)
-        ours, bare = runs.host("limited", PLAIN, ACTORS), runs.bare("nothing", PLAIN)
+        ours, bare = runs.host("limited", PLAIN, LIMITED), runs.bare("nothing", PLAIN)
         return pair(bench, "limits", "partitions", ours, bare, drained(what, Goal(least=0.5)))
 
 
 def groups(bench: Bench) -> list[Figure]:
     """Measure jobs that write one row each in groups, beside the same jobs alone."""
-    _require_limits()
+    if "grouped" not in inspect.signature(api.actor).parameters:
+        raise Unmeasured("rolehost.api.actor has no parameter grouped: the host has no groups yet")
     with server() as url:
         runs = Runs(bench, url)
-        sides = (runs.host("grouped", 4 * EFFECTS, ACTORS), runs.host("effect", EFFECTS))
+        sides = (runs.host("grouped", 4 * EFFECTS, GROUPED), runs.host("effect", EFFECTS))
         rounds = interleave(
             *sides,
             rounds=bench.rounds,
@@ -66,11 +69,6 @@ def groups(bench: Bench) -> list[Figure]:
     ]
 
 
-def _require_limits() -> None:
-    if not hasattr(api, "Limits"):
-        raise Unmeasured("rolehost.api has no Limits: the host has neither limits nor groups yet")
-
-
 def _sqlite(bench: Bench, actor: str, full: int) -> Side:
     numbers = itertools.count()
     count = str(bench.scaled(full, full // 10))
@@ -79,7 +77,7 @@ def _sqlite(bench: Bench, actor: str, full: int) -> Side:
         folder = bench.folder / f"groups-{actor}-{next(numbers)}"
         made = place(
             folder,
-            {"bench-actors": "benchmarks.programs.plugin:durable", "bench-limits": ACTORS},
+            {"bench-actors": GROUPED if actor == "grouped" else ACTORS},
             ["embedded"],
             embedded={"path": str(folder / "bench.db"), "synchronous": "full"},
             log={"level": "warning"},

@@ -1,4 +1,4 @@
-"""The plugin of the benchmarks of limits and groups; its import fails without ``Limits``."""
+"""The plugin of the benchmark of limits; its import fails while the host has none."""
 
 from __future__ import annotations
 
@@ -18,22 +18,16 @@ def limited(_job: JobContext, number: int, tenant: str) -> None:  # noqa: ARG001
     plugin.countdown.count(number)
 
 
-@actor(queue="bench", grouped=True)
-def grouped(job: JobContext, number: int) -> None:
-    """Write one row in a transaction that other jobs share."""
-    plugin.write_row(job, number)
-
-
 class Limited:
     """A plugin with the actors."""
 
     @hookimpl
     def rolehost_plugin(self) -> PluginInfo:
-        return PluginInfo(api=1, requires=("database", "queue"), enqueues=("limited", "grouped"))
+        return PluginInfo(api=1, requires=("database", "queue"), enqueues=("limited",))
 
     @hookimpl
     def rolehost_actors(self) -> Sequence[Actor]:
-        return [limited, grouped]
+        return [limited]
 
 
 limits = Limited()

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from rolehost.api import (
     Actor,
     JobContext,
+    JobQueue,
     Limits,
     PluginInfo,
-    Queue,
     RetryPolicy,
     actor,
     hookimpl,
@@ -27,7 +27,7 @@ BACKLOG, SLOW = 0.02, 1.0
 #: Limits of the second part: of the actor, of the queue, and of the rate with its burst.
 ACTOR, QUEUE, RATE, BURST = 8, 10, 50.0, 10
 
-_QUEUE = Queue("limited", Limits(concurrency=QUEUE))
+_QUEUE = JobQueue("limited", Limits(concurrency=QUEUE))
 
 
 @actor(

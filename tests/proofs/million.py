@@ -15,7 +15,7 @@ from rolehost import api
 
 from benchmarks.children import finish, running
 from benchmarks.deployments import free_port
-from benchmarks.limits import ACTORS as LIMITED
+from benchmarks.limits import LIMITED
 from benchmarks.postgres import ACTORS
 from tests.proofs.kit import Figures, Options, Task
 from tests.proofs.ledgers import Drained, Ledger, Make, drain, ledgers
