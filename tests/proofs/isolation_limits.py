@@ -46,6 +46,7 @@ PATIENCE = 180.0
 TOLERANCE = 0.1
 
 _RUNS = "CREATE TABLE proof_runs (job BIGINT, began DOUBLE PRECISION, ended DOUBLE PRECISION)"
+_STATES = "SELECT actor, state, count(*) FROM rolehost_jobs GROUP BY actor, state"
 _UNFINISHED = (
     "SELECT count(*) FROM rolehost_jobs WHERE state NOT IN ('completed', 'dead', 'cancelled')"
 )
@@ -63,7 +64,9 @@ def measure(make: Make, size: Size, options: Options, task: Task) -> dict[str, A
             left = eventually(
                 lambda: ledger.execute(_UNFINISHED)[0][0], lambda count: not count, seconds=PATIENCE
             )
-        assert not left, f"{left} of {enqueued} jobs did not end in {PATIENCE:g} s"
+        assert not left, (
+            f"{left} of {enqueued} jobs did not end in {PATIENCE:g} s: {ledger.execute(_STATES)}"
+        )
         kept = ledger.execute("SELECT count(*) FROM rolehost_jobs")[0][0]
         return {"jobs": enqueued, "lost": enqueued - kept, **done, **_audit(ledger)}
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from rolehost.api import StorageUnavailable
 from rolehost.services import ProcessServices
 
 from tests.proofs.deployed import client_services
@@ -92,8 +93,18 @@ def mix(services: ProcessServices, seed: int) -> int:
             given["key"] = f"key {chance.randrange(KEYS)}"
         elif chance.random() < FAILS:
             given["fails"] = chance.choice((1, 2))
-        services.enqueue(actor, **given)
+        _enqueue_surely(services, actor, given)
     return count
+
+
+def _enqueue_surely(services: ProcessServices, actor: str, given: dict[str, object]) -> None:
+    """Enqueue a job; on SQLite a frozen process may hold the lock of writers meanwhile."""
+    while True:
+        try:
+            services.enqueue(actor, **given)
+            return
+        except StorageUnavailable:
+            time.sleep(0.05)  # a client's pause between two tries
 
 
 def _ended(seconds: float) -> bool:
