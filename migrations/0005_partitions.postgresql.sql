@@ -13,6 +13,16 @@ CREATE INDEX rolehost_jobs_partition ON rolehost_jobs (partition_id, priority, r
 -- Cancelled jobs that a process holds; workers ask for them many times a second.
 CREATE INDEX rolehost_jobs_cancelled ON rolehost_jobs (owner)
     WHERE cancel = 1 AND state IN ('claimed', 'running');
+-- For the listings of jobs and the metrics. Jobs that are held are few, and have an index already.
+CREATE INDEX rolehost_jobs_listed ON rolehost_jobs (state, queue, actor, id)
+    WHERE state NOT IN ('claimed', 'running');
+CREATE INDEX rolehost_jobs_of_partition ON rolehost_jobs (partition, id)
+    WHERE partition IS NOT NULL AND state NOT IN ('claimed', 'running');
+CREATE INDEX rolehost_jobs_dead ON rolehost_jobs (actor, finished_at) WHERE state = 'dead';
+CREATE INDEX rolehost_dead_events_died ON rolehost_dead_events (died_at);
+CREATE INDEX rolehost_dead_events_handler ON rolehost_dead_events (handler, died_at);
+-- Most queues and actors have jobs in few states, so the planner must know the combinations.
+CREATE STATISTICS rolehost_jobs_kinds (mcv) ON state, queue, actor FROM rolehost_jobs;
 
 -- kind: partition or key. held: claimed jobs whose end is not applied yet. turn: partitions with a
 -- lower one are served first. next_at_us: the theoretical arrival time of the rate limit. due_at_us:
@@ -60,6 +70,12 @@ CREATE TABLE rolehost_limits (
 DROP TABLE rolehost_limits;
 DROP TABLE rolehost_partition_changes;
 DROP TABLE rolehost_partitions;
+DROP STATISTICS rolehost_jobs_kinds;
+DROP INDEX rolehost_dead_events_handler;
+DROP INDEX rolehost_dead_events_died;
+DROP INDEX rolehost_jobs_dead;
+DROP INDEX rolehost_jobs_of_partition;
+DROP INDEX rolehost_jobs_listed;
 DROP INDEX rolehost_jobs_cancelled;
 DROP INDEX rolehost_jobs_partition;
 DROP INDEX rolehost_jobs_unlimited;

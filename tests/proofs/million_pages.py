@@ -26,6 +26,7 @@ JOBS: Mapping[str, tuple[str | None, ...]] = {
     "state": (None, "available", "completed", "dead", "cancelled", "running"),
     "queue": (None, "bench", "rare", "absent"),
     "actor": (None, "nothing", "rare", "absent"),
+    "partition": (None, "absent"),
 }
 DEAD: Mapping[str, tuple[str | None, ...]] = {"what": (None, "nothing", "rare", "absent")}
 
@@ -50,7 +51,7 @@ def _chosen(
     listing: Callable[..., Any], filters: Mapping[str, tuple[str | None, ...]]
 ) -> Iterator[dict[str, str]]:
     """Return every combination of the values; AssertionError if the listing has other filters."""
-    offered = set(inspect.signature(listing).parameters) - {"database", "limit"}
+    offered = set(inspect.signature(listing).parameters) - {"database", "before", "limit"}
     assert offered == set(filters), f"filters of {listing.__module__}: {sorted(offered)}"
     for values in itertools.product(*filters.values()):
         given = zip(filters, values, strict=True)

@@ -27,6 +27,9 @@ def jobs() -> None:
 @click.option("--queue", help="Only jobs of this queue.")
 @click.option("--actor", help="Only jobs of this actor.")
 @click.option("--partition", help="Only jobs of this partition.")
+@click.option("--error", default="", help="Only jobs whose error contains this text.")
+@click.option("--arguments", default="", help="Only jobs whose arguments contain this text.")
+@click.option("--before", type=_NUMBER, help="Only jobs with a lower id: the next page.")
 @click.option("--limit", default=100, show_default=True, help="Maximum number of jobs.")
 @as_json
 @click.pass_obj
@@ -36,28 +39,41 @@ def list_jobs(
     queue: str | None,
     actor: str | None,
     partition: str | None,
+    error: str,
+    arguments: str,
+    before: int | None,
     limit: int,
     as_json: bool,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    With --error or --arguments, each call searches some thousand jobs and prints how to go on.
+    """
     from rolehost.delivery import administration
 
+    filters = {"state": state, "queue": queue, "actor": actor, "partition": partition}
+    more = None
     with open_ledger(context) as database:
         try:
-            found = administration.listing(
-                database,
-                state=state,
-                queue=queue,
-                actor=actor,
-                partition=partition,
-                limit=limit,
-            )
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--state") from None
+            if error or arguments:
+                found, more = administration.search(
+                    database,
+                    error=error,
+                    arguments=arguments,
+                    before=before,
+                    limit=limit,
+                    **filters,
+                )
+            else:
+                found = administration.listing(database, before=before, limit=limit, **filters)
+        except ValueError as wrong:
+            raise click.BadParameter(str(wrong), param_hint="--state") from None
     rows = [with_times(job) for job in found]
     if not as_json:
         rows = [{name: row[name] for name in _LISTED} for row in rows]
     print_rows(rows, as_json=as_json, empty="no jobs match")
+    if more is not None:
+        click.echo(f"older jobs were not searched; add --before {more}", err=True)
 
 
 @jobs.command()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
+from rolehost.delivery import queries
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.jobs import ACTIVE, STATES
 from rolehost.delivery.ledger import PARTITION_COLUMNS, announce
@@ -15,6 +17,20 @@ _COLUMNS = (
     "id, queue, actor, state, priority, run_at, key, partition, unique_key, attempt, crashes,"
     " owner, enqueued_at, started_at, finished_at, error, cause, arguments"
 )
+_KIND = ("state", "queue", "actor")
+
+#: Jobs whose texts one call of :func:`search` reads.
+_SEARCHED = 2000
+#: Kinds of jobs that one statement reads.
+_KINDS = 100
+_LAST_ID = 2**63 - 1
+
+
+class Page(NamedTuple):
+    """Found jobs; ``before`` is the cursor of the next page, None if there are no older jobs."""
+
+    jobs: list[dict[str, Any]]
+    before: int | None
 
 
 def listing(
@@ -24,20 +40,91 @@ def listing(
     queue: str | None = None,
     actor: str | None = None,
     partition: str | None = None,
+    before: int | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Return jobs, newest first, as dicts of columns. Raises ValueError for an unknown state."""
+    """Return jobs with an id less than ``before``, newest first, as dicts of columns.
+
+    Raises ValueError for an unknown state.
+    """
     if state is not None and state not in STATES:
         raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
     filters = {"state": state, "queue": queue, "actor": actor, "partition": partition}
     chosen = {name: value for name, value in filters.items() if value is not None}
-    where = " AND ".join(f"{name} = ?" for name in chosen)
+    below = _LAST_ID if before is None else before
+    if not chosen:
+        return _read(database, "id < ?", (below,), limit)
+    sources = list(_sources(database, chosen, below, limit))
+    jobs: list[dict[str, Any]] = []
+    for first in range(0, len(sources), _KINDS):
+        part = sources[first : first + _KINDS]
+        union = " UNION ALL ".join(sql for sql, _ in part)
+        params = [value for _, values in part for value in values]
+        jobs += _read(database, f"id IN ({union})", params, limit)
+    jobs.sort(key=itemgetter("id"), reverse=True)
+    return jobs[:limit]
+
+
+def _read(
+    database: Database, condition: str, params: Sequence[Any], limit: int
+) -> list[dict[str, Any]]:
     rows = database.read(
-        f"SELECT {_COLUMNS} FROM rolehost_jobs"
-        f"{' WHERE ' + where if where else ''} ORDER BY id DESC LIMIT ?",
-        (*chosen.values(), limit),
+        f"SELECT {_COLUMNS} FROM rolehost_jobs WHERE {condition} ORDER BY id DESC LIMIT ?",
+        (*params, limit),
     )
     return [_job(row) for row in rows]
+
+
+def _sources(
+    database: Database, chosen: Mapping[str, str], below: int, limit: int
+) -> Iterator[tuple[str, list[Any]]]:
+    """Return statements and parameters for the ids of the newest jobs, each read by its index."""
+
+    def newest(condition: str, first: str, filters: Mapping[str, str]) -> tuple[str, list[Any]]:
+        # With ANY, PostgreSQL cannot read the primary key in the order of ids and skip the others.
+        equal = dict.fromkeys(filters, "= ?")
+        if database.dialect == "postgresql":
+            equal[first] = "= ANY(ARRAY[?])"
+        where = " AND ".join([condition, *(f"{name} {mark}" for name, mark in equal.items())])
+        return (
+            f"SELECT id FROM (SELECT id FROM rolehost_jobs WHERE {where} AND id < ?"
+            f" ORDER BY {first} DESC, id DESC LIMIT ?) AS newest",
+            [*filters.values(), below, limit],
+        )
+
+    if chosen.get("state") in (None, "claimed", "running"):
+        # They are few, so they are all read.
+        held = " AND ".join(
+            ["state IN ('claimed', 'running')", *(f"{name} = ?" for name in chosen)]
+        )
+        yield f"SELECT id FROM rolehost_jobs WHERE {held} AND id < ?", [*chosen.values(), below]
+    if "partition" in chosen:
+        yield newest(f"{queries.LISTED} AND partition IS NOT NULL", "partition", chosen)
+        return
+    for kind in queries.first_jobs(database, ", ".join(_KIND), "id", queries.LISTED):
+        values = dict(zip(_KIND, kind[:3], strict=True))
+        if chosen.items() <= values.items():
+            yield newest(queries.LISTED, "state", values)
+
+
+def search(
+    database: Database,
+    *,
+    error: str = "",
+    arguments: str = "",
+    before: int | None = None,
+    limit: int = 100,
+    **filters: str | None,
+) -> Page:
+    """Return jobs whose error and arguments contain these texts; ``filters`` as :func:`listing`.
+
+    A page may have few jobs, or none, because only a bounded number of jobs is read for it.
+    """
+    read = listing(database, before=before, limit=_SEARCHED, **filters)
+    found = [job for job in read if error in (job["error"] or "") and arguments in job["arguments"]]
+    if len(found) > limit:
+        return Page(found[:limit], found[limit - 1]["id"])
+    return Page(found, read[-1]["id"] if len(read) == _SEARCHED else None)
 
 
 def show(database: Database, number: int) -> dict[str, Any] | None:

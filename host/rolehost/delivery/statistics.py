@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rolehost.api.observe import LagStatistics, ProcessStatistics, QueueStatistics, Statistics
 from rolehost.api.services import Clock
+from rolehost.delivery import queries
 from rolehost.delivery.jobs import ACTIVE
 from rolehost.errors import StorageError
 from rolehost.storage import Database, Queue, Stream
@@ -25,7 +26,7 @@ def collect(
     roles: Sequence[str],
     restarts: Mapping[str, Mapping[str, int]],
 ) -> Statistics:
-    """Count jobs, outbox, dead letters, lag and processes.
+    """Count jobs, outbox, dead letters, lag and processes; see :func:`queries.count`.
 
     ``subscriptions`` are the (topic, group) pairs to return lags for; there are no lags while the
     stream is unavailable. ``queues`` and ``roles`` are listed even if they are empty; the queues
@@ -33,14 +34,11 @@ def collect(
     """
     now = clock.now()
     with database.session():
-        rows = database.read(
-            "SELECT queue, state, count(*), min(run_at) FROM rolehost_jobs"
-            f" WHERE state IN ({', '.join(map(repr, UNFINISHED))})"
-            " GROUP BY queue, state ORDER BY queue, state"
-        )
-        outbox = database.read("SELECT count(*), min(created_at) FROM rolehost_outbox")[0]
-        dead_jobs = database.read("SELECT count(*) FROM rolehost_jobs WHERE state = 'dead'")
-        dead_events = database.read("SELECT count(*) FROM rolehost_dead_events")
+        rows = _unfinished(database, now)
+        outbox_count = queries.count(database, "rolehost_outbox", "true")
+        outbox = database.read("SELECT created_at FROM rolehost_outbox ORDER BY id LIMIT 1")
+        dead_jobs = queries.count(database, "rolehost_jobs", "state = 'dead'")
+        dead_events = queries.count(database, "rolehost_dead_events", "true")
         living = database.read(
             "SELECT role, count(CASE WHEN expires_at >= ? THEN 1 END) FROM rolehost_processes"
             " GROUP BY role",
@@ -48,14 +46,45 @@ def collect(
         )
     return Statistics(
         queues=_queues(rows, queues, now),
-        outbox_count=outbox[0],
-        outbox_age=0.0 if outbox[1] is None else max(0.0, (now - outbox[1]) / 1000),
-        dead_jobs=dead_jobs[0][0],
-        dead_events=dead_events[0][0],
+        outbox_count=outbox_count,
+        outbox_age=max(0.0, (now - outbox[0][0]) / 1000) if outbox else 0.0,
+        dead_jobs=dead_jobs,
+        dead_events=dead_events,
         dead_messages=dead_messages(queue),
         lags=_lags(stream, subscriptions),
         processes=processes(dict(living), roles, restarts),
     )
+
+
+def _unfinished(database: Database, now: int) -> list[tuple[str, str, int, int]]:
+    """Return queue, state, count and oldest ``run_at`` of the jobs that are not over.
+
+    The oldest job of a state that waits for a time matters only if its time has come.
+    """
+    rows = database.read(
+        "SELECT queue, state, count(*), min(run_at) FROM rolehost_jobs"
+        " WHERE state IN ('claimed', 'running') GROUP BY queue, state"
+    )
+    oldest: dict[tuple[str, str], int] = {}
+    waiting = queries.first_jobs(database, "queue, priority", "run_at, id", "state = 'available'")
+    due = database.read(
+        "SELECT queue, state, run_at FROM rolehost_jobs"
+        " WHERE state IN ('scheduled', 'retrying') AND run_at <= ? ORDER BY run_at LIMIT 1000",
+        (now,),
+    )
+    for queue, state, run_at in [(each[0], "available", each[2]) for each in waiting] + due:
+        oldest[queue, state] = min(run_at, oldest.get((queue, state), now))
+    kinds = queries.first_jobs(database, "state, queue", "actor, id", queries.LISTED)
+    for state, queue, *_ in kinds:
+        if state in UNFINISHED:
+            number = queries.count(
+                database,
+                "rolehost_jobs",
+                f"{queries.LISTED} AND state = ? AND queue = ?",
+                (state, queue),
+            )
+            rows.append((queue, state, number, oldest.get((queue, state), now)))
+    return rows
 
 
 def _queues(
