@@ -19,6 +19,8 @@ from rolehost.errors import ConfigurationError, StartError, StorageError
 from rolehost.schema import HOST_SET, Set, status
 from rolehost.storage import Database, Kind, ServerInfo
 
+from rolehost_fleet.commands import vacuum_checks
+
 if TYPE_CHECKING:
     from rolehost.services import ProcessServices
 
@@ -119,6 +121,8 @@ def engines(services: ProcessServices, migrate: str) -> Iterator[Line]:
             yield from _migrations(services.database, sets, migrate)
             if services.database.dialect == "sqlite":
                 yield from _disk(services.database)
+            else:
+                yield from _vacuum(services.database)
         yield from _schedules(services)
     except StorageError:
         return  # _engine() has reported that the database does not answer
@@ -218,6 +222,11 @@ def _disk(database: Database) -> Iterator[Line]:
     else:
         fix = "make room, or move it: [embedded] path"
         yield Line("fail" if free < FREE_FAIL else "warn", "disk", text, fix)
+
+
+def _vacuum(database: Database) -> Iterator[Line]:
+    found = [Line("warn", *each) for each in vacuum_checks.problems(database)]
+    yield from found or [Line("ok", "dead rows", "autovacuum can remove them")]
 
 
 def _schedules(services: ProcessServices) -> Iterator[Line]:

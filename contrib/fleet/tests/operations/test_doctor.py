@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import uuid
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,40 @@ def test_servers_tell_their_versions_and_their_clocks(patient, postgres_url, red
     assert lines["cache redis"][0]["text"].startswith(("Redis ", "Valkey "))
     for engine in ("database postgres", "cache redis", "queue redis"):
         assert lines[f"clock of {engine}"][0]["level"] == "ok", lines
+
+
+@pytest.mark.needs("rolehost_postgres")
+def test_an_old_transaction_and_a_table_without_autovacuum_are_worth_a_look(
+    postgres_url, monkeypatch
+):
+    import psycopg2
+    from psycopg2.extensions import make_dsn
+    from rolehost.api import Secret
+    from rolehost_fleet.commands import vacuum_checks
+    from rolehost_postgres.database import PostgresDatabase
+    from rolehost_postgres.settings import PostgresSettings
+
+    monkeypatch.setattr(vacuum_checks, "OLD", 0)
+    schema = f"doctor_{uuid.uuid4().hex}"
+    idle = psycopg2.connect(postgres_url, application_name="reports")
+    with idle, idle.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.rolehost_jobs ()")
+        cursor.execute(f"ALTER TABLE {schema}.rolehost_jobs SET (autovacuum_enabled = false)")
+    own = make_dsn(postgres_url, options=f"-c search_path={schema}")
+    database = PostgresDatabase(PostgresSettings(url=Secret(own)))
+    try:
+        with idle.cursor() as cursor, database.session():
+            cursor.execute("SELECT 1")
+            found = list(vacuum_checks.problems(database))
+    finally:
+        idle.rollback()
+        with idle, idle.cursor() as cursor:
+            cursor.execute(f"DROP SCHEMA {schema} CASCADE")
+        idle.close()
+        database.close()
+    texts = [each.text for each in found]
+    assert any("(reports, idle in transaction) began 0 s ago" in text for text in texts)
+    assert any(text.startswith("rolehost_jobs: autovacuum_enabled=false") for text in texts)
 
 
 @pytest.mark.needs("rolehost_memcached")
