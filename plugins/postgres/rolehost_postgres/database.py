@@ -115,9 +115,15 @@ class PostgresDatabase(Database):
         """See :meth:`rolehost.api.Database.migration_transaction`."""
         with self.transaction() as transaction:
             transaction.execute(
-                f"SET LOCAL lock_timeout = {_MIGRATION_LOCK_MS}; SET LOCAL statement_timeout = 0"
+                f"SET LOCAL lock_timeout = {_MIGRATION_LOCK_MS}; SET LOCAL statement_timeout = 0;"
+                "SET LOCAL idle_in_transaction_session_timeout = 0"
             )
-            yield transaction
+            connection = self.peewee.driver()
+            patience, connection.patience = connection.patience, 0.0
+            try:
+                yield transaction
+            finally:
+                connection.patience = patience
 
     def migration_statement(self, sql: str) -> None:
         """See :meth:`rolehost.api.Database.migration_statement`.
@@ -129,6 +135,7 @@ class PostgresDatabase(Database):
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+                connection.patience = 0.0
                 cursor.execute(sql)
         except psycopg2.Error as error:
             raise translate_error(error, self._server.place) from error

@@ -33,7 +33,6 @@ _BUSY = {
 }
 _UNAVAILABLE = {
     "25006": "the server takes no writes for now; it may be a replica",
-    "25P03": "the transaction was idle for too long and the server ended it",
     "53100": "the server's disk is full",
     "53200": "the server is out of memory",
     "53300": "the server has no connection left",
@@ -43,6 +42,11 @@ _UNAVAILABLE = {
     "58030": "the server reports an input/output error",
 }
 
+#: The text of an error after the server has ended a transaction that was idle for too long.
+_IDLE = (
+    "the transaction ran no statement for longer than [postgres] idle_in_transaction_timeout,"
+    " so the server ended it; do slow work outside of transactions",
+)
 
 #: Codes of values that the server cannot hold, with the texts of the errors.
 _VALUES = {
@@ -60,8 +64,8 @@ _VALUES = {
 def storage_error(error: BaseException, place: str) -> StorageError | None:
     """Return the host's error if the storage itself failed, or None.
 
-    If a statement took longer than ``statement_timeout``, the statement is the problem: the error
-    stays :class:`peewee.OperationalError`.
+    If a statement took longer than ``statement_timeout``, or a transaction was idle for too long,
+    the caller is the problem: the error stays :class:`peewee.OperationalError`.
 
     Args:
         error: the driver's error, or peewee's around one.
@@ -71,6 +75,8 @@ def storage_error(error: BaseException, place: str) -> StorageError | None:
     if not isinstance(cause, psycopg2.Error):
         return None
     code = cause.pgcode
+    if cause.args == _IDLE:
+        return None
     if code in _BUSY:
         return StorageBusy(f"{place}: {_BUSY[code]}", backend=_BACKEND)
     if code in _UNAVAILABLE:
@@ -83,6 +89,11 @@ def storage_error(error: BaseException, place: str) -> StorageError | None:
     if broken or (code or "").startswith("08"):
         return connection_lost(place, cause)
     return None
+
+
+def blame_transaction(error: psycopg2.Error) -> None:
+    """Change the error of a connection that the server has ended because of its transaction."""
+    error.args = _IDLE
 
 
 def value_error(error: ValueError, params: Any) -> ValueError | ValueRefused:

@@ -23,10 +23,12 @@ class Listeners:
 
     Args:
         server: opens the connection.
+        check_idle: seconds without a notification after which the connection is tested.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, check_idle: float) -> None:
         self._server = server
+        self._check_idle = check_idle
         self._guard = threading.Lock()
         self._all: tuple[WakeListener, ...] = ()
         self._thread: threading.Thread | None = None
@@ -108,7 +110,11 @@ class Listeners:
         poll.register(connection.fileno(), select.POLLIN)
         poll.register(self._stopped.fileno(), select.POLLIN)
         while True:
-            ready = {number for number, _ in poll.poll()}
+            ready = {number for number, _ in poll.poll(self._check_idle * 1000)}
+            if not ready:
+                # If the connection is silent, this ends it.
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT 1")
             if self._stopped.fileno() in ready:
                 return
             connection.poll()

@@ -16,6 +16,9 @@ from rolehost.api import StorageError, StorageUnavailable
 from rolehost_postgres.server import Server
 from rolehost_postgres.wire import Connection
 
+#: Seconds that an unused connection has to answer when it is tested.
+CHECK_TIMEOUT = 5.0
+
 
 class Pool:
     """Opens connections on demand; the one that was given back last is used first.
@@ -71,6 +74,8 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """Give a connection back; close it if it is broken or in a transaction."""
         try:
+            if connection.silent:
+                self._close_idle()
             connection.begins = False
             usable = not connection.closed and connection.idle
             with self._guard:
@@ -84,8 +89,12 @@ class Pool:
 
     def close(self) -> None:
         """Close the idle connections; others are closed when given back. Idempotent."""
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Close the idle connections, for example because another one has become silent."""
         with self._guard:
-            self._closed = True
             idle, self._idle = self._idle, []
         for connection, _ in idle:
             connection.close()
@@ -101,9 +110,13 @@ class Pool:
             return False
         if time.monotonic() - since < self._check_idle:
             return True
+        patience, connection.patience = connection.patience, CHECK_TIMEOUT
         with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
+            connection.patience = patience
             return True
+        if connection.silent:
+            self._close_idle()
         return False
 
     def forget_after_fork(self) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Maximum connections besides the one that listens: one notifies, one answers a health check.
 _CONNECTIONS = 2
+#: Seconds that a notification, or the test of the connection that listens, waits for the server.
+_ANSWER_TIMEOUT = 10.0
 
 
 class PostgresQueue(Queue):
@@ -29,7 +31,7 @@ class PostgresQueue(Queue):
     capabilities: ClassVar[frozenset[str]] = abilities.QUEUE
 
     def __init__(self, settings: PostgresSettings) -> None:
-        self._server = Server(settings, "queue")
+        self._server = Server(settings, "queue", answer_timeout=_ANSWER_TIMEOUT)
         self._pool = Pool(
             self._server,
             size=_CONNECTIONS,
@@ -37,7 +39,7 @@ class PostgresQueue(Queue):
             check_idle=settings.check_idle,
         )
         self._sender = Sender(self._pool)
-        self._listeners = Listeners(self._server)
+        self._listeners = Listeners(self._server, settings.check_idle)
 
     def wake(self, names: Collection[str]) -> None:
         """See :meth:`rolehost.api.Queue.wake`; another thread sends."""

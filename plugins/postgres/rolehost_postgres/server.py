@@ -17,6 +17,7 @@ from rolehost_postgres.failures import (
     too_old,
 )
 from rolehost_postgres.settings import PostgresSettings
+from rolehost_postgres.silence import watch
 from rolehost_postgres.wire import Connection, Cursor
 
 #: The oldest supported server, as the driver numbers versions.
@@ -32,14 +33,22 @@ def _as_bytes(value: Any, cursor: Any) -> bytes | None:
 
 _BYTES = new_type((_BYTEA,), "BYTES", _as_bytes)
 
-#: Ends a connection to a silent host after about half a minute. The defaults of the system are
-#: hours (https://www.postgresql.org/docs/current/libpq-connect.html).
+#: End a connection to a lost host after about 15 seconds, on the client's side and on the server's,
+#: which keeps the locks of a lost client until then. The defaults of the system are hours
+#: (https://www.postgresql.org/docs/current/libpq-connect.html, runtime-config-connection.html).
 _KEEPALIVE = {
-    "keepalives_idle": "15",
-    "keepalives_interval": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "3",
     "keepalives_count": "3",
-    "tcp_user_timeout": "30000",
+    "tcp_user_timeout": "15000",
 }
+_SERVER_KEEPALIVE = "".join(
+    f"SET {name if name.startswith('tcp_') else f'tcp_{name}'} = {value};"
+    for name, value in _KEEPALIVE.items()
+)
+
+#: Seconds by which a statement may outlast ``statement_timeout`` until its connection is ended.
+_GRACE = 5.0
 
 
 class Server:
@@ -48,12 +57,15 @@ class Server:
     Args:
         settings: the plugin's settings.
         purpose: shown by ``pg_stat_activity`` as part of ``application_name``.
+        answer_timeout: replaces that of the settings.
 
     Raises:
         StorageRefused: the setting ``url`` is not a connection URI.
     """
 
-    def __init__(self, settings: PostgresSettings, purpose: str) -> None:
+    def __init__(
+        self, settings: PostgresSettings, purpose: str, *, answer_timeout: float | None = None
+    ) -> None:
         try:
             parts = {} if settings.url is None else parse_dsn(settings.url.reveal())
         except psycopg2.Error:
@@ -73,6 +85,12 @@ class Server:
         self.place = _place(parts)
         self._dsn = make_dsn(**parts)
         self._settings = settings
+        if answer_timeout is None:
+            answer_timeout = settings.answer_timeout
+        if answer_timeout is None:
+            limit = settings.statement_timeout
+            answer_timeout = limit + _GRACE if limit else 0.0
+        self._patience = answer_timeout
 
     def connect(self) -> Connection:
         """Open a connection in autocommit mode, with this plugin's time limits.
@@ -88,6 +106,9 @@ class Server:
         except psycopg2.Error as error:
             raise not_connected(error, self.place) from None
         try:
+            opened.patience = self._patience
+            opened.idle_limit = self._settings.idle_in_transaction_timeout
+            watch.add(opened)
             opened.autocommit = True
             register_type(_BYTES, opened)
             read_only = self._prepare(opened)
@@ -105,11 +126,13 @@ class Server:
     def _prepare(self, opened: Connection) -> bool:
         """Set limits and return whether the server is read-only, in one round trip."""
         settings = self._settings
+        idle = _milliseconds(settings.idle_in_transaction_timeout)
         with opened.cursor() as cursor:
             cursor.execute(
                 "SET default_transaction_isolation = 'read committed';"
                 f"SET statement_timeout = {_milliseconds(settings.statement_timeout)};"
                 f"SET lock_timeout = {_milliseconds(settings.lock_timeout)};"
+                f"SET idle_in_transaction_session_timeout = {idle};{_SERVER_KEEPALIVE}"
                 "SELECT pg_is_in_recovery()"
             )
             return bool(cursor.fetchone()[0])

@@ -31,6 +31,11 @@ class PostgresSettings(Settings, frozen=True):
         statement_timeout: seconds after which the server ends a statement; 0 is never.
         lock_timeout: seconds a statement waits for a row or table that another transaction
             holds; then ``StorageBusy``. 0 waits for ever.
+        idle_in_transaction_timeout: seconds after which the server ends a transaction in which no
+            statement runs, and so frees its locks; 0 is never.
+        answer_timeout: seconds after which a statement without an answer is given up with its
+            connection; then ``StorageUnavailable``. The default, None, is 5 seconds more than
+            ``statement_timeout``, or never if that is 0. 0 is never.
         check_idle: seconds after which an unused connection is tested before its next use.
             Closed connections are noticed without a test.
     """
@@ -44,4 +49,6 @@ class PostgresSettings(Settings, frozen=True):
     connect_timeout: Annotated[int, Meta(ge=2)] = 5
     statement_timeout: Annotated[float, Meta(ge=0)] = 60.0
     lock_timeout: Annotated[float, Meta(ge=0)] = 5.0
+    idle_in_transaction_timeout: Annotated[float, Meta(ge=0)] = 60.0
+    answer_timeout: Annotated[float, Meta(ge=0)] | None = None
     check_idle: Seconds = 30.0

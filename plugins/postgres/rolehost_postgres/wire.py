@@ -15,21 +15,31 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as DriverConnection
 from psycopg2.extensions import cursor as DriverCursor
 
-from rolehost_postgres.failures import remove_values, value_error
+from rolehost_postgres.failures import blame_transaction, remove_values, value_error
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _without_values(method: F) -> F:
-    """Wrap a method so that its errors show no values of rows or parameters."""
+def _statement(method: F) -> F:
+    """Wrap a method that runs a statement.
+
+    Its errors show no values of rows or parameters, and its time is limited
+    (:mod:`rolehost_postgres.silence`).
+    """
 
     @wraps(method)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(cursor: Cursor, *args: Any, **kwargs: Any) -> Any:
+        connection = cursor.connection
+        connection.statements += 1
         try:
-            return method(*args, **kwargs)
+            return method(cursor, *args, **kwargs)
         except psycopg2.Error as error:
             remove_values(error)
+            if connection.abandoned and connection.closed:
+                blame_transaction(error)
             raise
+        finally:
+            connection.statements += 1
 
     return run  # type: ignore[return-value]
 
@@ -39,9 +49,19 @@ class Connection(DriverConnection):
 
     Attributes:
         begins: whether a transaction was begun, but BEGIN was not sent yet.
+        statements: counts the begins and ends of statements: odd while one runs.
+        patience: seconds that a statement waits for its answer; 0 is for ever.
+        silent: whether a statement waited longer, so that the connection was ended.
+        idle_limit: seconds after which the server ends a transaction without a statement; 0: never.
+        abandoned: whether its transaction ran no statement for longer.
     """
 
     begins = False
+    statements = 0
+    patience = 0.0
+    silent = False
+    idle_limit = 0.0
+    abandoned = False
 
     @property
     def idle(self) -> bool:
@@ -54,7 +74,7 @@ class Cursor(DriverCursor):
 
     connection: Connection
 
-    @_without_values
+    @_statement
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
         """Run one statement, or several in one text.
 
@@ -86,31 +106,31 @@ class Cursor(DriverCursor):
         else:
             self._begin_and_execute(query, vars)
 
-    @_without_values
+    @_statement
     def executemany(self, query: Any, vars_list: Any) -> None:
         """Run one statement for each of the parameters."""
         self._begin()
         super().executemany(query, vars_list)
 
-    @_without_values
+    @_statement
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
         """Call a function."""
         self._begin()
         return super().callproc(procname, parameters)
 
-    @_without_values
+    @_statement
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         """Run COPY."""
         self._begin()
         super().copy_expert(sql, file, size)
 
-    @_without_values
+    @_statement
     def copy_from(self, file: Any, table: str, *args: Any, **kwargs: Any) -> None:
         """Copy from a file."""
         self._begin()
         super().copy_from(file, table, *args, **kwargs)
 
-    @_without_values
+    @_statement
     def copy_to(self, file: Any, table: str, *args: Any, **kwargs: Any) -> None:
         """Copy to a file."""
         self._begin()
