@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
+import time
 from collections.abc import Callable, Collection
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from rolehost.composition.manifest import describe
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, sweep
+from rolehost.delivery.clock import DatabaseClock
 from rolehost.delivery.guard import Guard
 from rolehost.delivery.leases import Identity, Presence, Pulse
 from rolehost.delivery.relay import Relay
@@ -58,7 +60,12 @@ _CHECK_PART, _RETENTION_PART = 20, 4
 
 
 class _MaintenanceLoop(Loop):
-    """Renews the presence row (heartbeat); the leader also sweeps and applies retention."""
+    """Renews the presence row (heartbeat); the leader also sweeps and applies retention.
+
+    Each heartbeat first measures the database's clock. If that clock was set, or another server
+    took over, other processes may still use the time before. They look dead to this one until
+    their next heartbeat, so it judges nobody for the time of a lease.
+    """
 
     def __init__(
         self,
@@ -91,16 +98,16 @@ class _MaintenanceLoop(Loop):
         manifests.store(self._runtime.database, self._manifest, self._runtime.clock.now())
         self._renew()
         sweep.release_dead(self._runtime)
-        self._due[self._renew] = self._now() + self._runtime.policy.heartbeat
+        self._due[self._renew] = time.monotonic() + self._runtime.policy.heartbeat
         super().start()
 
     def step(self) -> None:
-        now = self._now()
+        now = time.monotonic()
         for act, seconds in self._every.items():
             if now >= self._due[act]:
                 self._due[act] = now + seconds
                 act()
-        if self._renew_now.wait(max(0.01, min(self._due.values()) - self._now())):
+        if self._renew_now.wait(max(0.01, min(self._due.values()) - time.monotonic())):
             self._renew_now.clear()
             if not self.stopping.is_set():
                 self._renew()
@@ -119,10 +126,10 @@ class _MaintenanceLoop(Loop):
         except Exception as error:  # it must not hide the error that ends the process
             log.warning("the presence row was not deleted, it will expire", error=str(error))
 
-    def _now(self) -> float:
-        return self._runtime.clock.now() / 1000
-
     def _renew(self) -> None:
+        clock, policy = self._runtime.clock, self._runtime.policy
+        if isinstance(clock, DatabaseClock) and abs(clock.measure()) > policy.heartbeat:
+            self._due[self._sweep] = time.monotonic() + policy.lease
         manifest, python = self._manifest, platform.python_version()
         pulse = Pulse(manifest.hash, manifest.version, python, *self._vitals())
         self._presence.renew(self._identity, pulse)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from rolehost.delivery.clock import SystemClock
+from rolehost.delivery.clock import DatabaseClock
 from rolehost.delivery.leases import Presence
 
 if TYPE_CHECKING:
@@ -59,4 +59,4 @@ def running_processes(database: Database) -> list[str]:
     """Return the ids of all running processes of the fleet; they may run older code."""
     if not database.peewee.table_exists("rolehost_processes"):
         return []
-    return Presence(database, SystemClock(), 0.0).ids(live=True)
+    return Presence(database, DatabaseClock(lambda: database), 0.0).ids(live=True)

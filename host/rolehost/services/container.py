@@ -19,7 +19,7 @@ from rolehost.caching import Caching, CachingKeywords, CachingOptions, CircuitBr
 from rolehost.composition.model import Composition
 from rolehost.composition.topology import actor_of
 from rolehost.delivery import statistics
-from rolehost.delivery.clock import SystemClock
+from rolehost.delivery.clock import DatabaseClock, SystemClock
 from rolehost.delivery.guarded import guard_of
 from rolehost.delivery.inbox import RequestScope
 from rolehost.delivery.runtime import Declared, DeliveryRuntime
@@ -68,7 +68,10 @@ class ProcessServices:
         self.composition = composition
         self.role = role
         self.deployment = composition.deployment.name
-        self.clock: Clock = clock or SystemClock()
+        if clock is None:
+            has_database = "database" in composition.backends
+            clock = DatabaseClock(lambda: self.database) if has_database else SystemClock()
+        self.clock: Clock = clock
         self.random = random or Random()
         #: The objects that exist so far; a simulation adds its own.
         self.singletons = Singletons()

@@ -33,8 +33,8 @@ ENGINE_TIMEOUT = 15.0
 #: Milliseconds above which an answer is slow: a job or a request waits for several answers.
 SLOW_ANSWER = 50.0
 
-#: Clock difference in seconds that is a warning, and that is a failure: leases and schedules
-#: compare clocks.
+#: Clock difference in seconds that is a warning, and that is a failure. For the database it is no
+#: failure, because processes use its clock.
 SKEW, LARGE_SKEW = 1.0, 5.0
 
 #: Free bytes on the disk below which is a warning, and below which is a failure.
@@ -153,7 +153,8 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
     else:
         yield Line("ok", subject, text)
     if about is not None and about.now is not None:
-        yield _clock(f"clock of {subject}", (about.now - middle) / 1000)
+        line = _clock(f"clock of {subject}", (about.now - middle) / 1000)
+        yield line._replace(level="warn") if (kind, line.level) == ("database", "fail") else line
 
 
 def _ask(backend: Any) -> tuple[list[float], ServerInfo | None, float]:
@@ -177,7 +178,7 @@ def _clock(subject: str, ahead: float) -> Line:
     text = f"{abs(ahead):.2f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
     if abs(ahead) <= SKEW:
         return Line("ok", subject, text)
-    fix = "synchronise both (chrony, systemd-timesyncd): leases and schedules compare them"
+    fix = "synchronise both (chrony, systemd-timesyncd): log lines and plugins compare them"
     return Line("fail" if abs(ahead) > LARGE_SKEW else "warn", subject, text, fix)
 
 
