@@ -118,6 +118,32 @@ def test_jobs_of_a_claim_whose_answer_was_lost_are_released_and_run(bench, consu
     complete(consumer, started)
 
 
+def test_a_job_that_an_idle_process_claims_has_time_to_find_a_thread(bench, consumer):
+    while (run := consumer.take()) is not None:
+        complete(consumer, run)
+    bench.clock.forward(60)
+    for _ in range(2):
+        consumer._write_at = 0.0
+        consumer._cycle()
+        assert consumer._ready
+
+
+def test_a_claim_whose_end_a_failover_has_undone_runs_again(bench, consumer):
+    run = consumer.take()
+    complete(consumer, run)
+    consumer._write_at = 0.0
+    consumer._cycle()
+    with bench.database.transaction() as tx:  # the standby has not seen the end
+        tx.execute(
+            "UPDATE rolehost_jobs SET state = 'claimed', owner = 'me' WHERE id = ?", (run[0].id,)
+        )
+        tx.execute("UPDATE rolehost_jobs SET token = 7 WHERE id = ?", (run[0].id,))
+    bench.clock.forward(bench.runtime.policy.lease)
+    consumer._write_at = 0.0
+    consumer._cycle()
+    assert run[0].id in {job.id for run in consumer._ready for job in run}
+
+
 def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, consumer):
     bench.make_runtime(quick)
     number = consumer._ready[0][0].id

@@ -356,7 +356,7 @@ def test_jobs_of_a_dead_process_are_released(bench):
     assert sweep.release_dead(runtime) == 1
     assert bench.job(job.id)["state"] == "available"
     assert "queue:default" in bench.woken
-    assert leases.acquire(bench.database, bench.clock, "sweep", "next", 30) == 1
+    assert leases.acquire(bench.database, bench.clock, "sweep", "next", 30)
 
 
 def test_jobs_of_an_owner_without_presence_are_released(bench):

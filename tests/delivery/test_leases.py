@@ -1,24 +1,31 @@
-"""Named leases: one owner at a time, a token that rises with each change of owner."""
+"""Named leases: one owner at a time. Locked rows: no statement on leases and jobs waits for one."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 from rolehost.delivery import leases, sweep
+
+from tests.delivery.things import plain
 
 
 def test_a_lease_has_one_owner_until_it_expires(bench):
     def acquire(owner):
         return leases.acquire(bench.database, bench.clock, "relay:0", owner, 10)
 
-    assert acquire("a") == 1
-    assert acquire("b") is None
-    assert acquire("a") == 1, "prolonging keeps the token"
+    assert acquire("a")
+    assert not acquire("b")
+    assert acquire("a")
     bench.clock.forward(9)
-    assert acquire("a") == 1
+    assert acquire("a")
     bench.clock.forward(9)
-    assert acquire("b") is None, "prolonged from the last renewal"
+    assert not acquire("b"), "prolonged from the last renewal"
     bench.clock.forward(2)
-    assert acquire("b") == 2
-    assert acquire("a") is None
+    assert acquire("b")
+    assert not acquire("a")
 
 
 def test_a_process_that_is_dead_on_this_machine_is_gone_before_its_lease_expires(bench, tmp_path):
@@ -60,7 +67,7 @@ def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(be
     presence = leases.Presence(bench.database, bench.clock, 30)
     me = leases.Identity("worker.0.1-1", "d", "worker", 0, 1)
     presence.renew(me)
-    assert leases.acquire(bench.database, bench.clock, "relay:0", me.id, 60) == 1
+    assert leases.acquire(bench.database, bench.clock, "relay:0", me.id, 60)
     bench.clock.forward(31)
     ids = leases.Presence.ids
 
@@ -72,4 +79,74 @@ def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(be
     monkeypatch.setattr(leases.Presence, "ids", late)
     assert sweep.release_dead(runtime) == 0
     assert presence.ids(live=True) == [me.id]
-    assert leases.acquire(bench.database, bench.clock, "relay:0", "other", 60) is None
+    assert not leases.acquire(bench.database, bench.clock, "relay:0", "other", 60)
+
+
+@contextmanager
+def lost_host(bench, *statements) -> Iterator[None]:
+    """A process that ran these statements in a transaction, and is lost before its COMMIT."""
+    holds, ends = threading.Event(), threading.Event()
+
+    def run():
+        with pytest.raises(RuntimeError), bench.database.transaction() as tx:
+            for statement in statements:
+                tx.execute(statement)
+            holds.set()
+            ends.wait()
+            raise RuntimeError("rolls back")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    holds.wait()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()
+
+
+@pytest.fixture
+def postgres(bench):
+    """A bench on PostgreSQL, where a statement that waits for a lock fails after five seconds."""
+    if bench.database.dialect == "sqlite":
+        pytest.skip("a host that holds SQLite's write lock is this machine")
+    return bench
+
+
+def test_rows_that_a_lost_host_has_locked_are_passed_over_and_handed_back_later(postgres):
+    bench = postgres
+    runtime = bench.make_runtime(plain)
+    me = leases.Identity("worker.0.1-1", "d", "worker", 0, 1)
+    leases.Presence(bench.database, bench.clock, 30).renew(me)
+    with bench.unit_of_work() as work:
+        work.enqueue_many(plain, [{"n": 1}, {"n": 2}])
+    locked, free = bench.claim(me.id)
+    assert leases.acquire(bench.database, bench.clock, "sweep", me.id, 30)
+    bench.clock.forward(31)
+    with lost_host(
+        bench,
+        f"UPDATE rolehost_jobs SET state = 'running' WHERE id = {locked.id}",
+        "UPDATE rolehost_processes SET expires_at = expires_at + 1",
+        "UPDATE rolehost_leases SET expires_at = expires_at + 1",
+    ):
+        assert not leases.acquire(bench.database, bench.clock, "sweep", "other", 30)
+        assert sweep.release_dead(runtime) == 1
+        assert sweep.release_dead(runtime) == 0, "nothing is left but locked rows"
+        assert bench.job(free.id)["state"] == "available"
+        assert bench.job(locked.id)["state"] == "claimed"
+    assert sweep.release_dead(runtime) == 1
+    assert bench.job(locked.id)["state"] == "available"
+    assert leases.acquire(bench.database, bench.clock, "sweep", "other", 30)
+
+
+def test_a_heartbeat_does_not_wait_for_a_lost_host_that_was_sweeping(postgres):
+    bench = postgres
+    presence = leases.Presence(bench.database, bench.clock, 30)
+    me = leases.Identity("worker.0.1-1", "d", "worker", 0, 1)
+    presence.renew(me)
+    bench.clock.forward(20)
+    with lost_host(bench, "DELETE FROM rolehost_processes"):
+        presence.renew(me)
+    presence.renew(me)
+    bench.clock.forward(20)
+    assert presence.ids(live=True) == [me.id]

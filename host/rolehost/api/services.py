@@ -418,7 +418,11 @@ class JobContext(Protocol):
 
     @property
     def cancelled(self) -> bool:
-        """Whether cancellation was requested. Every access queries the database: use it rarely."""
+        """Whether cancellation was requested, or the job is no longer this process's.
+
+        The second is so after a freeze, or a failover to a server without this job's claim: then
+        nothing that the job writes is committed. Every access queries the database: use it rarely.
+        """
 
 
 class EventContext(Protocol):

@@ -1,9 +1,13 @@
-"""Leases with *fencing tokens*, and the presence of live processes.
+"""Named leases, and the presence of live processes.
 
 Each process renews one row, its presence. When the row expires, the process loses its claimed jobs
 and named leases. A named lease (for example of the leading scheduler, or of a shard of the outbox)
-has a token that rises with every change of owner. A shard is the part of the outbox that holds the
+only saves work: two owners at the same time, for example after a failover, do no harm, because
+each tick, event and job is fenced by its own row. A shard is the part of the outbox that holds the
 events of some keys.
+
+No statement waits for a row that another process has locked, which may be lost: it passes over the
+row. The only one that waits is the first insertion of a lease.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import NamedTuple
 
 from rolehost import failpoints
 from rolehost.api.services import Clock
+from rolehost.delivery.statements import marks
 from rolehost.storage import Database, Transaction
 
 #: After a process of a role crashed, consumers record the start of each event for this many
@@ -78,21 +83,27 @@ class Presence:
         """Insert or renew the row of this process, with or without its status."""
         now = self._clock.now()
         status = pulse or (None,) * len(Pulse._fields)
+        renewed = (now + self._lease, now, *status[-2:])
         with self._database.session(), self._database.transaction() as tx:
+            if tx.execute(
+                "UPDATE rolehost_processes SET expires_at = ?, renewed_at = ?, state = ?,"
+                " in_flight = ? WHERE id IN"
+                f" (SELECT id FROM rolehost_processes WHERE id = ?{skip_locked(self._database)})",
+                (*renewed, me.id),
+            ).rowcount:
+                return
             tx.execute(
                 "INSERT INTO rolehost_processes (id, deployment, role, slot, incarnation, host,"
                 " pid, started_at, expires_at, renewed_at, manifest, version, python, state,"
-                " in_flight) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at,"
-                " renewed_at = excluded.renewed_at, state = excluded.state,"
-                " in_flight = excluded.in_flight",
-                (*me, machine_id(), os.getpid(), now, now + self._lease, now, *status),
+                f" in_flight) SELECT {marks(range(15))} WHERE NOT EXISTS"
+                " (SELECT 1 FROM rolehost_processes WHERE id = ?) ON CONFLICT DO NOTHING",
+                (*me, machine_id(), os.getpid(), now, *renewed[:2], *status, me.id),
             )
 
     def remove(self, me: Identity) -> None:
         """Remove the row of this process and its named leases, at a clean shutdown."""
         with self._database.session(), self._database.transaction() as tx:
-            remove(tx, me.id)
+            remove(self._database, tx, me.id)
 
     def ids(self, *, live: bool) -> list[str]:
         """Return the ids of the live processes, or of the dead ones, see :func:`is_live`."""
@@ -124,19 +135,33 @@ def is_live_in(tx: Transaction, owner: str, now: int) -> bool:
     return row is not None and is_live(row[0], row[1], row[2], now)
 
 
-def remove(tx: Transaction, owner: str) -> None:
-    """Remove a process's presence and its named leases within a transaction."""
-    tx.execute("DELETE FROM rolehost_leases WHERE owner = ?", (owner,))
-    tx.execute("DELETE FROM rolehost_processes WHERE id = ?", (owner,))
+def remove(database: Database, tx: Transaction, owner: str) -> bool:
+    """Remove a process's presence and its named leases; return whether it had presence.
 
-
-def record_crash(tx: Transaction, role: str, now: int) -> None:
-    """Record that a process of a role died, for :func:`crashed_recently`."""
+    A locked row is left: a lease expires by itself, and the next sweep finds the presence.
+    """
+    skip = skip_locked(database)
     tx.execute(
-        "INSERT INTO rolehost_leases (name, owner, token, expires_at) VALUES (?, '', 0, ?)"
-        " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
-        (f"crashed:{role}", now + int(CRASH_MEMORY * 1000)),
+        "DELETE FROM rolehost_leases WHERE name IN"
+        f" (SELECT name FROM rolehost_leases WHERE owner = ?{skip})",
+        (owner,),
     )
+    found = tx.execute(
+        "DELETE FROM rolehost_processes WHERE id IN"
+        f" (SELECT id FROM rolehost_processes WHERE id = ?{skip})",
+        (owner,),
+    )
+    return found.rowcount > 0
+
+
+def skip_locked(database: Database) -> str:
+    """Return the clause that locks the rows of a SELECT, except those that are locked already."""
+    return " FOR UPDATE SKIP LOCKED" if "skip-locked" in database.capabilities else ""
+
+
+def record_crash(database: Database, tx: Transaction, role: str, now: int) -> None:
+    """Record that a process of a role died, for :func:`crashed_recently`."""
+    _put(database, tx, f"crashed:{role}", "", now + int(CRASH_MEMORY * 1000), "1 = 1", ())
 
 
 def crashed_recently(database: Database, role: str, now: int) -> bool:
@@ -146,10 +171,10 @@ def crashed_recently(database: Database, role: str, now: int) -> bool:
         return bool(database.read(sql, (f"crashed:{role}", now)))
 
 
-def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> int | None:
-    """Take or renew a lease for ``ttl`` seconds; return its fencing token.
+def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> bool:
+    """Take or renew a lease for ``ttl`` seconds; return whether this process holds it.
 
-    None if another process holds it, which means that it ends between now and ``far``.
+    Another process holds it if its lease ends between now and ``far``.
     """
     now = clock.now()
     far = now + int((ttl + MAX_CLOCK_SKEW) * 1000)
@@ -159,19 +184,38 @@ def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float)
         )
         # The same condition as in the statement below: a process that waits takes no write lock.
         if held and held[0][0] != owner and now <= held[0][1] <= far:
-            return None
+            return False
+        free = "owner = ? OR expires_at < ? OR expires_at > ?"
         with database.transaction() as tx:
-            row = tx.execute(
-                "INSERT INTO rolehost_leases (name, owner, token, expires_at)"
-                " VALUES (?, ?, 1, ?) ON CONFLICT (name) DO UPDATE SET"
-                " token = rolehost_leases.token + (CASE WHEN rolehost_leases.owner"
-                " = excluded.owner THEN 0 ELSE 1 END),"
-                " owner = excluded.owner, expires_at = excluded.expires_at"
-                " WHERE rolehost_leases.owner = excluded.owner OR rolehost_leases.expires_at < ?"
-                " OR rolehost_leases.expires_at > ? RETURNING token",
-                (name, owner, now + int(ttl * 1000), now, far),
-            ).fetchone()
-    if row is None:
-        return None
-    failpoints.reach("lease.after_acquire")
-    return int(row[0])
+            end = now + int(ttl * 1000)
+            taken = _put(database, tx, name, owner, end, free, (owner, now, far))
+    if taken:
+        failpoints.reach("lease.after_acquire")
+    return taken
+
+
+def _put(
+    database: Database,
+    tx: Transaction,
+    name: str,
+    owner: str,
+    expires_at: int,
+    condition: str,
+    params: tuple[str | int, ...],
+) -> bool:
+    """Write a row if it is absent, or neither locked nor against the condition."""
+    changed = tx.execute(
+        "UPDATE rolehost_leases SET owner = ?, expires_at = ? WHERE name IN (SELECT name"
+        f" FROM rolehost_leases WHERE name = ? AND ({condition}){skip_locked(database)})",
+        (owner, expires_at, name, *params),
+    ).rowcount
+    if changed:
+        return True
+    return bool(
+        tx.execute(
+            "INSERT INTO rolehost_leases (name, owner, token, expires_at) SELECT ?, ?, 0, ?"
+            " WHERE NOT EXISTS (SELECT 1 FROM rolehost_leases WHERE name = ?)"
+            " ON CONFLICT DO NOTHING",
+            (name, owner, expires_at, name),
+        ).rowcount
+    )

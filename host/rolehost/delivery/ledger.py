@@ -11,7 +11,7 @@ Whoever makes a limited job available, or ends its claim, appends a change of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from rolehost.delivery import changes
@@ -154,6 +154,13 @@ class Ledger:
         sql = f"SELECT id, token FROM rolehost_jobs WHERE owner = ? AND {_HELD_SQL} AND cancel = 1"
         return {(number, token) for number, token in self._database.read(sql, (owner,))}
 
+    def goes_on(self, job: ClaimedJob) -> bool:
+        """Return whether a claim is valid, and its job was not cancelled."""
+        sql = (
+            f"SELECT 1 FROM rolehost_jobs WHERE id = ? AND token = ? AND {_HELD_SQL} AND cancel = 0"
+        )
+        return bool(self._database.read(sql, (job.id, job.token)))
+
     def start(self, tx: Transaction, job: ClaimedJob, now: int) -> bool:
         """Record the start of a claimed row; False if the claim is lost."""
         sql = (
@@ -216,41 +223,48 @@ class Ledger:
         return ended
 
     def release(self, tx: Transaction, owner: str) -> set[str]:
-        """Hand back all rows of a process that died; return the queues to wake.
+        """Hand back the rows of a process that died; return the queues to wake.
 
         Each row becomes ``suspect``, so its next start is recorded. A crash is counted only for a
-        row with a recorded start.
+        row with a recorded start. A row that a transaction of that process has locked is left: the
+        next sweep finds it as orphaned.
         """
         rows = tx.execute(
             "UPDATE rolehost_jobs SET crashes = crashes + (CASE WHEN state = 'running'"
             " AND suspect = 1 THEN 1 ELSE 0 END), suspect = 1, state = 'available',"
-            f" owner = NULL WHERE owner = ? AND {_HELD_SQL} RETURNING {PARTITION_COLUMNS}",
+            f" owner = NULL WHERE id {self._held_by('owner = ?')} RETURNING {PARTITION_COLUMNS}",
             (owner,),
         ).fetchall()
         announce(tx, rows, freed=1)
         return {queue for _, _, queue, _, _ in rows}
 
     def hand_back(
-        self, tx: Transaction, owner: str, queue: str | None = None, known: Sequence[int] = ()
+        self, tx: Transaction, owner: str, queue: str | None = None, known: Collection[int] = ()
     ) -> None:
         """Make rows that a living process holds available again, without counting an attempt.
 
-        If the connection breaks during a claim, a process may hold rows of a queue that it does
-        not know: all except the ``known`` ones. Without ``queue``, all its rows are handed back.
+        A process may hold rows of a queue that it does not know, for example if the connection
+        breaks during a claim, or after a failover to a server that missed their ends: all except
+        those of its ``known`` tokens. Without ``queue``, all its rows are handed back.
         """
-        sql = (
-            "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
-            f" WHERE owner = ? AND {_HELD_SQL}"
-        )
-        params: list[Any] = [owner]
-        if queue is not None:
-            sql += " AND queue = ?"
-            params.append(queue)
+        condition = "owner = ?"
+        params: list[Any] = [owner, *known]
         if known:
-            sql += f" AND id NOT IN ({marks(known)})"
-            params += known
-        rows = tx.execute(f"{sql} RETURNING {PARTITION_COLUMNS}", params).fetchall()
+            condition += f" AND token NOT IN ({marks(known)})"
+        if queue is not None:
+            condition += " AND queue = ?"
+            params.append(queue)
+        rows = tx.execute(
+            "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
+            f" WHERE id {self._held_by(condition)} RETURNING {PARTITION_COLUMNS}",
+            params,
+        ).fetchall()
         announce(tx, rows, freed=1)
+
+    def _held_by(self, condition: str) -> str:
+        """Return the condition on the id of claimed rows that no other transaction has locked."""
+        rows = f"SELECT id FROM rolehost_jobs WHERE {condition} AND {_HELD_SQL}"
+        return f"= ANY(ARRAY({rows} FOR UPDATE SKIP LOCKED))" if self._skips else f"IN ({rows})"
 
     def orphaned_owners(self) -> list[str]:
         """Return owners of claimed rows that have no presence, for example a frozen process."""

@@ -62,11 +62,9 @@ class Attempt:
 
     @property
     def cancelled(self) -> bool:
-        """Whether this job was cancelled while it runs."""
-        database = self._runtime.database
-        with database.session():
-            rows = database.read("SELECT cancel FROM rolehost_jobs WHERE id = ?", (self._row.id,))
-        return bool(rows and rows[0][0])
+        """Whether this job was cancelled while it runs, or its claim is lost."""
+        with self._runtime.database.session():
+            return not self._runtime.ledger.goes_on(self._row)
 
 
 class Runner:

@@ -71,9 +71,11 @@ def _release(runtime: DeliveryRuntime, owner: str) -> int:
         if leases.is_live_in(tx, owner, now):
             return 0
         queues = runtime.ledger.release(tx, owner)
-        leases.remove(tx, owner)
+        present = leases.remove(runtime.database, tx, owner)
+        if not queues and not present:
+            return 0  # a transaction of that process has locked its rows until its session ends
         role = owner.partition(".")[0]  # see leases.Identity
-        leases.record_crash(tx, role, now)
+        leases.record_crash(runtime.database, tx, role, now)
     log.warning("process gone, its work handed back", process=owner, queues=sorted(queues))
     runtime.wake({"leases", "outbox", *(f"queue:{queue}" for queue in queues)})
     return 1

@@ -53,8 +53,7 @@ class Ticker:
     def lead(self) -> bool:
         """Take or renew the leader lease; return whether this process leads."""
         runtime = self._runtime
-        token = leases.acquire(runtime.database, runtime.clock, LEASE, self._owner, self._lease)
-        return token is not None
+        return leases.acquire(runtime.database, runtime.clock, LEASE, self._owner, self._lease)
 
     def step(self) -> float:
         """Enqueue the jobs of all ticks that are due; return the seconds until the next tick."""

@@ -137,18 +137,18 @@ class _MaintenanceLoop(Loop):
     def _leads(self) -> bool:
         database, clock = self._runtime.database, self._runtime.clock
         ttl = self._runtime.policy.lease
-        return leases.acquire(database, clock, "sweep", self._identity.id, ttl) is not None
+        return leases.acquire(database, clock, "sweep", self._identity.id, ttl)
 
     def _sweep(self) -> None:
         if self._leads():
             sweep.release_expired(self._runtime)
 
     def _check_claims(self) -> None:
-        began = self._now()
+        began = time.monotonic()
         if self._leads():
             sweep.release_dead(self._runtime)
             sweep.recount_limits(self._runtime)
-        pause = _CHECK_PART * (self._now() - began)
+        pause = _CHECK_PART * (time.monotonic() - began)
         self._due[self._check_claims] = max(self._due[self._check_claims], began + pause)
 
     def _apply_retention(self) -> None:
@@ -159,10 +159,10 @@ class _MaintenanceLoop(Loop):
             manifests.delete_expired(self._runtime.database, self._runtime.clock.now())
             if self._stream is not None:
                 self._stream.trim()
-        began = self._now()
+        began = time.monotonic()
         _, self._expiring = self._retention.step()
         if self._expiring:
-            self._due[self._apply_retention] = began + _RETENTION_PART * (self._now() - began)
+            self._due[self._apply_retention] = began + _RETENTION_PART * (time.monotonic() - began)
 
 
 class LongWriteLoop(Loop):

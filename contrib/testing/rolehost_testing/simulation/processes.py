@@ -174,7 +174,7 @@ class SimulatedProcess(Process):
     def _leads(self) -> bool:
         runtime = self.services.delivery
         ttl = runtime.policy.lease
-        return leases.acquire(runtime.database, runtime.clock, "sweep", self.name, ttl) is not None
+        return leases.acquire(runtime.database, runtime.clock, "sweep", self.name, ttl)
 
     def _sweep(self) -> None:
         self._due["sweep"] = self.run.clock.now() + int(SWEEP_SECONDS * 1000)

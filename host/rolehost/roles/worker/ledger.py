@@ -95,10 +95,10 @@ class LedgerConsumer(Consumer):
         self.outstanding = 0  # jobs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
-        self._known: set[int] = set()  # claimed rows, as far as this process knows
-        self._claims_uncertain = (
-            False  # more rows may be claimed, because a transaction's end is unknown
-        )
+        self._known: set[tuple[int, int]] = set()  # ids and tokens of the claims it knows
+        # More rows may be claimed: a transaction's end is unknown, or a failover undid it.
+        self._claims_uncertain = False
+        self._compared_at = runtime.clock.now()  # milliseconds; see :meth:`_write_and_claim`
         self._seconds = PREFETCH_SECONDS  # a running mean of the duration of a job
         self._waiting = False
         self._cancels: Collection[tuple[int, int]] = ()
@@ -149,8 +149,8 @@ class LedgerConsumer(Consumer):
             raise
         self._claims_uncertain = False
         with self._lock:
-            self._known.difference_update(job.id for job, _ in finished)
-            self._known.update(job.id for run in runs for job in run)
+            self._known.difference_update((job.id, job.token) for job, _ in finished)
+            self._known.update((job.id, job.token) for run in runs for job in run)
             self._ready.extend(runs)
             if runs:
                 self._claimed_at = self._runtime.clock.now()
@@ -200,6 +200,9 @@ class LedgerConsumer(Consumer):
     def _write_and_claim(self, finished: list[tuple[ClaimedJob, Finish]], room: int) -> list[Run]:
         runtime = self._runtime
         now = runtime.clock.now()
+        if not 0 <= now - self._compared_at < runtime.policy.lease * 1000:
+            self._compared_at = now
+            self._claims_uncertain = True
         with runtime.database.session():
             # Read first, so that an idle worker does not take the write lock.
             idle = not finished and not self._claims_uncertain
@@ -209,10 +212,9 @@ class LedgerConsumer(Consumer):
                 failpoints.reach("ledger.before_complete")
             with runtime.database.transaction() as tx:
                 if self._claims_uncertain:
-                    # A claim may have been committed although its result was lost; these rows
-                    # would never run while this process lives.
+                    # Rows that this process does not know would never run while it lives.
                     with self._lock:
-                        known = sorted(self._known)
+                        known = {token for _, token in self._known}
                     runtime.ledger.hand_back(tx, self._owner, self._queue, known)
                 if finished:
                     runtime.ledger.finish_many(tx, finished, now)
@@ -320,7 +322,7 @@ class LedgerConsumer(Consumer):
             for job, (end, seconds) in zip(run, ends, strict=False):
                 self._seconds += (seconds - self._seconds) * 0.1
                 if end.stored:
-                    self._known.discard(job.id)
+                    self._known.discard((job.id, job.token))
                 else:
                     self._finished.append((job, end))
             self._hand_back(run[len(ends) :])
