@@ -89,8 +89,8 @@ def test_a_worker_goes_on_when_the_database_refuses_the_end_of_a_job(host, colle
 
     run = Runner.run
 
-    def bad_end(self, job):
-        end = run(self, job)
+    def bad_end(self, job, *earlier):
+        end = run(self, job, *earlier)
         return Finish("scheduled", 2**80, False, None) if job.id == 4 else end
 
     monkeypatch.setattr(Runner, "run", bad_end)
