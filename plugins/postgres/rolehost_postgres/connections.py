@@ -155,7 +155,7 @@ class Connections(peewee.PostgresqlDatabase):
         if isolation_level is not None:
             super().begin(isolation_level)
             return
-        self.driver().begins = True
+        self.driver().pending = "BEGIN;"
 
     def commit(self) -> None:
         """Commit.
@@ -169,7 +169,7 @@ class Connections(peewee.PostgresqlDatabase):
         if (
             not connection.closed and connection.idle
         ):  # it ran no statement, or conclude() committed it
-            connection.begins = False
+            connection.pending = ""
             return
         try:
             with connection.cursor() as cursor:
@@ -215,7 +215,7 @@ class Connections(peewee.PostgresqlDatabase):
 
 def _end_transaction(connection: Connection) -> None:
     """Roll back an open transaction; close the connection if that fails."""
-    connection.begins = False
+    connection.pending = ""
     try:
         if not connection.idle:
             with connection.cursor() as cursor:

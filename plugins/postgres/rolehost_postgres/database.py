@@ -181,6 +181,10 @@ class _Session:
             self._connections.give_back()
 
 
+#: Statements that need no answer, so they are sent with the next one.
+_DEFERRED = ("SAVEPOINT ", "RELEASE SAVEPOINT ")
+
+
 class _Transaction(PeeweeTransaction):
     __slots__ = ()
 
@@ -190,7 +194,8 @@ class _Transaction(PeeweeTransaction):
         """Run one statement; an error of the statement is raised as peewee's class for it."""
         try:
             cursor = self.driver.cursor()
-            _execute(cursor, sql, params)
+            if not sql.startswith(_DEFERRED) or not self.driver.defer(sql):
+                _execute(cursor, sql, params)
         except psycopg2.Error as error:
             raise translate_error(error, self.connections.place) from error
         result: Cursor = cursor

@@ -76,7 +76,7 @@ class Pool:
         try:
             if connection.silent:
                 self._close_idle()
-            connection.begins = False
+            connection.pending = ""
             usable = not connection.closed and connection.idle
             with self._guard:
                 keep = usable and not self._closed

@@ -1,4 +1,4 @@
-"""The driver's connection and cursor, with ``BEGIN`` sent together with the first statement.
+"""The driver's connection and cursor; ``BEGIN`` and savepoints are sent with the next statement.
 
 PERF: a transaction of one statement costs two round trips instead of three, and one without a
 statement costs none.
@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 from psycopg2.extensions import connection as DriverConnection
 from psycopg2.extensions import cursor as DriverCursor
 
@@ -48,7 +48,7 @@ class Connection(DriverConnection):
     """A connection in autocommit mode on which transactions begin with a statement.
 
     Attributes:
-        begins: whether a transaction was begun, but BEGIN was not sent yet.
+        pending: statements to send before the next one, each with a semicolon.
         statements: counts the begins and ends of statements: odd while one runs.
         patience: seconds that a statement waits for its answer; 0 is for ever.
         silent: whether a statement waited longer, so that the connection was ended.
@@ -56,12 +56,19 @@ class Connection(DriverConnection):
         abandoned: whether its transaction ran no statement for longer.
     """
 
-    begins = False
+    pending = ""
     statements = 0
     patience = 0.0
     silent = False
     idle_limit = 0.0
     abandoned = False
+
+    def defer(self, statement: str) -> bool:
+        """Send a statement with the next one; False if the transaction has failed already."""
+        if self.get_transaction_status() == TRANSACTION_STATUS_INERROR:
+            return False
+        self.pending += f"{statement};"
+        return True
 
     @property
     def idle(self) -> bool:
@@ -70,7 +77,7 @@ class Connection(DriverConnection):
 
 
 class Cursor(DriverCursor):
-    """A cursor that sends BEGIN before the first statement of a transaction."""
+    """A cursor that sends the connection's pending statements before its own."""
 
     connection: Connection
 
@@ -98,60 +105,63 @@ class Cursor(DriverCursor):
             raise value_error(error, vars) from error
 
     def _execute(self, query: Any, vars: Any) -> None:  # noqa: A002 - as above
-        if not self.connection.begins:
+        if not self.connection.pending:
             super().execute(query, vars)
         elif self.name is not None or not isinstance(query, (str, bytes)):
-            self._begin()
+            self._send_pending()
             super().execute(query, vars)
         else:
-            self._begin_and_execute(query, vars)
+            self._execute_with_pending(query, vars)
 
     @_statement
     def executemany(self, query: Any, vars_list: Any) -> None:
         """Run one statement for each of the parameters."""
-        self._begin()
+        self._send_pending()
         super().executemany(query, vars_list)
 
     @_statement
     def callproc(self, procname: Any, parameters: Any = None) -> Any:
         """Call a function."""
-        self._begin()
+        self._send_pending()
         return super().callproc(procname, parameters)
 
     @_statement
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         """Run COPY."""
-        self._begin()
+        self._send_pending()
         super().copy_expert(sql, file, size)
 
     @_statement
     def copy_from(self, file: Any, table: str, *args: Any, **kwargs: Any) -> None:
         """Copy from a file."""
-        self._begin()
+        self._send_pending()
         super().copy_from(file, table, *args, **kwargs)
 
     @_statement
     def copy_to(self, file: Any, table: str, *args: Any, **kwargs: Any) -> None:
         """Copy to a file."""
-        self._begin()
+        self._send_pending()
         super().copy_to(file, table, *args, **kwargs)
 
-    def _begin(self) -> None:
-        if self.connection.begins:
+    def _send_pending(self) -> None:
+        pending = self.connection.pending
+        if pending:
+            self.connection.pending = ""
             with DriverConnection.cursor(self.connection, cursor_factory=DriverCursor) as cursor:
-                cursor.execute("BEGIN")
-            self.connection.begins = False
+                cursor.execute(pending)
 
-    def _begin_and_execute(self, query: str | bytes, params: Any) -> None:
-        both = b"BEGIN;" + query if isinstance(query, bytes) else "BEGIN;" + query
+    def _execute_with_pending(self, query: str | bytes, params: Any) -> None:
+        pending = self.connection.pending
+        both = pending.encode() + query if isinstance(query, bytes) else pending + query
         try:
             super().execute(both, params)
         except psycopg2.Error:
             if not self.connection.closed and self.connection.idle:
                 # The server parses all of a text before it runs any of it. After a syntax error
-                # BEGIN did not run, so fail again, in a transaction.
-                self._begin()
+                # BEGIN did not run, so fail again, in a transaction. (A savepoint that did not
+                # run is found by its ROLLBACK TO, because each has a name of its own.)
+                self._send_pending()
                 super().execute(query, params)
-            self.connection.begins = False
+            self.connection.pending = ""
             raise
-        self.connection.begins = False
+        self.connection.pending = ""
