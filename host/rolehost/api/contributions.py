@@ -207,6 +207,11 @@ class Middleware:
     security: bool = False
 
 
+def _check_grouped(subject: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{subject} grouped must be True or False, not {value!r:.80}")
+
+
 #: Options of :meth:`UnitOfWork.enqueue`; no argument of an actor may have these names.
 RESERVED_ARGUMENTS = frozenset({"delay", "key", "partition", "unique", "priority"})
 
@@ -238,6 +243,9 @@ class Actor(Generic[P, R_co]):
             unless ``enqueue`` gets one.
         partition_limits: limits of each of its partitions.
         queue_limits: limits of all jobs of its queue; see :class:`JobQueue`.
+        grouped: True: short jobs of one process share a transaction (*group commit*), each behind
+            a savepoint. The function must be quick, may run twice, and has no effects outside of
+            the service database; see ``docs/jobs.md``. Only if durable.
 
     Raises:
         TypeError: a field has the wrong type, or an argument has the name of an option of
@@ -257,6 +265,7 @@ class Actor(Generic[P, R_co]):
     partition: str | Callable[..., str] | None = None
     partition_limits: Limits = NO_LIMITS
     queue_limits: Limits = NO_LIMITS
+    grouped: bool = False
 
     def __post_init__(self) -> None:
         values.text("name of an actor", self.name)
@@ -268,6 +277,9 @@ class Actor(Generic[P, R_co]):
             values.seconds(f"{subject} time_limit", self.time_limit, minimum=0.001)
         if not isinstance(self.retry, RetryPolicy):
             raise TypeError(f"{subject} retry must be a RetryPolicy, not {self.retry!r:.80}")
+        _check_grouped(subject, self.grouped)
+        if self.grouped and not self.durable:
+            raise ValueError(f"{subject} an ephemeral actor cannot be grouped")
         self._check_limits(subject)
         clash = RESERVED_ARGUMENTS & set(self.arguments)
         if clash:
@@ -313,6 +325,7 @@ def actor(
     limits: Limits = NO_LIMITS,
     partition: str | Callable[..., str] | None = None,
     partition_limits: Limits = NO_LIMITS,
+    grouped: bool = False,
 ) -> Callable[[Callable[Q, R]], Actor[Q, R]]:
     """Make an :class:`Actor` from the decorated function.
 
@@ -340,6 +353,7 @@ def actor(
             limits=limits,
             partition=partition,
             partition_limits=partition_limits,
+            grouped=grouped,
         )
 
     return wrap
@@ -367,6 +381,13 @@ class Handler(Generic[P, R_co]):
             the event becomes a dead letter.
         max_crashes: the event becomes a dead letter after this number of processes died while
             they handled it; see :class:`Actor`.
+        grouped: True: events share a transaction (*group commit*), each behind a savepoint; see
+            :attr:`Actor.grouped`. The events of a topic are handled one after another. It excludes
+            ``batch`` > 1.
+
+    Raises:
+        TypeError: ``grouped`` is not a bool.
+        ValueError: both ``grouped`` and ``batch`` > 1.
     """
 
     fn: Callable[P, R_co]
@@ -377,6 +398,15 @@ class Handler(Generic[P, R_co]):
     batch: int = 1
     retry: RetryPolicy = EVENT_RETRY
     max_crashes: int = 3
+    grouped: bool = False
+
+    def __post_init__(self) -> None:
+        _check_grouped(f"handler {self.name}:", self.grouped)
+        if self.grouped and self.batch > 1:
+            raise ValueError(
+                f"handler {self.name}: grouped and batch exclude each other; a grouped handler"
+                " gets one event"
+            )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function directly, for example in a test."""
@@ -392,6 +422,7 @@ def handler(
     batch: int = 1,
     retry: RetryPolicy = EVENT_RETRY,
     max_crashes: int = 3,
+    grouped: bool = False,
 ) -> Callable[[Callable[Q, R]], Handler[Q, R]]:
     """Make a :class:`Handler` from the decorated function.
 
@@ -415,6 +446,7 @@ def handler(
             batch=batch,
             retry=retry,
             max_crashes=max_crashes,
+            grouped=grouped,
         )
 
     return wrap

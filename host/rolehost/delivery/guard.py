@@ -62,6 +62,7 @@ class Unit:
         "guard",
         "label",
         "opener",
+        "savepoints",
         "work",
     )
 
@@ -71,6 +72,8 @@ class Unit:
         self._execution: Hashable = guard.execution_id()
         self._thread = threading.current_thread()
         self._statement = ""
+        #: Number of savepoints (``atomic()``) since it was opened.
+        self.savepoints = 0
         #: Code, globals and line of the ``with`` statement that opened it, or None.
         self.opener: tuple[CodeType, dict[str, Any], int] | None = None
         #: Whether it has ended for good, so that no block can join it.
@@ -228,6 +231,12 @@ class Guard:
         unit = self.units.get(self.execution_id())
         if unit is not None:
             unit.statement_failed(error, call_location(sys._getframe())[1])
+
+    def savepoint_began(self) -> None:
+        """Count a savepoint of the calling thread's unit of work."""
+        unit = self.units.get(self.execution_id())
+        if unit is not None:
+            unit.savepoints += 1
 
     def report_lost_writes(self, message: str) -> None:
         """Report writes that were rolled back; the end of the session raises an error for them."""

@@ -137,6 +137,10 @@ def _guarded_transactions(original: type[Any]) -> type[Any]:
             inside = guard.units.get(guard.execution_id()) is not None
             return self.savepoint() if inside else super().transaction(*args, **options)
 
+        def savepoint(self) -> Any:
+            self._rolehost_guard.savepoint_began()
+            return super().savepoint()
+
         def commit(self) -> Any:
             self._rolehost_guard.check_end()
             done = super().commit()

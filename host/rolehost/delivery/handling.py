@@ -18,6 +18,7 @@ from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
 from rolehost.delivery.failures import describe, is_fatal, report
 from rolehost.delivery.forks import call_exiting_forks
+from rolehost.delivery.groups import Group, GroupFailed
 from rolehost.delivery.guard import current
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import AlreadyHandled, Scope
@@ -171,10 +172,13 @@ class Handling:
             self._sleep(delay)
             attempt += 1
 
-    def _attempt(self, event: AnyEvent, identity: str, attempt: int) -> str:
+    def _attempt(
+        self, event: AnyEvent, identity: str, attempt: int, group: Group | None = None
+    ) -> str:
         handler = self._handler
         context = HandlerContext(self._services, handler.group, attempt)
         scope = EventScope(self._runtime, handler.group, identity, f"handler {handler.name}")
+        scope.group = group
         try:
             argument = [event] if handler.batch > 1 else event
             self._commit(scope, lambda: call_exiting_forks(handler.fn, context, argument))
@@ -295,3 +299,64 @@ class Handling:
 
         self._commit(scope, call)
         return marks
+
+    def handle_group(self, records: Sequence[Record]) -> list[bool]:
+        """Handle records as members of groups, in order; return False for each to handle alone.
+
+        These are records that failed, the later ones of their keys, and all of a failed group.
+        """
+        done: list[bool] = []
+        failed = set[bytes]()
+        while len(done) < len(records):
+            rest = records[len(done) :]
+            began = self._runtime.clock.now()
+            group = Group(self._runtime)
+            try:
+                outcomes = self._run_group(group, rest, failed)
+            except GroupFailed as error:
+                log.warning(
+                    "group rolled back, its events are handled alone",
+                    handler=self._handler.name,
+                    count=len(rest),
+                    error=describe(error.__cause__ or error),
+                )
+                return done + [False] * len(rest)
+            group.report()
+            for record, outcome in zip(rest, outcomes, strict=False):
+                done.append(outcome is not None)
+                if outcome is not None:
+                    self._record(record, outcome, began)
+        return done
+
+    def _run_group(
+        self, group: Group, records: Sequence[Record], failed: set[bytes]
+    ) -> list[str | None]:
+        """Run members until the group is full, and commit; return None for each that failed."""
+        outcomes: list[str | None] = []
+        with self._runtime.database.session(), group:
+            for record in records:
+                waits = record.key is not None and record.key in failed
+                outcomes.append(None if waits else self._member(group, record))
+                if outcomes[-1] is None and record.key is not None:
+                    failed.add(record.key)
+                if group.full:
+                    break
+            group.commit()
+        return outcomes
+
+    def _member(self, group: Group, record: Record) -> str | None:
+        """Return the outcome of a member, or None if it failed."""
+        identity = envelope.identity(record)
+        before = _EVENT_ID.set(identity), _GROUP.set(self._handler.group)
+        try:
+            event = envelope.to_event(record, self._decoder)
+            return self._attempt(event, identity, 1, group)
+        except failpoints.Crash:
+            raise
+        except BaseException as error:  # a handler may raise anything, even CancelledError
+            if group.failure is not None or self._runtime.guard.is_outage(error):
+                raise GroupFailed from error
+            return None
+        finally:
+            _EVENT_ID.reset(before[0])
+            _GROUP.reset(before[1])

@@ -198,6 +198,16 @@ class Ledger:
         ended = self._finish_together(tx, ends, now)
         changes.append(tx, [job.freed() for job, _ in limited if job.id in ended])
 
+    def finish_all(
+        self, tx: Transaction, ends: Sequence[tuple[ClaimedJob, Finish]], now: int
+    ) -> bool:
+        """Like :meth:`finish_many`; if it returns False, a claim is lost: roll back."""
+        if self._database.dialect == "sqlite":
+            return all(self.finish(tx, job, end, now) for job, end in ends)
+        ended = self._finish_together(tx, ends, now)
+        changes.append(tx, [job.freed() for job, _ in ends if job.partition_id is not None])
+        return len(ended) == len(ends)
+
     def _finish_together(
         self, tx: Transaction, ends: Iterable[tuple[ClaimedJob, Finish]], now: int
     ) -> set[int]:

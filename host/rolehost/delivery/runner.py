@@ -81,10 +81,10 @@ class Runner:
         interrupts: Sequence[type[BaseException]] = (),
         on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
-        self._runtime = runtime
-        self._services = services
-        self._interrupts = tuple(interrupts)
-        self._on_error = on_error
+        self.runtime = runtime
+        self.services = services
+        self.interrupts = tuple(interrupts)
+        self.on_error = on_error
         # Possible *poison messages* run one at a time, so that the next crash of the process is
         # counted for the job that caused it.
         self._quarantine = threading.Lock()
@@ -96,7 +96,7 @@ class Runner:
         committed with them. Returns the end of the attempt. Unless it is ``stored``, the caller
         writes it and the earlier ones in a batch.
         """
-        actor = self._runtime.declared.actors[job.actor]
+        actor = self.runtime.declared.actors[job.actor]
         if job.row_error is not None:
             return self._skip(job, "dead", job.row_error)
         if job.cancel:
@@ -111,14 +111,14 @@ class Runner:
             return self._attempt_with_recorded_start(job, actor, earlier)
 
     def _skip(self, job: ClaimedJob, state: str, error: str | None) -> Finish:
-        now = self._runtime.clock.now()
+        now = self.runtime.clock.now()
         return self._record_end(job, Finish(state, now, False, error), now, now)
 
     def _attempt_with_recorded_start(
         self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]
     ) -> Finish:
         """Run an attempt whose start is recorded first, so that a crash in it is counted."""
-        runtime = self._runtime
+        runtime = self.runtime
         now = runtime.clock.now()
         try:
             with runtime.database.session(), runtime.database.transaction() as tx:
@@ -128,15 +128,15 @@ class Runner:
         return self._attempt(job, actor, earlier) if ours else _LOST
 
     def _attempt(self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]) -> Finish:
-        runtime = self._runtime
+        runtime = self.runtime
         began = runtime.clock.now()
-        scope = Scope(runtime, f"job:{job.id}", f"actor {job.actor} (job {job.id})")
+        scope = self._scope(job)
         token = current.set(scope)
         try:
             with runtime.database.session():
                 try:
                     arguments = runtime.signatures[job.actor].decode(job.arguments)
-                    attempt = Attempt(runtime, self._services, job, actor.retry.attempts)
+                    attempt = Attempt(runtime, self.services, job, actor.retry.attempts)
                     failpoints.reach("runner.before_actor")
                     outcome: Outcome = call_exiting_forks(actor.fn, attempt, **arguments)
                     failpoints.reach("runner.after_actor")
@@ -162,7 +162,7 @@ class Runner:
             return _LOST
         except failpoints.Crash:
             raise
-        except self._interrupts:
+        except self.interrupts:
             now = runtime.clock.now()
             return self._record_end(job, Finish("available", now, False, None), began, now)
         except BaseException as error:  # an actor may raise anything, even SystemExit
@@ -171,18 +171,19 @@ class Runner:
             scope.close()
             current.reset(token)
 
+    def _scope(self, job: ClaimedJob) -> Scope:
+        return Scope(self.runtime, f"job:{job.id}", f"actor {job.actor} (job {job.id})")
+
     def _conclude(
         self, job: ClaimedJob, end: Finish, now: int, earlier: Sequence[End], tx: Transaction
     ) -> bool:
-        ledger = self._runtime.ledger
+        ledger = self.runtime.ledger
         ledger.finish_many(tx, earlier, now)
         return ledger.conclude(tx, job, end, now)
 
     def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException, began: int) -> Finish:
-        if self._on_error is not None:
-            self._on_error(error)
-        end = end_of_error(self._runtime, job, actor, error)
-        return self._record_end(job, end, began, self._runtime.clock.now(), error)
+        end = end_of_error(self.runtime, job, actor, error)
+        return self._record_end(job, end, began, self.runtime.clock.now(), error)
 
     def _record_end(
         self,
@@ -193,13 +194,15 @@ class Runner:
         raised: BaseException | None = None,
     ) -> Finish:
         """Record the end of an attempt, and log it if it is a raised or returned failure."""
+        if raised is not None and self.on_error is not None:
+            self.on_error(raised)
         if end.state in ("retrying", "dead"):
             _log_failure(job, end, now, raised)
         self._record(job, _OUTCOMES[end.state, end.counted], began, now)
         return end
 
     def _record(self, job: ClaimedJob, outcome: str, began: int, now: int) -> None:
-        self._runtime.recorder.job(
+        self.runtime.recorder.job(
             job.actor, outcome, max(0, began - job.run_at) / 1000, (now - began) / 1000
         )
 

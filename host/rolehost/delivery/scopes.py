@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from rolehost import failpoints
+from rolehost.delivery.groups import Group
 from rolehost.delivery.guard import Unit, current
 from rolehost.delivery.locations import raise_location
 from rolehost.delivery.runtime import DeliveryRuntime
@@ -46,10 +47,11 @@ class Scope(Unit):
     """One job, event, request or block, with its transaction, which the first use opens.
 
     ``cause`` is stored with the jobs that it enqueues, for example ``job:12``. ``label`` is its
-    name in messages, for example ``actor shop.bill``, or empty.
+    name in messages, for example ``actor shop.bill``, or empty. A member of a ``group`` has a
+    savepoint in the transaction of the group, and commits with it.
     """
 
-    __slots__ = ("_context", "_failure", "_runtime", "blocks", "cause")
+    __slots__ = ("_context", "_failure", "_runtime", "blocks", "cause", "group")
 
     def __init__(self, runtime: DeliveryRuntime, cause: str | None = None, label: str = "") -> None:
         super().__init__(runtime.guard, label)
@@ -57,6 +59,8 @@ class Scope(Unit):
         self._context: AbstractContextManager[Transaction] | None = None
         self._failure = ""
         self.cause = cause
+        #: The group that it is a member of, or None.
+        self.group: Group | None = None
         #: Number of its open ``with`` blocks.
         self.blocks = 0
         self.work: Work | None = None
@@ -77,7 +81,8 @@ class Scope(Unit):
     def _begin(self) -> tuple[AbstractContextManager[Transaction], Transaction]:
         until = time.monotonic() + self._runtime.busy_timeout
         while True:
-            context = self._runtime.database.transaction()
+            group = self.group
+            context = self._runtime.database.transaction() if group is None else group.join(self)
             try:
                 return context, context.__enter__()
             except StorageBusy as error:
@@ -98,6 +103,8 @@ class Scope(Unit):
         work, statement = self.work, self._statement
         if work is None:
             return True
+        if self.group is not None:
+            return self._join(self.group, work)
         try:
             self._refuse_partial_commit()
             work.flush()
@@ -119,6 +126,25 @@ class Scope(Unit):
         failpoints.reach("work.after_commit")
         with _outside_scope():
             work.run_after_commit()
+        return True
+
+    def _join(self, group: Group, work: Work) -> bool:
+        """Leave the rest of the commit to the group."""
+        statement = self._statement
+        try:
+            self._refuse_partial_commit()
+            if statement:
+                # A release fails if the transaction is aborted. Without it, the next member would.
+                group.release()
+        except BaseException as error:
+            self.roll_back()
+            if isinstance(error, TransactionAborted):
+                raise UnitOfWorkFailed(_caught_text(statement)) from error
+            raise
+        context = self._detach()
+        assert context is not None  # as long as there is a unit of work
+        context.__exit__(None, None, None)
+        group.works.append(work)
         return True
 
     def roll_back(self) -> None:
@@ -163,6 +189,8 @@ class Scope(Unit):
         if self.work is not None and issubclass(type(error), StorageBusy):
             assert isinstance(error, StorageBusy)
             error.origin = None
+            if self.group is not None:
+                self.group.fail(error)
 
     def _refuse_partial_commit(self) -> None:
         if self._failure:

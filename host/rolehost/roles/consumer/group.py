@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 
@@ -14,6 +14,7 @@ from structlog.contextvars import bind_contextvars
 from rolehost import failpoints
 from rolehost.api.contributions import Handler
 from rolehost.delivery import deadletters, leases
+from rolehost.delivery.groups import MOST_SAVEPOINTS
 from rolehost.delivery.handling import Handling, Stopping
 from rolehost.errors import StorageError
 from rolehost.roles.consumer.assignments import Assignment, Assignments, Taken
@@ -39,6 +40,11 @@ ROOM_TIMEOUT = 0.02
 HANDLING_TIMEOUT = 3600.0
 #: Upper bound of dead letters that are replayed together.
 MAX_REPLAYS = 20
+
+
+def _together(handler: Handler) -> int:
+    """Return the maximum number of records that are handled together."""
+    return MOST_SAVEPOINTS if handler.grouped else handler.batch
 
 
 class GroupProgress:
@@ -90,8 +96,11 @@ class ConsumerGroup(Loop):
         self._lanes = lanes
         in_flight = process.composition.deployment.host.consumer.in_flight
         # Two batches: one is read while the other is handled.
-        self._most = max(in_flight, *(2 * handler.batch for handler in handlers))
+        self._most = max(in_flight, *(2 * _together(handler) for handler in handlers))
         self._batched: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
+        # Lanes of keys with records that failed in a group, and the number of their records.
+        self._alone: Counter[Hashable] = Counter()
+        self._alone_lock = threading.Lock()
         self._assignments = Assignments()
         #: The assignment of each thread's record; its revocation ends the wait for a retry.
         self._current = threading.local()
@@ -201,41 +210,88 @@ class ConsumerGroup(Loop):
         for each in taken:
             partition = each.record.partition
             handler = self._handlers[partition.topic]
-            lane: Hashable = None
-            if handler.batch > 1:
+            lane = self._lane(each)
+            if _together(handler) > 1:
                 if not each.suspect:
                     self._batched[partition.topic].append(each)
                     batches.add(partition.topic)
                     continue
                 lane = self._group, partition.topic
-            elif (key := each.record.key) is not None:
-                lane = self._group, partition, key
             items.append((lane, partial(self._handle, each)))
         # The batches of a topic run one after the other, in the order of the stream.
         items += [((self._group, topic), partial(self._handle_batches, topic)) for topic in batches]
         return items
 
+    def _lane(self, taken: Taken) -> Hashable:
+        """Return the lane of the record's key, or None."""
+        key = taken.record.key
+        return None if key is None else (self._group, taken.record.partition, key)
+
     def _handle(self, taken: Taken) -> None:
         """Handle one record; runs in a thread of the lanes."""
         if self._assignments.start(taken):
-            record = taken.record
-            handling = self._handling[record.partition.topic]
-            handle = partial(handling.handle, record, suspect=taken.suspect)
-            self._assignments.settle(taken, self._handle_until_done(handle, taken.assignment))
+            self._handle_started(taken)
+
+    def _handle_started(self, taken: Taken) -> None:
+        record = taken.record
+        handling = self._handling[record.partition.topic]
+        handle = partial(handling.handle, record, suspect=taken.suspect)
+        self._assignments.settle(taken, self._handle_until_done(handle, taken.assignment))
 
     def _handle_batches(self, topic: str) -> None:
         """Handle all waiting records of a topic, including those of later polls."""
-        handling, size = self._handling[topic], self._handlers[topic].batch
+        handling, size = self._handling[topic], _together(self._handlers[topic])
         waiting = self._batched[topic]
         while waiting:
             batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]
             batch = [each for each in batch if self._assignments.start(each)]
-            if batch:
+            if batch and self._handlers[topic].grouped:
+                self._handle_group(handling, batch)
+            elif batch:
                 bind_contextvars(event_id=f"{len(batch)} of {topic}", group=self._group)
                 handle = partial(handling.handle_batch, [each.record for each in batch])
                 done = self._handle_until_done(handle, None)
                 for each in batch:
                     self._assignments.settle(each, done)
+
+    def _handle_group(self, handling: Handling, batch: Sequence[Taken]) -> None:
+        """Handle records in groups; those that fail, and later ones of their keys, alone."""
+        members: list[Taken] = []
+        for each in batch:
+            if self._lane(each) in self._alone:
+                self._submit_alone(each)
+            else:
+                members.append(each)
+        ended: list[bool] = []
+
+        def handle() -> None:
+            ended.extend(handling.handle_group([each.record for each in members]))
+
+        if not self._handle_until_done(handle, None):
+            for each in members:
+                self._assignments.settle(each, False)
+            return
+        for each, done in zip(members, ended, strict=True):
+            if done:
+                self._assignments.settle(each, True)
+            else:
+                self._submit_alone(each)
+
+    def _submit_alone(self, taken: Taken) -> None:
+        lane = self._lane(taken)
+        if lane is not None:
+            with self._alone_lock:
+                self._alone[lane] += 1
+        self._lanes.submit([(lane, partial(self._handle_alone, taken))])
+
+    def _handle_alone(self, taken: Taken) -> None:
+        self._handle_started(taken)
+        lane = self._lane(taken)
+        if lane is not None:
+            with self._alone_lock:
+                self._alone[lane] -= 1
+                if not self._alone[lane]:
+                    del self._alone[lane]
 
     def _handle_until_done(
         self, handle: Callable[[], object], assignment: Assignment | None

@@ -29,7 +29,9 @@ from dramatiq.broker import Consumer, MessageProxy
 from rolehost import failpoints
 from rolehost.delivery.claims import Claims, Run
 from rolehost.delivery.failures import describe
+from rolehost.delivery.groups import MOST_SAVEPOINTS
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
+from rolehost.delivery.members import Together
 from rolehost.delivery.runner import give_back
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
@@ -77,6 +79,8 @@ class LedgerConsumer(Consumer):
         beats: Beats,
     ) -> None:
         self._runtime = runtime
+        declared = runtime.declared.actors
+        self._grouped = {name for name in actors if declared[name].grouped}
         self._queue = queue
         self._claims = Claims(runtime, queue, sorted(actors), owner)
         self._owner = owner
@@ -261,17 +265,28 @@ class LedgerConsumer(Consumer):
         return min(longest, max(0.0, (due - runtime.clock.now()) / 1000))
 
     def take(self) -> Run | None:
-        """Return the next jobs for a thread to run one after another, or None."""
+        """Return the next jobs for a thread to run one after another, or None.
+
+        A job of a grouped actor comes with all others that are ready, up to the size of a group.
+        """
         if self._stopping.is_set():
             return None
         with self._lock:
             if not self._ready:
                 return None
             run = self._ready.popleft()
+            if self._grouped and self._may_join(run):
+                run = Together(run)
+                while self._ready and len(run) < MOST_SAVEPOINTS and self._may_join(self._ready[0]):
+                    run += self._ready.popleft()
             self._running += 1
         self._taken += 1
         self._taken_at = self._runtime.clock.now()
         return run
+
+    def _may_join(self, run: Run) -> bool:
+        """Return whether a run is a job that may join a group; the start of a suspect is stored."""
+        return len(run) == 1 and run[0].actor in self._grouped and not run[0].suspect
 
     def mark_cancelled(self, job: ClaimedJob) -> ClaimedJob:
         """Mark a job that was cancelled after its claim, so that the runner does not run it."""

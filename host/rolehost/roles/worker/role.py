@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import dramatiq
@@ -30,6 +31,7 @@ from rolehost.api.contributions import Actor
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.claims import Run
 from rolehost.delivery.jobs import ClaimedJob, Finish
+from rolehost.delivery.members import Ended, Together, run_together
 from rolehost.delivery.runner import End, Runner, run_in_order, run_message
 from rolehost.roles.lifecycle import run_role
 from rolehost.roles.process import Process
@@ -188,18 +190,21 @@ class WorkerRole:
 
     def _run_in_order(self, consumer: LedgerConsumer, runner: Runner, run: Run) -> float:
         """Run claimed jobs and pass their ends to the consumer; return the time of the end."""
-        ends: list[tuple[Finish, float]] = []
+        ends: list[Ended] = []
+
+        def attempt(by: Runner, job: ClaimedJob, earlier: Sequence[End] = ()) -> Ended:
+            return self._run(by, consumer.mark_cancelled(job), earlier)
+
         try:
-            run_in_order(
-                run,
-                lambda job, earlier: self._run(runner, consumer.mark_cancelled(job), earlier),
-                ends,
-            )
+            if isinstance(run, Together) and len(run) > 1:
+                run_together(runner, run, attempt, ends)
+            else:
+                run_in_order(run, partial(attempt, runner), ends)
         finally:
             consumer.finish(run, ends)
         return time.perf_counter()
 
-    def _run(self, runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> tuple[Finish, float]:
+    def _run(self, runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> Ended:
         """Run one attempt; return its end and its seconds."""
         thread = threading.get_ident()
         limit = self._time_limit[job.actor]
