@@ -1,19 +1,23 @@
 """Every claim of a ledger with its beginning and its end, written by triggers of the database.
 
 A claim begins with the statement that takes the job. It ends when the transaction that gives the
-job back is committed, because only then others may take the place.
+job back is committed, because only then others may take the place; claims of the same transaction
+may take it at once.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from tests.proofs.ledgers import Ledger
 
+INFINITE = float("inf")
+
 _HELD = "state IN ('claimed', 'running')"
-_COLUMNS = "job, held, actor, queue, part, owner, at"
+_COLUMNS = "job, held, actor, queue, part, owner, at, tx"
 _VALUES = (
     f"NEW.id, CASE WHEN NEW.{_HELD} THEN 1 ELSE 0 END, NEW.actor, NEW.queue,"
     " coalesce(NEW.partition, NEW.key), coalesce(NEW.owner, '')"
@@ -23,34 +27,32 @@ _VALUES = (
 POSTGRES_PARAMETERS = {"track_commit_timestamp": True}
 _POSTGRES = (
     "CREATE TABLE proof_claims (id BIGINT GENERATED ALWAYS AS IDENTITY, job BIGINT, held INTEGER,"
-    " actor TEXT, queue TEXT, part TEXT, owner TEXT, at DOUBLE PRECISION)",
+    " actor TEXT, queue TEXT, part TEXT, owner TEXT,"
+    " at DOUBLE PRECISION, tx BIGINT)",
     "CREATE FUNCTION proof_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
     f" INSERT INTO proof_claims ({_COLUMNS}) VALUES ({_VALUES},"
-    " extract(epoch FROM clock_timestamp())); RETURN NULL; END $$",
+    " extract(epoch FROM clock_timestamp()), txid_current()); RETURN NULL; END $$",
     "CREATE TRIGGER proof_claim AFTER UPDATE OF state ON rolehost_jobs FOR EACH ROW"
     f" WHEN ((OLD.{_HELD}) <> (NEW.{_HELD})) EXECUTE FUNCTION proof_claim()",
 )
 _SQLITE = (
     "CREATE TABLE proof_claims (id INTEGER PRIMARY KEY, job INTEGER, held INTEGER, actor TEXT,"
-    " queue TEXT, part TEXT, owner TEXT, at REAL)",
+    " queue TEXT, part TEXT, owner TEXT, at REAL, tx INTEGER)",
     "CREATE TRIGGER proof_claim AFTER UPDATE OF state ON rolehost_jobs"
     f" WHEN (OLD.{_HELD}) <> (NEW.{_HELD}) BEGIN"
     f" INSERT INTO proof_claims ({_COLUMNS}) VALUES ({_VALUES},"
-    " (julianday('now') - 2440587.5) * 86400.0); END",
+    " (julianday('now') - 2440587.5) * 86400.0, 0); END",
 )
-#: The order of rows: on PostgreSQL a claim counts from its statement, an end from its commit. On
-#: SQLite one process writes at a time, so the ids have the order of the transactions.
-_READ = {
+#: The transaction of a row, and the place of a row in the order of claims and ends. On PostgreSQL a
+#: claim counts from its statement, an end from its commit. On SQLite one process writes at a time,
+#: so the ids have the order of the transactions.
+_ORDER = {
     "postgres": (
-        "SELECT job, held, actor, queue, part, owner, at, CASE held WHEN 1 THEN at"
-        " ELSE extract(epoch FROM pg_xact_commit_timestamp(xmin)) END"
-        " FROM proof_claims ORDER BY id"
+        "tx, CASE held WHEN 1 THEN at ELSE extract(epoch FROM pg_xact_commit_timestamp(xmin)) END"
     ),
-    "sqlite": (
-        "SELECT job, held, actor, queue, part, owner, at, CAST(id AS REAL)"
-        " FROM proof_claims ORDER BY id"
-    ),
+    "sqlite": "id, CAST(id AS REAL)",
 }
+_READ = "SELECT job, held, actor, queue, part, owner, at, {order} FROM proof_claims ORDER BY id"
 
 
 class Claim(NamedTuple):
@@ -64,6 +66,8 @@ class Claim(NamedTuple):
         began: its place in the order of claims and ends.
         ended: likewise; infinite if the job is still held.
         at: when it began, in seconds of the database's clock.
+        began_in: the transaction in which it began.
+        ended_in: the transaction in which it ended; 0 if the job is still held.
     """
 
     actor: str
@@ -73,6 +77,8 @@ class Claim(NamedTuple):
     began: float
     ended: float
     at: float
+    began_in: int
+    ended_in: int = 0
 
 
 def install(ledger: Ledger) -> None:
@@ -83,34 +89,34 @@ def install(ledger: Ledger) -> None:
 def claims(ledger: Ledger) -> list[Claim]:
     """Return all claims so far."""
     found: list[Claim] = []
-    open_claims: dict[int, int] = {}
-    for job, held, actor, queue, partition, owner, at, order in ledger.execute(
-        _READ[ledger.engine]
+    last: dict[int, int] = {}  # the claim of each held job
+    for job, held, actor, queue, partition, owner, at, tx, order in ledger.execute(
+        _READ.format(order=_ORDER[ledger.engine])
     ):
         if held:
-            open_claims[job] = len(found)
-            found.append(Claim(actor, queue, partition, owner, order, float("inf"), at))
+            last[job] = len(found)
+            found.append(Claim(actor, queue, partition, owner, order, INFINITE, at, tx))
         else:
-            place = open_claims.pop(job)
-            found[place] = found[place]._replace(ended=order)
+            place = last.pop(job)
+            found[place] = found[place]._replace(ended=order, ended_in=tx)
     return found
 
 
-def most(claimed: Iterable[Claim], count: Callable[[Mapping[str, int]], int]) -> int:
-    """Return the largest number of claims at the same time.
-
-    ``count`` gets the number of claims of each owner and returns what counts of it.
-    """
-    moments = [(each.began, 1, each.owner) for each in claimed]
-    moments += [(each.ended, 0, each.owner) for each in claimed]
-    held: dict[str, int] = defaultdict(int)
+def most(claimed: Iterable[Claim], count: Callable[[Collection[Claim]], int]) -> int:
+    """Return the largest number at the same time; ``count`` says what counts of these claims."""
+    moments = [(each.began, 1, each) for each in claimed]
+    moments += [(each.ended, 0, each) for each in claimed if each.ended != INFINITE]
+    held: list[Claim] = []
     largest = 0
     # An end is before a beginning of the same time.
-    for _, begins, owner in sorted(moments):
-        held[owner] += 1 if begins else -1
-        if not held[owner]:
-            del held[owner]
-        largest = max(largest, count(held))
+    for _, begins, claim in sorted(moments, key=itemgetter(0, 1)):
+        if begins:
+            held.append(claim)
+            largest = max(
+                largest, count([each for each in held if each.ended_in != claim.began_in])
+            )
+        else:
+            held.remove(claim)
     return largest
 
 
@@ -127,12 +133,12 @@ def excess(
     groups: dict[Hashable, list[Claim]] = defaultdict(list)
     for each in claimed:
         groups[group(each)].append(each)
-    count: Callable[[Mapping[str, int]], int] = len if limit == 1 else _jobs
+    count: Callable[[Collection[Claim]], int] = _owners if limit == 1 else len
     return max((most(each, count) for each in groups.values()), default=limit) - limit
 
 
-def _jobs(held: Mapping[str, int]) -> int:
-    return sum(held.values())
+def _owners(held: Collection[Claim]) -> int:
+    return len({each.owner for each in held})
 
 
 def rate_excess(claimed: Iterable[Claim], rate: float, burst: int, tolerance: float) -> float:

@@ -7,8 +7,8 @@ import pytest
 from tests.proofs.claim_log import Claim, excess, overlaps, rate_excess
 
 
-def claim(began, ended, *, owner="one", partition="a", at=0.0):
-    return Claim("actor", "queue", partition, owner, began, ended, at)
+def claim(began, ended, *, owner="one", partition="a", at=0.0, began_in=1, ended_in=2):
+    return Claim("actor", "queue", partition, owner, began, ended, at, began_in, ended_in)
 
 
 def by_partition(each):
@@ -21,6 +21,12 @@ def test_claims_that_follow_each_other_are_not_at_the_same_time():
 
 def test_a_claim_above_the_limit_is_an_excess():
     assert excess([claim(1, 5), claim(2, 5), claim(3, 5)], by_partition, 2) == 1
+
+
+def test_a_transaction_may_end_a_claim_and_take_its_place():
+    claims = [claim(1, 4, ended_in=7), claim(3, 9, began_in=7)]
+    assert excess(claims, by_partition, 1) == 0
+    assert excess([*claims, claim(3.5, 9)], by_partition, 2) == 1
 
 
 def test_each_partition_has_its_own_limit():
