@@ -6,8 +6,12 @@ from typing import Any
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Attempt, Message
+from rolehost_webhooks.repositories.compiled import Compiled, given
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
+
+_NO_VALUES = dict.fromkeys(Attempt._meta.fields)
+_INSERT = Compiled(Attempt, lambda: Attempt.insert({name: given(name) for name in _NO_VALUES}))
 
 #: Placeholder for a response that was removed.
 EXPUNGED = "EXPUNGED"
@@ -15,7 +19,7 @@ EXPUNGED = "EXPUNGED"
 
 def insert(attempt: Attempt) -> None:
     """Insert an attempt."""
-    Attempt.insert(attempt.__data__).execute()
+    _INSERT.execute(**{**_NO_VALUES, **attempt.__data__})
 
 
 def find(message_id: str, attempt_id: str) -> Attempt | None:

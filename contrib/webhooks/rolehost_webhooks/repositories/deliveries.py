@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable
 from typing import Any
 
 import peewee
 
 from rolehost_webhooks.models import Application, Delivery, Endpoint, Message, Status
+from rolehost_webhooks.repositories.compiled import Compiled, given
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, lock_rows, page
 
@@ -15,71 +17,113 @@ from rolehost_webhooks.repositories.paging import Cursor, Page, lock_rows, page
 ROWS = 1000
 
 
-def with_message_and_endpoint(message_id: str, endpoint_id: str) -> Delivery | None:
-    """Return a delivery with its ``message`` and its ``endpoint``, deleted or not.
-
-    PERF: runs for every attempt, so it selects only the necessary columns.
-    """
-    return (
-        Delivery.select(
-            Delivery.status,
-            Message.id,
-            Message.event_type,
-            Message.payload,
-            Message.content_type,
-            Endpoint.app_id,
-            Endpoint.url,
-            Endpoint.headers,
-            Endpoint.disabled,
-            Endpoint.secret,
-            Endpoint.old_secrets,
-            Endpoint.deleted_at,
-        )
-        .join(Message, on=(Delivery.message_id == Message.id), attr="message")
+_KEY = (Delivery.message_id == given("message_id")) & (Delivery.endpoint_id == given("endpoint_id"))
+_OF_MESSAGE = (Message.id, Message.event_type, Message.payload, Message.content_type)
+_OF_ENDPOINT = (
+    Endpoint.app_id,
+    Endpoint.url,
+    Endpoint.headers,
+    Endpoint.disabled,
+    Endpoint.secret,
+    Endpoint.old_secrets,
+    Endpoint.deleted_at,
+)
+_WITH_MESSAGE_AND_ENDPOINT = Compiled(
+    Delivery,
+    lambda: (
+        Delivery.select(Delivery.status, *_OF_MESSAGE, *_OF_ENDPOINT)
+        .join(Message, on=(Delivery.message_id == Message.id))
         .switch(Delivery)
-        .join(Endpoint, on=(Delivery.endpoint_id == Endpoint.id), attr="endpoint")
-        .where(Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id)
-        .get_or_none()
-    )
+        .join(Endpoint, on=(Delivery.endpoint_id == Endpoint.id))
+        .where(_KEY)
+    ),
+)
+_WITH_MESSAGE = Compiled(
+    Delivery,
+    lambda: (
+        Delivery.select(Delivery.status, *_OF_MESSAGE, Application.revision)
+        .join(Message, on=(Delivery.message_id == Message.id))
+        .switch(Delivery)
+        .join(Application, on=(Message.app_id == Application.id))
+        .where(_KEY)
+    ),
+)
+
+
+def with_message_and_endpoint(message_id: str, endpoint_id: str) -> Delivery | None:
+    """Return a delivery with its ``message`` and its ``endpoint``, deleted or not."""
+    found = _WITH_MESSAGE_AND_ENDPOINT.rows(message_id=message_id, endpoint_id=endpoint_id)
+    for status, number, event_type, payload, content_type, *endpoint in found:
+        delivery = _delivery(status, number, event_type, payload, content_type)
+        names = [column.name for column in _OF_ENDPOINT]
+        delivery.endpoint = Endpoint(**dict(zip(names, endpoint, strict=True)))
+        return delivery
+    return None
 
 
 def with_message(message_id: str, endpoint_id: str) -> Delivery | None:
     """Return a delivery with its ``message`` and the revision of its ``application``."""
-    return (
-        Delivery.select(
-            Delivery.status,
-            Message.id,
-            Message.event_type,
-            Message.payload,
-            Message.content_type,
-            Application.revision,
-        )
-        .join(Message, on=(Delivery.message_id == Message.id), attr="message")
-        .switch(Delivery)
-        .join(Application, on=(Message.app_id == Application.id), attr="application")
-        .where(Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id)
-        .get_or_none()
+    for *values, revision in _WITH_MESSAGE.rows(message_id=message_id, endpoint_id=endpoint_id):
+        delivery = _delivery(*values)
+        delivery.application = Application(revision=revision)
+        return delivery
+    return None
+
+
+def _delivery(
+    status: int, message_id: str, event_type: str, payload: bytes | None, content_type: str | None
+) -> Delivery:
+    delivery = Delivery(status=status)
+    delivery.message = Message(
+        id=message_id, event_type=event_type, payload=payload, content_type=content_type
     )
+    return delivery
 
 
 def insert_pending(message_id: str, endpoint_ids: Iterable[str], now: int) -> None:
     """Insert a pending delivery for each endpoint; restart existing ones."""
-    rows: list[dict[str, Any]] = [
+    ids = list(endpoint_ids)
+    for first in range(0, len(ids), ROWS):
+        some = enumerate(ids[first : first + ROWS])
+        numbered = {f"endpoint_{index}": one for index, one in some}
+        _insert_pending(len(numbered)).execute(message_id=message_id, now=now, **numbered)
+
+
+@functools.lru_cache(maxsize=32)
+def _insert_pending(count: int) -> Compiled:
+    """Return the statement for this number of endpoints."""
+    rows = [
         {
-            "message_id": message_id,
-            "endpoint_id": endpoint_id,
+            "message_id": given("message_id"),
+            "endpoint_id": given(f"endpoint_{index}"),
             "status": Status.PENDING,
-            "next_attempt": now,
+            "next_attempt": given("now"),
             "attempts": 0,
-            "updated_at": now,
+            "updated_at": given("now"),
         }
-        for endpoint_id in endpoint_ids
+        for index in range(count)
     ]
-    for some in peewee.chunked(rows, ROWS):
-        Delivery.insert_many(some).on_conflict(
+    return Compiled(
+        Delivery,
+        lambda: Delivery.insert_many(rows).on_conflict(
             conflict_target=[Delivery.message_id, Delivery.endpoint_id],
             preserve=[Delivery.status, Delivery.next_attempt, Delivery.updated_at],
-        ).execute()
+        ),
+    )
+
+
+_COUNTED = {Delivery.attempts: Delivery.attempts + 1, Delivery.updated_at: given("now")}
+_ENDED = {
+    **_COUNTED,
+    Delivery.status: given("status"),
+    Delivery.next_attempt: given("next_attempt"),
+}
+_COUNT = Compiled(Delivery, lambda: Delivery.update(_COUNTED).where(_KEY))
+_SUCCEED = Compiled(Delivery, lambda: Delivery.update(_ENDED).where(_KEY))
+_FAIL = Compiled(
+    Delivery,
+    lambda: Delivery.update(_ENDED).where(_KEY, Delivery.status != Status.SUCCESS),
+)
 
 
 def record_attempt(
@@ -90,15 +134,11 @@ def record_attempt(
     Returns:
         False if the attempt failed but another one has succeeded; the status does not change.
     """
-    where = (Delivery.message_id == message_id) & (Delivery.endpoint_id == endpoint_id)
-    counted = {Delivery.attempts: Delivery.attempts + 1, Delivery.updated_at: now}
-    changed = {**counted, Delivery.status: status, Delivery.next_attempt: next_attempt}
-    unless_delivered = (
-        where if status == Status.SUCCESS else where & (Delivery.status != Status.SUCCESS)
-    )
-    if Delivery.update(changed).where(unless_delivered).execute():
+    values = {"message_id": message_id, "endpoint_id": endpoint_id, "now": now}
+    ended = _SUCCEED if status == Status.SUCCESS else _FAIL
+    if ended.execute(**values, status=status, next_attempt=next_attempt).rowcount:
         return True
-    Delivery.update(counted).where(where).execute()
+    _COUNT.execute(**values)
     return False
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rolehost.api import Services
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Endpoint
 from rolehost_webhooks.repositories.applications import renew_revision
+from rolehost_webhooks.repositories.compiled import Compiled, given
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, lock_rows, page
 
 
@@ -24,16 +27,21 @@ def find(app_id: str, reference: str, *, lock: bool = False) -> Endpoint | None:
     return (lock_rows(select) if lock else select).get_or_none()
 
 
-def enabled(app_id: str) -> list[Endpoint]:
-    """Return the filters of an application's enabled endpoints, by id.
+def enabled(app_id: str) -> list[tuple[Any, ...]]:
+    """Return id, event types and channels of an application's enabled endpoints, by id."""
+    return _ENABLED.rows(app_id=app_id)
 
-    PERF: runs for every message, so it selects only three columns.
-    """
-    return list(
+
+_ENABLED = Compiled(
+    Endpoint,
+    lambda: (
         Endpoint.select(Endpoint.id, Endpoint.event_types, Endpoint.channels)
-        .where(Endpoint.app_id == app_id, Endpoint.deleted_at.is_null(), ~Endpoint.disabled)
+        .where(
+            Endpoint.app_id == given("app_id"), Endpoint.deleted_at.is_null(), ~Endpoint.disabled
+        )
         .order_by(Endpoint.id)
-    )
+    ),
+)
 
 
 def insert(endpoint: Endpoint, services: Services) -> bool:

@@ -10,6 +10,7 @@ import peewee
 
 from rolehost_webhooks import ids
 from rolehost_webhooks.models import Application, Attempt, Delivery, Message
+from rolehost_webhooks.repositories.compiled import Compiled, given
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
 
 
@@ -43,13 +44,21 @@ def find(app_id: str, reference: str) -> Message | None:
 
 def envelope(message_id: str) -> Message | None:
     """Return a message without its payload, with its ``application``'s revision."""
-    wanted = (Message.app_id, Message.event_type, Message.channels, Application.revision)
-    return (
-        Message.select(*wanted)
-        .join(Application, on=(Message.app_id == Application.id), attr="application")
-        .where(Message.id == message_id)
-        .get_or_none()
-    )
+    for app_id, event_type, channels, revision in _ENVELOPE.rows(id=message_id):
+        message = Message(app_id=app_id, event_type=event_type, channels=channels)
+        message.application = Application(revision=revision)
+        return message
+    return None
+
+
+_ENVELOPE = Compiled(
+    Message,
+    lambda: (
+        Message.select(Message.app_id, Message.event_type, Message.channels, Application.revision)
+        .join(Application, on=(Message.app_id == Application.id))
+        .where(Message.id == given("id"))
+    ),
+)
 
 
 def insert(message: Message) -> bool:

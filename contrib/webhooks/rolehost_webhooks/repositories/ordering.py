@@ -79,11 +79,12 @@ def exclude_uncommitted(select: Any, column: peewee.Field) -> Any:
 def _highest_id(model: type[peewee.Model], latest: str) -> str | None:
     """Return the highest id up to ``latest``; on PostgreSQL, take the writers' lock first."""
     database = model._meta.database
-    if not database.for_update:
-        found = model.select(peewee.fn.MAX(model.id)).where(model.id <= latest)
-        highest: str | None = found.scalar()
-        return highest
     table = model._meta.table_name
+    highest: str | None
+    if not database.for_update:
+        found = database.execute_sql(f"SELECT max(id) FROM {table} WHERE id <= ?", (latest,))
+        (highest,) = found.fetchone()
+        return highest
     # Two statements, so that the snapshot of the second is taken after the lock.
     cursor = database.execute_sql(
         f"SELECT pg_advisory_xact_lock_shared(%s, %s);SELECT max(id) FROM {table} WHERE id <= %s",
