@@ -129,7 +129,8 @@ class _MaintenanceLoop(Loop):
     def _renew(self) -> None:
         clock, policy = self._runtime.clock, self._runtime.policy
         if isinstance(clock, DatabaseClock) and abs(clock.measure()) > policy.heartbeat:
-            self._due[self._sweep] = time.monotonic() + policy.lease
+            for judge in (self._sweep, self._check_claims):
+                self._due[judge] = time.monotonic() + policy.lease
         manifest, python = self._manifest, platform.python_version()
         pulse = Pulse(manifest.hash, manifest.version, python, *self._vitals())
         self._presence.renew(self._identity, pulse)
