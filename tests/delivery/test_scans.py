@@ -50,6 +50,16 @@ def test_after_a_pause_in_a_scan_there_is_soon_a_whole_one():
     assert start.begin() == 0
 
 
+def test_a_clock_that_was_set_back_does_not_delay_the_next_whole_scan():
+    at = [3_600_000]
+    start = ScanStart(0, lambda: at[0])
+    start.begin()
+    at[0] += 100
+    start.end(7)
+    at[0] = 0
+    assert start.begin() == 0
+
+
 def test_a_due_job_that_was_committed_late_is_found(bench, slow):
     runtime = bench.make_runtime(plain)
     due = DueJobs(bench.database, bench.clock.now)

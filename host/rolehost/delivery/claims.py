@@ -102,7 +102,7 @@ class Claims:
 
     def _read_limits(self, tx: Transaction, now: int) -> None:
         """Follow the limits that were set at run time, at most a second late."""
-        if self._limits_at is not None and now - self._limits_at < _LIMITS_MILLISECONDS:
+        if self._limits_at is not None and 0 <= now - self._limits_at < _LIMITS_MILLISECONDS:
             return
         limits = self._runtime.limits
         limits.stored = limitstore.load(tx)

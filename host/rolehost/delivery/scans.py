@@ -35,7 +35,8 @@ class ScanStart(Generic[T]):
     def begin(self) -> T:
         """Begin a scan; return the first entry to read."""
         self._began = self._clock()
-        self._whole = self._began >= self._next_whole
+        # A next time that is further away was computed before the clock was set back.
+        self._whole = not 0 < self._next_whole - self._began <= _LONGEST
         return self.position
 
     def end(self, found: T | None) -> None:

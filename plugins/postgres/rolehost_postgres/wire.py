@@ -30,7 +30,7 @@ def _statement(method: F) -> F:
     @wraps(method)
     def run(cursor: Cursor, *args: Any, **kwargs: Any) -> Any:
         connection = cursor.connection
-        connection.statements += 1
+        connection.statements = running = connection.statements + 1
         try:
             return method(cursor, *args, **kwargs)
         except psycopg2.Error as error:
@@ -39,7 +39,7 @@ def _statement(method: F) -> F:
                 blame_transaction(error)
             raise
         finally:
-            connection.statements += 1
+            connection.statements = running + 1
 
     return run  # type: ignore[return-value]
 
