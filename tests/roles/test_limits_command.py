@@ -118,6 +118,17 @@ def test_claimed_jobs_and_partitions_are_counted(fleet):
     assert (rows["partition:deliver"]["open"], rows["partition:deliver"]["closed"]) == (0, 2)
 
 
+def test_jobs_are_listed_by_partition(fleet):
+    services = ProcessServices(compose(load(fleet.path, environ={})), role="command")
+    with unit_of_work(services.delivery) as work:
+        for endpoint in ("e1", "e2"):
+            work.enqueue("deliver", endpoint=endpoint)
+    services.close()
+    assert invoke(["jobs", "list", "--partition", "e2", "--json", "-d", str(fleet.path)]) == 0
+    [job] = json.loads(fleet.capsys.readouterr().out)
+    assert (job["partition"], job["arguments"]) == ("e2", '{"endpoint":"e2"}')
+
+
 def test_a_limit_is_changed_in_part_and_reset(fleet):
     status, out, _ = fleet.run("set", "actor:deliver", "--concurrency", "4")
     assert (status, out) == (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from rolehost.api import RetryPolicy, actor
-from rolehost.delivery import administration
+from rolehost.api import Limits, RetryPolicy, actor
+from rolehost.delivery import administration, limitstore
 from rolehost.roles.worker.role import WorkerRole
 
 
@@ -194,3 +194,31 @@ def test_a_job_that_is_cancelled_while_it_waits_behind_another_one_is_not_run(ho
     while states(here) != {"completed": 1, "cancelled": 1}:
         threading.Event().wait(0.01)
     assert collected.items == ["slow"]
+
+
+def test_a_worker_follows_the_limits_that_are_set_at_run_time(host, collected):
+    gates = [threading.Event() for _ in range(4)]
+
+    @actor(limits=Limits(concurrency=1))
+    def hold(context, n: int):
+        collected.add(n)
+        gates[n].wait(20)
+
+    def claimed() -> int:
+        found = states(here)
+        return found.get("claimed", 0) + found.get("running", 0)
+
+    here = host([hold])
+    with here.services.unit_of_work() as work:
+        work.enqueue_many(hold, ({"n": n} for n in range(4)))
+    worker(here)
+    assert len(collected.wait(1)) == 1
+    assert claimed() == 1
+    actors, now = here.services.delivery.declared.actors, here.services.clock.now()
+    with here.services.unit_of_work() as work:
+        limitstore.change(work.transaction, actors, "actor:hold", now, concurrency=3)
+    assert len(collected.wait(3)) == 3
+    assert claimed() == 3
+    for gate in gates:
+        gate.set()
+    assert sorted(collected.wait(4)) == [0, 1, 2, 3]
