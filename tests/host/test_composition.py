@@ -13,6 +13,8 @@ from rolehost.api import (
     PLUGIN_API,
     DeclareContext,
     ErrorFormat,
+    JobQueue,
+    Limits,
     Migrations,
     PluginInfo,
     Route,
@@ -24,6 +26,7 @@ from rolehost.api import (
     hookimpl,
 )
 from rolehost.composition import Composition, compose, examine
+from rolehost.composition.limits import deployed
 from rolehost.deployment import read
 from rolehost.deployment.model import Origin
 from rolehost.errors import ConfigurationError, Problem
@@ -76,6 +79,8 @@ def deployment(environ: dict[str, str] | None, plugins: Any) -> Any:
 
 STORAGE = plugin(backends=backends(queue="ephemeral", stream="consumer-groups"))
 
+RATE = Limits(rate=50, burst=100)
+
 
 def test_an_empty_deployment_composes_to_nothing():
     composition = composed()
@@ -91,6 +96,44 @@ def test_contributions_decide_the_roles():
     assert composition.roles == ("http", "scheduler", "consumer", "worker")
     assert composition.actors["work"].plugin == "a"
     assert composition.actors["work"].location.startswith("tests.host.test_composition:")
+
+
+def limited(**settings: str) -> Composition:
+    """Compose two actors of one queue; keywords are settings in the environment."""
+
+    @actor(name="shop.deliver", queue=JobQueue("mail", Limits(concurrency=8)), limits=RATE)
+    def deliver(job, endpoint: str): ...
+
+    @actor(name="other", queue="mail")
+    def other(job): ...
+
+    environ = {f"ROLEHOST__{name}": value for name, value in settings.items()}
+    return composed(environ, memory=STORAGE, a=plugin(actors=[deliver, other]))
+
+
+def test_the_limits_of_a_queue_are_those_of_any_of_its_actors():
+    assert limited().actors["other"].value.queue_limits == Limits(concurrency=8)
+
+
+def test_the_deployment_overrides_limits_key_by_key():
+    composition = limited(
+        ACTORS__SHOP__DELIVER__CONCURRENCY="4",
+        ACTORS__SHOP__DELIVER__GROUPED="true",
+        QUEUES__MAIL__RATE="2.5",
+    )
+    changed = composition.actors["shop.deliver"].value
+    assert changed.limits == Limits(concurrency=4, rate=50, burst=100)
+    assert changed.grouped
+    assert changed.queue_limits == Limits(concurrency=8, rate=2.5)
+    assert composition.actors["other"].value.queue_limits == changed.queue_limits
+    assert deployed(composition.deployment.host) == {"actor:shop.deliver", "queue:mail"}
+
+
+def test_limits_of_partitions_that_no_actor_declares_are_a_warning():
+    composition = limited(ACTORS__SHOP__DELIVER__PARTITION_CONCURRENCY="2")
+    [warning] = composition.warnings
+    assert (warning.code, warning.got) == ("limits-without-partitions", "partition_concurrency")
+    assert composition.actors["shop.deliver"].value.partition_limits == Limits(concurrency=2)
 
 
 def test_dependencies_come_first_and_ties_keep_the_order_of_the_file():

@@ -1,4 +1,4 @@
-"""The limits of actors and queues: of the deployment, else of the plugins."""
+"""Actors as the deployment has them: its limits and options, else those of the plugins."""
 
 from __future__ import annotations
 
@@ -100,6 +100,8 @@ def _limited(owned: Owned[Actor], queues: Mapping[str, Limits], problems: Proble
             limits = _merged(plain, settings, "actors", actor.name, problems, prefix)
             if limits != plain:
                 changes[field] = limits
+        if settings.grouped is not None:
+            changes["grouped"] = settings.grouped
     if not changes:
         return owned
     return dataclasses.replace(owned, value=dataclasses.replace(actor, **changes))
@@ -109,7 +111,7 @@ def _allowed(actor: Actor, settings: Any, problems: Problems) -> bool:
     """Return whether the actor may have the limits of a table; report what is wrong."""
     where = _at(f"actors.{actor.name}", problems)
     partition = [f"partition_{field}" for field in _given(settings, "partition_")]
-    given = [*_given(settings), *partition]
+    given = [*_given(settings), *partition, *(["grouped"] if settings.grouped else [])]
     if given and not actor.durable:
         problems.add("ephemeral-limits", where, name=actor.name, keys=", ".join(given))
         return False

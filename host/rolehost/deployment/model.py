@@ -159,7 +159,7 @@ class SchedulerSettings(Settings, frozen=True):
 
 
 class ActorSettings(Settings, frozen=True):
-    """``[actors."NAME"]``: limits of the jobs of one durable actor, over the whole fleet.
+    """``[actors."NAME"]``: one durable actor, and the limits of its jobs over the whole fleet.
 
     A key that is not set keeps the value of the plugin. ``rolehost limits set`` changes limits
     without a restart.
@@ -171,6 +171,8 @@ class ActorSettings(Settings, frozen=True):
         partition_concurrency: like ``concurrency``, for each of its partitions.
         partition_rate: like ``rate``, for each of its partitions.
         partition_burst: like ``burst``, for each of its partitions.
+        grouped: whether short jobs share a transaction (*group commit*). Set true only for an
+            actor whose jobs do nothing but database work.
     """
 
     concurrency: Count | None = None
@@ -179,6 +181,7 @@ class ActorSettings(Settings, frozen=True):
     partition_concurrency: Count | None = None
     partition_rate: float | None = None
     partition_burst: Count | None = None
+    grouped: bool | None = None
 
 
 class QueueSettings(Settings, frozen=True):
