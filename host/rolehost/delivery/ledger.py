@@ -30,6 +30,8 @@ from rolehost.storage import Database, Transaction
 
 _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
 _WAITING_SQL = "('available', 'scheduled', 'retrying')"
+#: Held rows. Statements by id say ``owner IS NOT NULL``, which means the same. With the states,
+#: PostgreSQL's planner reads the whole index of held rows, and the dead entries of earlier claims.
 _HELD_SQL = "state IN ('claimed', 'running')"
 
 #: The condition for a job to hold its unique text; exactly the condition of the *partial index*.
@@ -46,7 +48,7 @@ _INSERT = (
 _FINISH = (
     "UPDATE rolehost_jobs SET state = ?, run_at = ?, attempt = attempt + ?, error = ?,"
     " finished_at = ?, owner = NULL"
-    " WHERE id = ? AND token = ? AND state IN ('claimed', 'running')"
+    " WHERE id = ? AND token = ? AND owner IS NOT NULL"
 )
 #: Maximum number of rows in one statement of :meth:`Ledger.finish_many`.
 _FINISH_ROWS = 500
@@ -56,7 +58,7 @@ _FINISH_MANY = (
     " attempt = attempt + ends.column3, error = ends.column4,"
     " finished_at = CAST(ends.column5 AS BIGINT), owner = NULL"
     " FROM (VALUES {rows}) AS ends"
-    " WHERE id = ends.column6 AND token = ends.column7 AND state IN ('claimed', 'running')"
+    " WHERE id = ends.column6 AND token = ends.column7 AND owner IS NOT NULL"
     " RETURNING id"
 )
 #: Like _FINISH, for completed jobs only: arrays of their ids, tokens and times.
@@ -65,7 +67,7 @@ _COMPLETE = (
     " error = NULL, finished_at = ?, owner = NULL"
     " FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BIGINT[]))"
     " AS ends (job, fence, at)"
-    " WHERE id = ends.job AND token = ends.fence AND state IN ('claimed', 'running')"
+    " WHERE id = ends.job AND token = ends.fence AND owner IS NOT NULL"
     " RETURNING id"
 )
 #: The columns that :func:`partition_of` takes, and the id.
@@ -157,7 +159,8 @@ class Ledger:
     def goes_on(self, job: ClaimedJob) -> bool:
         """Return whether a claim is valid, and its job was not cancelled."""
         sql = (
-            f"SELECT 1 FROM rolehost_jobs WHERE id = ? AND token = ? AND {_HELD_SQL} AND cancel = 0"
+            "SELECT 1 FROM rolehost_jobs"
+            " WHERE id = ? AND token = ? AND owner IS NOT NULL AND cancel = 0"
         )
         return bool(self._database.read(sql, (job.id, job.token)))
 
@@ -165,7 +168,7 @@ class Ledger:
         """Record the start of a claimed row; False if the claim is lost."""
         sql = (
             "UPDATE rolehost_jobs SET state = 'running', started_at = ?"
-            f" WHERE id = ? AND token = ? AND {_HELD_SQL}"
+            " WHERE id = ? AND token = ? AND owner IS NOT NULL"
         )
         return tx.execute(sql, (now, job.id, job.token)).rowcount == 1
 
