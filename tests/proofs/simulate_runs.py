@@ -96,7 +96,7 @@ def ledgerbook_simulation() -> Simulation:
     return Simulation(
         [ledgerbook],
         actions=ledgerbook.ACTIONS,
-        invariants=[ledgerbook.one_of_its_kind],
+        invariants=[ledgerbook.one_of_its_kind, ledgerbook.shared_once],
         eventually=[ledgerbook.all_written],
     )
 

@@ -86,11 +86,15 @@ class Group:
             self._limited = True
             self._execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
         if not self._undone:
-            if self._savepoint:
-                self._execute(f"RELEASE SAVEPOINT {self._savepoint}")
+            before = f"RELEASE SAVEPOINT {self._savepoint}" if self._savepoint else ""
             # Each has a name of its own, so that none is rolled back to instead of another.
             self._savepoint = f"member{self._savepoints}"
-            self._execute(f"SAVEPOINT {self._savepoint}")
+            statement = f"SAVEPOINT {self._savepoint}"
+            if before and self._postgres:
+                statement = f"{before};{statement}"  # PERF: SQLite's driver takes only one
+            elif before:
+                self._execute(before)
+            self._execute(statement)
         self._undone = False
         return self._transaction
 

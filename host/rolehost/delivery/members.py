@@ -86,7 +86,7 @@ def run_together(
             if not _run_alone(alone, rest[: len(done) + 1], attempt, ends):
                 return
         else:
-            ends += [(end._replace(stored=committed), seconds) for end, seconds in done]
+            ends += done if not committed else [_stored(*each) for each in done]
             group.report()
             if committed and _leaves_work(rest, done):
                 alone.runtime.wake([f"queue:{jobs[0].queue}"])
@@ -108,6 +108,10 @@ def _run_group(
                 break
         ends = [(job, end) for job, (end, _) in zip(jobs, done, strict=False)]
         return group.commit(lambda tx: _finish(runtime, tx, ends))
+
+
+def _stored(end: Finish, seconds: float) -> Ended:
+    return (end if end.stored else end._replace(stored=True)), seconds
 
 
 def _leaves_work(jobs: Sequence[ClaimedJob], done: Sequence[Ended]) -> bool:

@@ -13,6 +13,7 @@ from rolehost.delivery import leases, retention, sweep
 from rolehost.delivery.guarded import guard_of
 from rolehost.delivery.jobs import ClaimedJob, Finish
 from rolehost.delivery.leases import Identity, Presence
+from rolehost.delivery.members import Together, run_together
 from rolehost.delivery.relay import Relay
 from rolehost.delivery.runner import End, Runner, run_in_order
 from rolehost.delivery.ticks import Ticker
@@ -235,13 +236,18 @@ class SimulatedProcess(Process):
             return
         ends: list[tuple[Finish, float]] = []
         try:
-            run_in_order(run, self._attempt, ends)
+            if isinstance(run, Together):
+                run_together(self._runner, run, self._attempt, ends)
+            else:
+                run_in_order(run, partial(self._attempt, self._runner), ends)
         finally:
             consumer.finish(run, ends)
 
-    def _attempt(self, job: ClaimedJob, earlier: Sequence[End]) -> tuple[Finish, float]:
+    def _attempt(
+        self, runner: Runner, job: ClaimedJob, earlier: Sequence[End] = ()
+    ) -> tuple[Finish, float]:
         began = self.run.clock.now()
-        end = self._runner.run(job, earlier)
+        end = runner.run(job, earlier)
         return end, (self.run.clock.now() - began) / 1000
 
     def _consume(self) -> None:

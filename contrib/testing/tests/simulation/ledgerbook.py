@@ -41,6 +41,15 @@ def plain(job: Any, number: int) -> None:
     """Do nothing that lasts."""
 
 
+@actor(name="book.shared", queue="book", retry=QUICK, grouped=True)
+def shared(job: Any, number: int) -> None:
+    """Enqueue, in a transaction that other jobs share; fail now and then after that."""
+    with job.services.unit_of_work() as work:
+        work.enqueue(plain, number=number)
+    if job.services.random.random() < 0.1:
+        raise RuntimeError("now and then")
+
+
 @actor(name="book.only", queue="book", retry=QUICK)
 def only(job: Any) -> None:
     """Be enqueued under one unique text."""
@@ -62,28 +71,34 @@ def tallied(context: Any, events: list[Event[Booked]]) -> None:
 def booked(context: Any, event: Event[Booked]) -> None:
     """Enqueue, in the unit of work of the event."""
     with context.services.unit_of_work() as work:
-        work.enqueue(plain, number=event.data.number)
+        work.enqueue(shared, number=event.data.number)
 
 
 @hookimpl
 def rolehost_plugin() -> PluginInfo:
     return PluginInfo(
         api=PLUGIN_API,
-        enqueues=("book.write", "book.plain", "book.only", "book.tick"),
+        enqueues=("book.write", "book.plain", "book.shared", "book.only", "book.tick"),
         publishes=("booked",),
     )
 
 
 @hookimpl
 def rolehost_actors() -> list[Actor]:
-    return [write, plain, only, tick]
+    return [write, plain, shared, only, tick]
 
 
 @hookimpl
 def rolehost_handlers() -> list[Handler]:
     return [
         Handler(
-            name="booked", topic="booked", group="readers", payload=Booked, fn=booked, retry=QUICK
+            name="booked",
+            topic="booked",
+            group="readers",
+            payload=Booked,
+            fn=booked,
+            retry=QUICK,
+            grouped=True,
         ),
         Handler(
             name="tallied",
@@ -134,6 +149,14 @@ def one_of_its_kind(world: Any) -> bool:
         " ('available', 'scheduled', 'claimed', 'running', 'retrying')"
     )
     return bool(rows[0][0] <= 1)
+
+
+def shared_once(world: Any) -> bool:
+    """Return whether no job in a shared transaction enqueued twice."""
+    return not world.rows(
+        "SELECT 1 FROM rolehost_jobs WHERE actor = 'book.plain' AND cause LIKE 'job:%'"
+        " GROUP BY cause HAVING count(*) > 1"
+    )
 
 
 def all_written(world: Any) -> bool:

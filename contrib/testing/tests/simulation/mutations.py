@@ -9,6 +9,7 @@ from unittest import mock
 
 from rolehost.delivery import leases, ledger, limits, outbox, runner
 from rolehost.delivery.claims import Claims
+from rolehost.delivery.groups import Group
 from rolehost.delivery.handling import EventScope
 from rolehost.delivery.jobs import Finish
 from rolehost.delivery.ledger import Ledger
@@ -179,6 +180,22 @@ def call_a_failure_a_success() -> Any:
     return mock.patch.object(runner, "end_of_error", lambda *_: Finish("completed", 0, True, None))
 
 
+def keep_the_writes_of_a_failed_member() -> Any:
+    """The savepoint of a member that failed is not rolled back."""
+    return mock.patch.object(Group, "end_part", lambda self, unit, *, undo: None)
+
+
+def commit_a_group_with_a_lost_claim() -> Any:
+    """A group commits although the claim of a member was lost."""
+    original = Ledger.finish_all
+
+    def finish_all(*args: Any) -> bool:
+        original(*args)
+        return True
+
+    return mock.patch.object(Ledger, "finish_all", finish_all)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     skip_the_inbox_mark,
     commit_offsets_before_the_handler,
@@ -194,4 +211,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     claim_without_regard_to_keys,
     handle_in_any_order,
     call_a_failure_a_success,
+    keep_the_writes_of_a_failed_member,
+    commit_a_group_with_a_lost_claim,
 )
