@@ -134,6 +134,12 @@ def test_a_dead_job_is_retried_and_a_waiting_one_cancelled(deployment, capsys):
     assert "job 99 does not exist or has finished" in err
 
 
+def test_a_retry_of_an_available_job_names_the_states_that_can_be_retried(deployment, capsys):
+    status, _, err = reported(capsys, "jobs", "retry", "1", "-d", str(deployment))
+    assert status == 1
+    assert "job 1 is not dead, cancelled, scheduled or retrying" in err
+
+
 def test_dead_letters_are_listed_shown_replayed_and_discarded(deployment, capsys):
     where = ("-d", str(deployment))
     _, out, _ = reported(capsys, "dead", "list", *where, "--json")

@@ -100,7 +100,7 @@ def show(context: Context, number: int, as_json: bool) -> int:
 @takes_deployment(argument=False)
 @click.pass_obj
 def retry(context: Context, numbers: tuple[int, ...]) -> int:
-    """Run dead, cancelled or waiting jobs now. Attempts count from 1 again."""
+    """Run dead, cancelled, scheduled or retrying jobs now. Attempts count from 1 again."""
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 
@@ -116,7 +116,8 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
                 wake = administration.retry(work.transaction, number, services.clock.now())
                 if wake is None:
                     raise Refused(
-                        f"job {number} is not waiting or dead, or another job has its unique text"
+                        f"job {number} is not dead, cancelled, scheduled or retrying,"
+                        " or another job has its unique text"
                     )
                 work.wake(wake)
             return f"job {number} is available"
@@ -129,7 +130,7 @@ def retry(context: Context, numbers: tuple[int, ...]) -> int:
 @takes_deployment(argument=False)
 @click.pass_obj
 def cancel(context: Context, numbers: tuple[int, ...]) -> int:
-    """Cancel waiting jobs, and ask running jobs to stop."""
+    """Cancel available, scheduled and retrying jobs, and ask running jobs to stop."""
     from rolehost.delivery import administration
     from rolehost.delivery.scopes import unit_of_work
 
