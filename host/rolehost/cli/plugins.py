@@ -24,7 +24,7 @@ class _Plugins(LazyGroup):
     """A group with the default command ``list``: ``rolehost plugins FILE`` lists."""
 
     def targets(self) -> Targets:
-        """Return ``list`` and the commands of installed tools, for example ``grade``."""
+        """Return ``list`` and the subcommands of other distributions, for example ``grade``."""
         names = {
             name: target for name, target in tool_commands().items() if name.startswith("plugins ")
         }

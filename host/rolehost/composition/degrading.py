@@ -27,8 +27,8 @@ MIDDLEWARE = "rolehost_middleware"
 class Gathered:
     """The input of the checks: the loaded plugins and their contributions.
 
-    ``loaded`` are the plugins whose declaring hooks were called; ``plugins`` are the same plugins,
-    with all their topics, for the composition.
+    ``loaded`` are the plugins whose declaring hooks were called. ``plugins`` are the same plugins
+    as the composition has them: their ``publishes`` includes the topics from their settings.
     """
 
     problems: Problems
@@ -40,8 +40,9 @@ class Gathered:
 
 
 def plugins_to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
-    """Return the plugins to leave out of the next attempt; empty: refuse the deployment.
+    """Return the failed plugins without which the deployment is composed again.
 
+    If the result is empty, the deployment is refused.
     If several plugins claim one name, all of them that may be degraded are left out, so that the
     result does not depend on the order of the deployment's list.
     """

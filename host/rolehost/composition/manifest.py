@@ -33,7 +33,7 @@ FORMAT = 1
 
 
 class PluginEntry(msgspec.Struct, frozen=True):
-    """One enabled plugin, with the actors and topics that it declares."""
+    """One enabled plugin, with the actors that it enqueues and the topics that it publishes to."""
 
     name: str
     distribution: str
@@ -182,7 +182,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def describe(composition: Composition) -> Manifest:
     """Return the manifest of a composition.
 
-    A composition for one role has the same :attr:`~Manifest.shared_hash`. Only ``http`` has routes.
+    The manifests of a composition for one role and of the whole deployment have the same
+    :attr:`~Manifest.shared_hash`. Only those of the role ``http`` and of the whole deployment have
+    routes.
     """
     host = composition.deployment.host
     return Manifest(

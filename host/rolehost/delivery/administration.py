@@ -78,10 +78,14 @@ def _read(
 def _sources(
     database: Database, chosen: Mapping[str, str], below: int, limit: int
 ) -> Iterator[tuple[str, list[Any]]]:
-    """Return statements and parameters for the ids of the newest jobs, each read by its index."""
+    """Yield statements with their parameters.
+
+    Each returns ids of the newest matching jobs, and one index answers it.
+    """
 
     def newest(condition: str, first: str, filters: Mapping[str, str]) -> tuple[str, list[Any]]:
-        # With ANY, PostgreSQL cannot read the primary key in the order of ids and skip the others.
+        # ``= ANY`` keeps PostgreSQL from walking the primary key backwards and filtering out the
+        # jobs that do not match, which may be nearly all of them.
         equal = dict.fromkeys(filters, "= ?")
         if database.dialect == "postgresql":
             equal[first] = "= ANY(ARRAY[?])"

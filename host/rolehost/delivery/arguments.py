@@ -39,7 +39,10 @@ _MARKS = (b"null", b"\\u0000", b'nan"', b'inf"')
 
 
 class Signature:
-    """The codec of one actor's arguments, made once per process; TypeError as in :func:`check`."""
+    """The codec of one actor's arguments, made once per process.
+
+    Raises TypeError if an annotation cannot be resolved, or if msgspec cannot decode its type.
+    """
 
     __slots__ = ("_actor", "_decoder", "_names", "_required", "_structure")
 

@@ -203,8 +203,8 @@ def recount(tx: Transaction, *, skips: bool, served_before_us: int) -> None:
     """Correct the counts of limits and partitions.
 
     They are wrong after processes of an older version, which do not count, have run jobs.
-    Partitions served since ``served_before_us`` are left out, and so are locked rows if the
-    database ``skips`` them.
+    Partitions of which a claim took jobs since ``served_before_us`` are left out, and so are
+    locked rows if the database ``skips`` them.
     """
     lock = " FOR UPDATE SKIP LOCKED" if skips else ""
     for (name,) in tx.execute(f"SELECT name FROM rolehost_limits ORDER BY name{lock}").fetchall():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import CodeType, FrameType
 from typing import Any
 
-#: Packages that are never a plugin's code.
+#: Packages that messages never name as a plugin's code. The database plugins are among them,
+#: because they run the statements of other plugins.
 _MACHINERY = frozenset(
     {
         "_pytest",
@@ -64,7 +65,7 @@ def call_location(frame: FrameType | None) -> tuple[str, str]:
 
 
 def raise_location(error: BaseException) -> str:
-    """Return the innermost function of plugin code in the traceback of an error."""
+    """Return the innermost function of plugin code in a traceback, by default the outermost one."""
     location = ""
     trace = error.__traceback__
     while trace is not None:

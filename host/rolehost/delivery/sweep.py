@@ -16,7 +16,7 @@ from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Milliseconds after which the count of a partition that was not served is checked.
+#: The count of a partition is checked if no job of it was claimed for this many milliseconds.
 _COUNTS_SETTLE_MILLISECONDS = 60_000
 
 
@@ -29,7 +29,8 @@ def release_expired(runtime: DeliveryRuntime) -> int:
 def release_dead(runtime: DeliveryRuntime) -> int:
     """Hand back the work of all dead processes; return the number of these processes.
 
-    Reads all claims, so it takes long while a held snapshot keeps the entries of earlier ones.
+    Reads the index of all claims. This takes long while an old transaction keeps PostgreSQL from
+    removing the entries of jobs that are no longer claimed.
     """
     with runtime.database.session():
         orphaned = runtime.ledger.orphaned_owners()

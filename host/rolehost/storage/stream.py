@@ -65,9 +65,10 @@ class Subscription(ABC):
     def poll(self, timeout: float, limit: int) -> list[Record]:
         """Return the next records, at most ``limit``.
 
-        Waits up to ``timeout`` seconds for the first one. Keeps the membership alive: call it at
-        least every ``heartbeat`` seconds. May call ``on_revoked`` and ``on_assigned``, in this
-        thread, before it returns. Never decodes a value.
+        Waits up to ``timeout`` seconds for the first one. Keeps the membership alive: a member
+        that does not poll for too long loses its partitions (Kafka's ``max.poll.interval.ms``).
+        May call ``on_revoked`` and ``on_assigned``, in this thread, before it returns. Never
+        decodes a value.
 
         Raises:
             StorageUnavailable: the stream cannot be reached; the subscription stays usable.
@@ -81,10 +82,11 @@ class Subscription(ABC):
         """
 
     def positions(self) -> Mapping[Partition, int]:
-        """Return the next offset of each owned partition, if all its records were returned.
+        """Return the offset to read next, by owned partition.
 
-        It may be after a gap in the offsets: transaction markers, aborted or compacted records.
-        Empty, the default, if the stream has no such gaps.
+        A partition is left out while :meth:`poll` has yet to return records of it. The offset may
+        be after a gap: transaction markers, aborted or compacted records. A stream
+        without such gaps returns an empty mapping, as the default does.
         """
         return {}
 

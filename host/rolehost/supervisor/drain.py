@@ -45,7 +45,7 @@ class Drain:
                 for slot in self._current:
                     slot.send(signal.SIGTERM)
                 return
-        # All roles are draining or have ended: remaining processes have until the end.
+        # All roles have ended or were killed. This only limits the wait for killed processes.
         self.deadline = self._end if now < self._end else now + MARGIN
 
     def kill_all(self) -> None:

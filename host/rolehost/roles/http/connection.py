@@ -2,7 +2,7 @@
 
 gunicorn's protocol has no time limit for the head of a connection's first request, for a body
 that arrives byte by byte, or for a client that does not read its response. This one has them, at
-no cost per request: each connection is checked once per tick (:meth:`Connection.check`).
+no cost per request: the worker checks all connections once a second (:meth:`Connection.check`).
 """
 
 from __future__ import annotations
