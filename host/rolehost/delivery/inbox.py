@@ -6,7 +6,7 @@ its effects, and a second process with the same event waits for the commit of th
 
 For requests the source is the IETF draft "The Idempotency-Key HTTP Header Field"
 (draft-ietf-httpapi-idempotency-key-header). A repeated request gets the stored response. The same
-key gets 422 with another request, and 409 while the first request runs.
+key gets 422 with another request. A repetition that runs beside the first one gets 409.
 """
 
 from __future__ import annotations
@@ -123,8 +123,6 @@ class RequestScope(Scope):
         first, status, headers, body = rows[0]
         if bytes(first) != self._fingerprint:
             raise IdempotencyConflict("this idempotency key was used with another request")
-        if status is None:
-            raise IdempotencyInProgress("a request with this idempotency key is running")
         fields = msgspec.json.decode(bytes(headers), type=dict[str, str])
         return StoredResponse(status, fields, bytes(body))
 
