@@ -75,6 +75,17 @@ def test_jobs_are_listed_and_shown(deployment, capsys):
     assert "completed" not in out
 
 
+def test_jobs_are_searched_page_by_page(deployment, capsys):
+    command = ("jobs", "list", "-d", str(deployment), "--json", "--arguments", '"to"')
+    status, out, err = reported(capsys, *command, "--limit", "2")
+    assert (status, [job["id"] for job in json.loads(out)]) == (0, [3, 2])
+    assert "older jobs were not searched; add --before 2" in err
+    _, out, err = reported(capsys, *command, "--before", "2")
+    assert ([job["id"] for job in json.loads(out)], err) == ([1], "")
+    _, out, _ = reported(capsys, *command, "--error", "absent")
+    assert json.loads(out) == []
+
+
 def test_a_job_whose_arguments_no_longer_fit_is_not_tried_again(tmp_path, capsys):
     (tmp_path / "shop_plugin.py").write_text(
         "from rolehost.api import PluginInfo, actor, hookimpl\n"
