@@ -60,8 +60,8 @@ class SilenceWatch:
         self._start_empty()
 
     def _run(self) -> None:
-        while True:
-            time.sleep(_INTERVAL)
+        never = threading.Event()
+        while not never.wait(_INTERVAL):
             with self._guard:
                 for connection in list(self._seen):
                     if connection.closed:
