@@ -28,8 +28,8 @@ class DueJobs:
             # A job that another transaction has locked is left for the next call.
             chosen = f"= ANY(ARRAY({_DUE} FOR UPDATE SKIP LOCKED))"
         self._promote = (
-            f"UPDATE rolehost_jobs SET state = 'available' WHERE id {chosen}"
-            f" RETURNING run_at, {PARTITION_COLUMNS}"
+            "UPDATE rolehost_jobs SET state = 'available' WHERE state IN ('scheduled', 'retrying')"
+            f" AND id {chosen} RETURNING run_at, {PARTITION_COLUMNS}"
         )
 
     def promote(self, tx: Transaction, now: int) -> int:
