@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
-
-from rolehost import api
 
 from benchmarks.children import figures
 from benchmarks.deployments import place
 from benchmarks.ledger import EFFECTS, PLAIN, drained, pair
-from benchmarks.model import Bench, Figure, Goal, Unmeasured
+from benchmarks.model import Bench, Figure, Goal
 from benchmarks.pairs import Side, interleave
 from benchmarks.postgres import ACTORS, Runs, server
 
@@ -23,8 +20,6 @@ WANTED = Goal(least=10_000)
 
 def run(bench: Bench) -> list[Figure]:
     """Measure jobs with a concurrency limit for each partition, beside a bare loop without any."""
-    if not hasattr(api, "Limits"):
-        raise Unmeasured("rolehost.api has no Limits: the host has no limits yet")
     what = "no-op jobs run, a limit for each of 100 partitions, beside a bare loop"
     with server() as url:
         runs = Runs(bench, url)
@@ -34,8 +29,6 @@ def run(bench: Bench) -> list[Figure]:
 
 def groups(bench: Bench) -> list[Figure]:
     """Measure jobs that write one row each in groups, beside the same jobs alone."""
-    if "grouped" not in inspect.signature(api.actor).parameters:
-        raise Unmeasured("rolehost.api.actor has no parameter grouped: the host has no groups yet")
     with server() as url:
         runs = Runs(bench, url)
         sides = (runs.host("grouped", 4 * EFFECTS, GROUPED), runs.host("effect", EFFECTS))

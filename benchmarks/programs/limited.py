@@ -1,4 +1,4 @@
-"""The plugin of the benchmark of limits; its import fails while the host has none."""
+"""The plugin of the benchmark of limits."""
 
 from __future__ import annotations
 

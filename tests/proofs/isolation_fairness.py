@@ -27,6 +27,7 @@ class Size(NamedTuple):
         rate: of the paced jobs, per second.
         disturbing: waiting jobs of the tenants with a backlog, with failing and with slow jobs.
         patience: seconds after which a run ends, even if jobs are left.
+        order: whether the three tenants disturb each run.
     """
 
     tenants: int
@@ -35,10 +36,11 @@ class Size(NamedTuple):
     rate: int
     disturbing: tuple[int, int, int]
     patience: float
+    order: tuple[bool, ...]
 
 
-FULL = Size(100, 20_000, 2000, 100, (100_000, 1000, 1000), 120.0)
-SHORT = Size(100, 6000, 500, 100, (10_000, 500, 200), 30.0)
+FULL = Size(100, 20_000, 2000, 100, (100_000, 1000, 1000), 120.0, (False, True, True, False))
+SHORT = Size(100, 6000, 500, 100, (10_000, 500, 200), 30.0, (False, True))
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class Seen:
 def measure(make: Make, size: Size, task: Task) -> tuple[Seen, Seen]:
     """Return what the others see alone, and what they see beside the three tenants, in turns."""
     seen = {False: Seen(), True: Seen()}
-    for disturbed in (False, True, True, False):
+    for disturbed in size.order:
         with make(PLUGIN) as ledger:
             if disturbed:
                 _load(ledger, "disturb", *size.disturbing)

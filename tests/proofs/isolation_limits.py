@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from benchmarks.children import finish
 from tests.proofs import claim_log
 from tests.proofs.isolation_fairness import PLUGIN
+from tests.proofs.isolation_plugin import ACTOR, BURST, QUEUE, RATE, TENANT
 from tests.proofs.kills import processes
 from tests.proofs.kit import Options, Task
 from tests.proofs.ledgers import Ledger, Make
@@ -151,9 +152,6 @@ def _replay(ledger: Ledger) -> int:
 
 def _audit(ledger: Ledger) -> dict[str, Any]:
     """Return the largest excess of each limit; 0: it was never exceeded."""
-    # The plugin cannot be imported while the host has no limits.
-    from tests.proofs.isolation_plugin import ACTOR, BURST, QUEUE, RATE, TENANT
-
     claims = claim_log.claims(ledger)
     of = {
         name: [each for each in claims if each.actor == name]

@@ -1,4 +1,4 @@
-"""The plugin of ``isolation``; its import fails while the host has no limits."""
+"""The plugin of ``isolation``: jobs of tenants, and jobs with each kind of limit."""
 
 from __future__ import annotations
 

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from rolehost import api
-
 from benchmarks.children import finish, running
 from benchmarks.deployments import free_port
 from benchmarks.limits import LIMITED
@@ -26,10 +24,8 @@ PROMISE = (
     " more of the rate without keys; the first page of every filter of the listings, and /metrics,"
     " take at most 200 ms"
 )
-DURATION = "about 5 min; --short: 2 min"
-EXPECTED_FAILURE = (
-    "a claim reads the older jobs of a key, /metrics counts every row, and filters lack indexes"
-)
+DURATION = "about 3 min; --short: 2 min"
+EXPECTED_FAILURE = "jobs of many partitions and of one key are claimed too slowly"
 
 
 class Size(NamedTuple):
@@ -107,7 +103,7 @@ def _unlimited(make: Make, size: Size, task: Task) -> dict[str, Any]:
 def _fill_finished(ledger: Ledger, size: Size) -> None:
     """Insert finished jobs and dead events; the oldest rows are the only ones of their kind."""
     over = {"finished_at": _recent(), "state": "'completed'"}
-    rare = {"queue": "'rare'", "actor": "'rare'"}
+    rare = {"queue": "'rare'", "actor": "'rare'", "partition": "'rare'"}
     for state in ("completed", "dead"):
         ledger.insert(100, **{**over, **rare, "state": f"'{state}'"})
     ledger.insert(size.waiting, **over)
@@ -128,23 +124,16 @@ def _recent() -> str:
 
 
 def _partitions(make: Make, size: Size, task: Task) -> dict[str, Any]:
-    """Run jobs of many partitions; while the host has no limits, a key is the only partition."""
-    limits = hasattr(api, "Limits")
-    plugin = LIMITED if limits else ACTORS
+    """Run jobs of many partitions."""
 
     def fill(ledger: Ledger, jobs: int) -> None:
-        partitions = jobs * size.partitions // size.waiting
-        if limits:
-            _enqueue(ledger, "partitions", jobs, partitions)
-        else:
-            ledger.insert(jobs, key=f"'tenant ' || i % {partitions}")
+        _enqueue(ledger, "partitions", jobs, jobs * size.partitions // size.waiting)
 
-    with make(plugin) as large:
+    with make(LIMITED) as large:
         large.insert(size.waiting, state="'completed'", finished_at=_recent())
         fill(large, size.waiting)
         large.settle()
-        figures = _compare(make, plugin, fill, large, size, "partitions", task)
-    return {**figures, "partitions": "of limits" if limits else "of keys"}
+        return _compare(make, LIMITED, fill, large, size, "partitions", task)
 
 
 def _one_key(make: Make, size: Size, unkeyed: float, task: Task) -> dict[str, Any]:

@@ -16,7 +16,16 @@ from tests.proofs.kit import ROOT, in_ci
 WAITING = {"bad-settings", "disposable-broker", "dramatiq-faults", "fleet-real", "kafka-faults"}
 
 #: These proofs have a time limit or a measurement that other load would disturb.
-ALONE = {"fleet-check", "kills", "many-plugins", "quickstart", "reload", "slow-clients"}
+ALONE = {
+    "fleet-check",
+    "held-snapshot",
+    "isolation",
+    "kills",
+    "many-plugins",
+    "quickstart",
+    "reload",
+    "slow-clients",
+}
 
 
 def marked(name: str) -> Any:
