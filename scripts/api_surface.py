@@ -19,6 +19,8 @@ from scripts.docstrings import Docstring, parse
 #: plugin authors.
 SUBJECTS = {
     "contributions": "Contributions",
+    "actors": "Contributions",
+    "handlers": "Contributions",
     "services": "Services and contexts",
     "retries": "Outcomes and retries",
     "unique": "Unique jobs",

@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from rolehost.api.contributions import Actor, Schedule
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Schedule
 from rolehost.api.limits import Limits
 from rolehost.api.metrics import Metric
 from rolehost.composition.model import Owned

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rolehost.api.contributions import Actor, Handler, Role, Schedule
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Role, Schedule
+from rolehost.api.handlers import Handler
 from rolehost.composition.model import Composition, Owned
 from rolehost.deployment.model import Deployment, FleetSettings
 from rolehost.errors import SettingLocation

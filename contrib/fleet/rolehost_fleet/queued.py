@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.composition.manifest import ActorEntry, Manifest
 from rolehost.composition.schemas import Schema, refusal
 from rolehost.delivery import envelope

@@ -4,9 +4,9 @@ Plugins with routes also import :mod:`rolehost.api.http`, queue backends :mod:`r
 Tests import :mod:`rolehost_testing`.
 """
 
+from rolehost.api.actors import Actor, actor
 from rolehost.api.contributions import (
     ROLES,
-    Actor,
     Authentication,
     Backend,
     Check,
@@ -15,17 +15,15 @@ from rolehost.api.contributions import (
     Extension,
     ExtensionPoint,
     FleetFacts,
-    Handler,
     Middleware,
     Migrations,
     PluginInfo,
     Role,
     Route,
     Schedule,
-    actor,
-    handler,
 )
 from rolehost.api.events import AnyEvent, Event
+from rolehost.api.handlers import Handler, handler
 from rolehost.api.hooks import CommandContext, DeclareContext, ProcessContext, hookimpl
 from rolehost.api.json import load_json
 from rolehost.api.limits import JobQueue, Limits

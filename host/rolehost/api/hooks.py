@@ -15,21 +15,21 @@ from typing import Any, Generic, Protocol
 
 import pluggy
 
+from rolehost.api.actors import Actor
 from rolehost.api.contributions import (
-    Actor,
     Authentication,
     Backend,
     Check,
     Command,
     ErrorFormat,
     Extension,
-    Handler,
     Middleware,
     Migrations,
     PluginInfo,
     Route,
     Schedule,
 )
+from rolehost.api.handlers import Handler
 from rolehost.api.observe import Recorder
 from rolehost.api.services import Services
 from rolehost.api.variables import S_co

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, ove
 
 import msgspec
 
-from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Check, ErrorFormat, Route
 from rolehost.api.events import AnyEvent
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics

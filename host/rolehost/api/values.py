@@ -64,6 +64,17 @@ def integer(
     return int(value)
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Return a ``bool``.
+
+    Raises:
+        TypeError: the value is not a ``bool``.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r:.80}")
+    return value
+
+
 def text(name: str, value: Any, *, maximum: int = MAX_TEXT_LENGTH) -> str:
     """Return a text that every database can index.
 

@@ -13,16 +13,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from rolehost.api.actors import Actor
 from rolehost.api.contributions import (
-    Actor,
     Authentication,
     Backend,
     Check,
     ErrorFormat,
-    Handler,
     Middleware,
     Route,
 )
+from rolehost.api.handlers import Handler
 from rolehost.api.services import JobContext, Services
 from rolehost.composition.locations import line_of
 from rolehost.composition.model import Contributions, Owned

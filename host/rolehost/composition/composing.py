@@ -12,7 +12,6 @@ from rolehost.api.contributions import (
     Check,
     Command,
     ErrorFormat,
-    Handler,
     Middleware,
     Migrations,
     PluginInfo,
@@ -20,6 +19,7 @@ from rolehost.api.contributions import (
     Route,
     Schedule,
 )
+from rolehost.api.handlers import Handler
 from rolehost.api.metrics import Metric
 from rolehost.composition import access, callables, degrading, limits, names, routes, topology
 from rolehost.composition.declaring import LoadedPlugin, declare

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.api.limits import NO_LIMITS, Limits
 from rolehost.composition.model import Contributions, Owned, Plugin
 from rolehost.composition.problems import Problems

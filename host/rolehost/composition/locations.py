@@ -6,18 +6,18 @@ import functools
 import inspect
 from typing import Any
 
+from rolehost.api.actors import Actor
 from rolehost.api.contributions import (
-    Actor,
     Authentication,
     Backend,
     Check,
     Command,
     ErrorFormat,
-    Handler,
     Middleware,
     Migrations,
     Route,
 )
+from rolehost.api.handlers import Handler
 
 
 def location(contribution: Any, hook: Any) -> str:

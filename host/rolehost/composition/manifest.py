@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 
 import rolehost
-from rolehost.api.contributions import Actor, Handler, Route, Schedule
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Route, Schedule
+from rolehost.api.handlers import Handler
 from rolehost.composition.model import Composition, Owned
 from rolehost.composition.routes import responders
 from rolehost.composition.schemas import Schema, schema_of

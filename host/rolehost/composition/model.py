@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from rolehost.api.actors import Actor
 from rolehost.api.contributions import (
-    Actor,
     Authentication,
     Backend,
     Check,
     Command,
     ErrorFormat,
     Extension,
-    Handler,
     Middleware,
     Migrations,
     PluginInfo,
@@ -23,6 +22,7 @@ from rolehost.api.contributions import (
     Route,
     Schedule,
 )
+from rolehost.api.handlers import Handler
 from rolehost.api.metrics import Metric
 from rolehost.deployment.model import Deployment
 from rolehost.errors import Problem

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rolehost.api.actors import Actor
 from rolehost.api.contributions import (
-    Actor,
     Backend,
     Check,
     Command,
     ErrorFormat,
-    Handler,
     Middleware,
     Migrations,
     Schedule,
 )
+from rolehost.api.handlers import Handler
 from rolehost.api.metrics import HOST_PREFIX, Metric
 from rolehost.composition.model import Contributions, Owned
 from rolehost.composition.problems import Problems

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rolehost.api.contributions import Actor, Backend, Handler, Migrations, Route, Schedule
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Backend, Migrations, Route, Schedule
+from rolehost.api.handlers import Handler
 from rolehost.composition.model import Composition, Contributions, Owned, Plugin
 from rolehost.composition.problems import Problems
 from rolehost.storage import CAPABILITIES, KINDS, Kind

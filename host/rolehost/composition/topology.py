@@ -6,7 +6,9 @@ import zoneinfo
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from rolehost.api.contributions import ROLES, Actor, Handler, Role, Route, Schedule
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import ROLES, Role, Route, Schedule
+from rolehost.api.handlers import Handler
 from rolehost.composition.model import Contributions, Degraded, Owned, Plugin
 from rolehost.composition.problems import Problems
 from rolehost.delivery.arguments import Signature

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.api.json import is_deeper
 from rolehost.delivery.failures import describe
 from rolehost.errors import PayloadError

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from rolehost.api.contributions import Handler
+from rolehost.api.handlers import Handler
 from rolehost.delivery import administration, envelope, outbox
 from rolehost.delivery.failures import storable
 from rolehost.storage import Database, Partition, Queue, Record, Transaction

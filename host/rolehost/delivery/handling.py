@@ -12,8 +12,8 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from rolehost import failpoints
-from rolehost.api.contributions import Handler
 from rolehost.api.events import AnyEvent
+from rolehost.api.handlers import Handler
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
 from rolehost.delivery.failures import describe, is_fatal, report

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from rolehost.api import values
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.api.limits import NO_LIMITS, Limits
 from rolehost.delivery.failures import describe
 from rolehost.errors import PayloadError

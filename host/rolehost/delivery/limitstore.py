@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from rolehost.api import values
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.api.limits import NO_LIMITS, Limits
 from rolehost.delivery.limits import of_partition
 from rolehost.delivery.statements import marks

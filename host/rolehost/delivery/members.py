@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.delivery.failures import describe
 from rolehost.delivery.groups import Group, GroupFailed
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish

@@ -11,7 +11,7 @@ import structlog
 
 from rolehost import failpoints
 from rolehost.api import values
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.api.retries import Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
 from rolehost.delivery.arguments import Signature

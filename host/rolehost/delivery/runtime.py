@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.api.delivery import DeliverySettings
 from rolehost.api.observe import Recorder
 from rolehost.api.services import Clock

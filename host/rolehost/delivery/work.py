@@ -10,7 +10,7 @@ import structlog
 
 from rolehost import failpoints
 from rolehost.api import values
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.api.events import AnyEvent
 from rolehost.api.services import Job
 from rolehost.api.unique import Unique

@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
-from rolehost.api.contributions import Actor, Check, ErrorFormat, Route
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Check, ErrorFormat, Route
 from rolehost.api.events import AnyEvent
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rolehost.api import values
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.delivery.arguments import Signature
 from rolehost.errors import PayloadError, StorageError, StorageUnavailable
 from rolehost.storage.queue import PRIORITY

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from rolehost.api.actors import Actor
 from rolehost.api.contributions import (
-    Actor,
     Backend,
     Check,
     Command,
-    Handler,
     Middleware,
     Migrations,
     Route,
     Schedule,
 )
+from rolehost.api.handlers import Handler
 from rolehost.cli.listings import extends, values
 from rolehost.composition import Composition, Owned, responders
 from rolehost.composition.topology import actor_of, when

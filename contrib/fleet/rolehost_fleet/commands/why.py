@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rolehost.api.contributions import Handler, PluginInfo
+from rolehost.api.contributions import PluginInfo
+from rolehost.api.handlers import Handler
 from rolehost.api.metrics import Metric
 from rolehost.cli import exits
 from rolehost.cli.context import Context, Examined, as_json, takes_deployment

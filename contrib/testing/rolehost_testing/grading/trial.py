@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
-from rolehost.api.contributions import Actor, Backend, Handler, Migrations
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Backend, Migrations
+from rolehost.api.handlers import Handler
 from rolehost.api.settings import Secret
 from rolehost.composition import Probe, compose, probe
 from rolehost.deployment import Deployment, read

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
-from rolehost.api.contributions import Actor, Backend, Handler, Role, Route, Schedule
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Backend, Role, Route, Schedule
+from rolehost.api.handlers import Handler
 from rolehost.api.settings import Secret
 from rolehost.composition import Probe, examine, probe
 from rolehost.deployment import Sources, describe_type, read

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
-from rolehost.api.contributions import Actor, Handler
+from rolehost.api.actors import Actor
+from rolehost.api.handlers import Handler
 from rolehost.composition.model import Composition
 from rolehost.delivery import envelope
 from rolehost.delivery.outbox import decode_headers

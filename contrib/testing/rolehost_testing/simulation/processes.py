@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rolehost.api.contributions import Handler
+from rolehost.api.handlers import Handler
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, retention, sweep
 from rolehost.delivery.guarded import guard_of

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 from unittest import mock
 
 from rolehost import failpoints
-from rolehost.api.contributions import Actor, Role
+from rolehost.api.actors import Actor
+from rolehost.api.contributions import Role
 from rolehost.composition import compose
 from rolehost.composition.model import Composition
 from rolehost.delivery import arguments

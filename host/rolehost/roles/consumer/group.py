@@ -12,7 +12,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from rolehost import failpoints
-from rolehost.api.contributions import Handler
+from rolehost.api.handlers import Handler
 from rolehost.delivery import deadletters, leases
 from rolehost.delivery.groups import MOST_SAVEPOINTS
 from rolehost.delivery.handling import Handling, Stopping

@@ -6,7 +6,7 @@ import time
 
 import structlog
 
-from rolehost.api.contributions import Handler
+from rolehost.api.handlers import Handler
 from rolehost.roles.consumer.group import ConsumerGroup
 from rolehost.roles.consumer.lanes import Lanes
 from rolehost.roles.lifecycle import run_role

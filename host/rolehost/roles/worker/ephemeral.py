@@ -15,7 +15,7 @@ import dramatiq
 import structlog
 from dramatiq.middleware import Middleware, Shutdown, SkipMessage
 
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.delivery.failures import describe
 from rolehost.errors import StorageError
 

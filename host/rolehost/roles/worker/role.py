@@ -27,7 +27,7 @@ from dramatiq.threading import Interrupt
 from structlog.contextvars import bind_contextvars
 
 from rolehost.api import values
-from rolehost.api.contributions import Actor
+from rolehost.api.actors import Actor
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.claims import Run
 from rolehost.delivery.jobs import ClaimedJob, Finish

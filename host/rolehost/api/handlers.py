@@ -1,0 +1,106 @@
+"""Handlers: functions that handle the events of a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from rolehost.api import values
+from rolehost.api.retries import RetryPolicy
+from rolehost.api.variables import P, R_co
+
+Q = ParamSpec("Q")
+R = TypeVar("R")
+
+#: Events are retried in place, so the default delays are short: about half a minute in total.
+EVENT_RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler(Generic[P, R_co]):
+    """A function that handles the events of a topic; made with the decorator :func:`handler`.
+
+    Attributes:
+        fn: called with an :class:`EventContext` and an :class:`Event`; with ``batch`` > 1, a list
+            of events. A unit of work that it opens commits together with the inbox mark, so its
+            effects happen once for each event.
+        name: unique in the deployment.
+        topic: topic that it reads.
+        group: consumer group. Every group gets every event.
+        payload: type that ``event.data`` is decoded to; ``bytes`` (the default): not decoded.
+        batch: maximum number of events in one call. 1 (the default): a single event; events of one
+            key are handled one after the other.
+        retry: policy of retries in place, which keep the order of the key. After the last attempt
+            the event becomes a dead letter.
+        max_crashes: the event becomes a dead letter after this number of processes died while
+            they handled it; see :class:`Actor`.
+        grouped: True: events share a transaction (*group commit*), each behind a savepoint; see
+            :attr:`Actor.grouped`. The events of a topic are handled one after another. It excludes
+            ``batch`` > 1.
+
+    Raises:
+        TypeError: ``grouped`` is not a bool.
+        ValueError: both ``grouped`` and ``batch`` > 1.
+    """
+
+    fn: Callable[P, R_co]
+    name: str
+    topic: str
+    group: str
+    payload: Any = bytes
+    batch: int = 1
+    retry: RetryPolicy = EVENT_RETRY
+    max_crashes: int = 3
+    grouped: bool = False
+
+    def __post_init__(self) -> None:
+        values.boolean(f"handler {self.name}: grouped", self.grouped)
+        if self.grouped and self.batch > 1:
+            raise ValueError(
+                f"handler {self.name}: grouped and batch exclude each other; a grouped handler"
+                " gets one event"
+            )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function directly, for example in a test."""
+        return self.fn(*args, **kwargs)
+
+
+def handler(
+    *,
+    topic: str,
+    group: str,
+    name: str | None = None,
+    payload: Any = bytes,
+    batch: int = 1,
+    retry: RetryPolicy = EVENT_RETRY,
+    max_crashes: int = 3,
+    grouped: bool = False,
+) -> Callable[[Callable[Q, R]], Handler[Q, R]]:
+    """Make a :class:`Handler` from the decorated function.
+
+    Args:
+        topic: see :class:`Handler`, as for all other parameters.
+        name: None: the name of the function.
+
+    Example::
+
+        @handler(topic="orders", group="billing", payload=Order)
+        def bill(context: EventContext, event: Event[Order]) -> None: ...
+    """
+
+    def wrap(fn: Callable[Q, R]) -> Handler[Q, R]:
+        return Handler(
+            fn=fn,
+            name=name or fn.__name__,
+            topic=topic,
+            group=group,
+            payload=payload,
+            batch=batch,
+            retry=retry,
+            max_crashes=max_crashes,
+            grouped=grouped,
+        )
+
+    return wrap
