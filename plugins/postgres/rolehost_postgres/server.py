@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg2
@@ -50,6 +50,15 @@ _SERVER_KEEPALIVE = "".join(
 #: Seconds by which a statement may outlast ``statement_timeout`` until its connection is ended.
 _GRACE = 5.0
 
+#: Seconds that the server has to answer a question about a session.
+_QUESTION = 5.0
+#: Finds sessions that work on a statement. One that has answered a moment ago counts as such,
+#: because the answer may be on its way. The state of a session of another user is NULL.
+_BUSY = (
+    "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s) AND (state IS NULL"
+    " OR state NOT LIKE 'idle%%' OR state_change > clock_timestamp() - interval '2 seconds')"
+)
+
 
 class Server:
     """Opens connections; thread-safe, and keeps none.
@@ -87,6 +96,8 @@ class Server:
         self._settings = settings
         if answer_timeout is None:
             answer_timeout = settings.answer_timeout
+        #: Whether it may be asked about its sessions, see :mod:`.silence`.
+        self._may_be_asked = answer_timeout != 0
         if answer_timeout is None:
             limit = settings.statement_timeout
             answer_timeout = limit + _GRACE if limit else 0.0
@@ -111,7 +122,10 @@ class Server:
             watch.add(opened)
             opened.autocommit = True
             register_type(_BYTES, opened)
-            read_only = self._prepare(opened)
+            read_only, pid = self._prepare(opened)
+            # A pooler between has numbers of its own, and may use another session each time.
+            if self._may_be_asked and pid == opened.info.backend_pid:
+                opened.sessions = self
         except psycopg2.Error as error:
             opened.close()
             raise connection_lost(self.place, error) from error
@@ -123,8 +137,25 @@ class Server:
             raise read_only_replica(self.place)
         return opened
 
-    def _prepare(self, opened: Connection) -> bool:
-        """Set limits and return whether the server is read-only, in one round trip."""
+    def busy(self, pids: Sequence[int]) -> set[int]:
+        """Return those of these sessions that work on a statement, as far as this user may know.
+
+        Raises StorageUnavailable or psycopg2's error if the server does not answer.
+        """
+        asking = self.connect()
+        try:
+            asking.patience = _QUESTION
+            with asking.cursor() as cursor:
+                cursor.execute(_BUSY, (list(pids),))
+                return {pid for (pid,) in cursor.fetchall()}
+        finally:
+            asking.close()
+
+    def _prepare(self, opened: Connection) -> tuple[bool, int]:
+        """Set limits; return whether the server is read-only, and the session's process id.
+
+        All in one round trip.
+        """
         settings = self._settings
         idle = _milliseconds(settings.idle_in_transaction_timeout)
         with opened.cursor() as cursor:
@@ -133,9 +164,10 @@ class Server:
                 f"SET statement_timeout = {_milliseconds(settings.statement_timeout)};"
                 f"SET lock_timeout = {_milliseconds(settings.lock_timeout)};"
                 f"SET idle_in_transaction_session_timeout = {idle};{_SERVER_KEEPALIVE}"
-                "SELECT pg_is_in_recovery()"
+                "SELECT pg_is_in_recovery(), pg_backend_pid()"
             )
-            return bool(cursor.fetchone()[0])
+            read_only, pid = cursor.fetchone()
+            return read_only, pid
 
 
 def _place(parts: Mapping[str, str]) -> str:

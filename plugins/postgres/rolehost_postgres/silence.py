@@ -1,7 +1,11 @@
-"""Ends connections on which a statement has got no answer for too long.
+"""Ends connections on which a statement gets no answer any more.
 
 A connection can become *silent*: a proxy or a firewall forgets it and sends no reset, and a proxy
 even answers TCP's keepalives. libpq would wait for the answer for ever.
+
+If a statement takes longer than :data:`SUSPECT`, the server is asked about it, over a connection
+made for that. If the server has ended the session, or has answered the statement or never got it,
+the connection is silent. If the server cannot say, the statement is given up after its patience.
 
 PERF: a statement only counts up when it begins and ends. A thread looks at the counts now and then,
 and shuts the socket of a silent connection down. The waiting thread then gets the driver's error
@@ -16,18 +20,24 @@ import socket
 import threading
 import time
 import weakref
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import psycopg2
 import structlog
+from rolehost.api import RolehostError
 
 if TYPE_CHECKING:
+    from rolehost_postgres.server import Server
     from rolehost_postgres.wire import Connection
 
 log = structlog.get_logger(__name__)
 
 #: Seconds between two looks at the connections.
 _INTERVAL = 0.5
+#: Seconds of a statement after which the server is asked about it, and between two questions.
+SUSPECT = 5.0
 
 
 class SilenceWatch:
@@ -43,6 +53,8 @@ class SilenceWatch:
             weakref.WeakKeyDictionary()
         )
         self._thread: threading.Thread | None = None
+        self._question: threading.Thread | None = None
+        self._ask_at = 0.0
 
     def add(self, connection: Connection) -> None:
         """Watch a connection until it is closed."""
@@ -63,28 +75,63 @@ class SilenceWatch:
         never = threading.Event()
         while not never.wait(_INTERVAL):
             with self._guard:
-                for connection in list(self._seen):
-                    if connection.closed:
-                        del self._seen[connection]
-                    else:
-                        # Its thread may close it meanwhile.
-                        with contextlib.suppress(psycopg2.Error, OSError):
-                            self._look(connection, time.monotonic())
+                now = time.monotonic()
+                suspects = [each for each in list(self._seen) if self._look(each, now)]
+            if suspects and now >= self._ask_at and self._question is None:
+                self._ask_at = now + SUSPECT
+                # The server may not answer, and the other connections must be watched meanwhile.
+                self._question = threading.Thread(
+                    target=self._ask, args=(suspects,), name="rolehost-postgres-ask", daemon=True
+                )
+                self._question.start()
 
-    def _look(self, connection: Connection, now: float) -> None:
+    def _look(self, connection: Connection, now: float) -> bool:
+        """End a connection if its patience is over; return whether the server is to be asked."""
+        if connection.closed:
+            del self._seen[connection]
+            return False
         running, (seen, since) = connection.statements, self._seen[connection]
+        seconds = now - since
         if running != seen:
             self._seen[connection] = (running, now)
         elif not running % 2:
-            idle = connection.idle_limit and now - since > connection.idle_limit
+            idle = connection.idle_limit and seconds > connection.idle_limit
             connection.abandoned = bool(idle and not connection.idle)
-        elif connection.patience and now - since > connection.patience and not connection.silent:
-            with socket.socket(fileno=os.dup(connection.fileno())) as copy:
-                # The number belongs to this connection only as long as the statement runs.
-                if connection.statements == running:
-                    connection.silent = True
-                    log.warning("no answer, connection ended", seconds=round(now - since, 1))
-                    copy.shutdown(socket.SHUT_RDWR)
+        elif connection.patience and seconds > connection.patience:
+            _end(connection, running, seconds)
+        else:
+            return seconds > SUSPECT and connection.sessions is not None
+        return False
+
+    def _ask(self, suspects: Sequence[Connection]) -> None:
+        """Ask the servers about the statements of these connections; end those that are silent."""
+        asked: dict[Server, list[tuple[Connection, int, float]]] = defaultdict(list)
+        with self._guard:
+            for each in suspects:
+                if each in self._seen and each.sessions is not None:
+                    asked[each.sessions].append((each, *self._seen[each]))
+        for server, statements in asked.items():
+            # If the server cannot be asked now, it is asked again later.
+            with contextlib.suppress(RolehostError, psycopg2.Error):
+                busy = server.busy([each.info.backend_pid for each, _, _ in statements])
+                for each, running, since in statements:
+                    if not each.closed and each.info.backend_pid not in busy:
+                        _end(each, running, time.monotonic() - since)
+        self._question = None
+
+
+def _end(connection: Connection, running: int, seconds: float) -> None:
+    """Shut a connection down if this statement still runs on it, once."""
+    # Its thread may close it meanwhile.
+    with contextlib.suppress(psycopg2.Error, OSError):
+        if connection.silent:
+            return
+        with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+            # The number belongs to this connection only as long as the statement runs.
+            if connection.statements == running:
+                connection.silent = True
+                log.warning("no answer, connection ended", seconds=round(seconds, 1))
+                copy.shutdown(socket.SHUT_RDWR)
 
 
 watch = SilenceWatch()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
@@ -16,6 +16,9 @@ from psycopg2.extensions import connection as DriverConnection
 from psycopg2.extensions import cursor as DriverCursor
 
 from rolehost_postgres.failures import blame_transaction, remove_values, value_error
+
+if TYPE_CHECKING:
+    from rolehost_postgres.server import Server
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,6 +54,7 @@ class Connection(DriverConnection):
         pending: statements to send before the next one, each with a semicolon.
         statements: counts the begins and ends of statements: odd while one runs.
         patience: seconds that a statement waits for its answer; 0 is for ever.
+        sessions: knows whether the server works on its statement; None if it cannot be asked.
         silent: whether a statement waited longer, so that the connection was ended.
         idle_limit: seconds after which the server ends a transaction without a statement; 0: never.
         abandoned: whether its transaction ran no statement for longer.
@@ -59,6 +63,7 @@ class Connection(DriverConnection):
     pending = ""
     statements = 0
     patience = 0.0
+    sessions: Server | None = None
     silent = False
     idle_limit = 0.0
     abandoned = False

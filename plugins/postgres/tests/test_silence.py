@@ -14,9 +14,10 @@ import peewee
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 from rolehost.api import Secret, StorageUnavailable
-from rolehost_postgres import pool, queue
+from rolehost_postgres import pool, queue, silence
 from rolehost_postgres.database import PostgresDatabase
 from rolehost_postgres.queue import PostgresQueue
+from rolehost_postgres.server import Server
 from rolehost_postgres.settings import PostgresSettings
 
 
@@ -112,6 +113,61 @@ def test_a_statement_on_a_silent_connection_fails_in_time_and_the_next_one_works
             database.read("SELECT 1")
         assert time.monotonic() - began < 5
         assert pid(database) != before
+
+
+def test_a_silent_connection_is_found_early_because_the_server_is_asked(
+    behind: PostgresSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SUSPECT", 0.2)
+    database = PostgresDatabase(
+        msgspec.structs.replace(behind, answer_timeout=None, statement_timeout=0.0)
+    )
+    with database.session():
+        before = pid(database)
+        proxy.forget()
+        with pytest.raises(StorageUnavailable):
+            database.read("SELECT 1")
+        assert pid(database) != before
+    database.close()
+
+
+def test_a_transaction_that_the_server_keeps_open_on_a_silent_connection_is_given_up(
+    behind: PostgresSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SUSPECT", 0.2)
+    database = PostgresDatabase(msgspec.structs.replace(behind, answer_timeout=None))
+    with pytest.raises(StorageUnavailable), database.transaction() as tx:
+        tx.execute("CREATE TABLE things (x INTEGER)")
+        proxy.forget()
+        tx.execute("INSERT INTO things VALUES (1)")
+    database.close()
+
+
+def test_a_statement_on_which_the_server_works_is_left_alone(
+    behind: PostgresSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SUSPECT", 0.2)
+    asked: list[set[int]] = []
+    busy = Server.busy
+    monkeypatch.setattr(Server, "busy", lambda *given: asked.append(busy(*given)) or asked[-1])
+    database = PostgresDatabase(msgspec.structs.replace(behind, answer_timeout=None))
+    with database.session():
+        own = pid(database)
+        database.read("SELECT pg_sleep(2)")
+        assert pid(database) == own
+    assert asked and all(each == {own} for each in asked)
+    database.close()
+
+
+def test_answer_timeout_0_waits_for_ever(
+    behind: PostgresSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SUSPECT", 0.2)
+    monkeypatch.setattr(Server, "busy", lambda *_: set())
+    database = PostgresDatabase(msgspec.structs.replace(behind, answer_timeout=0.0))
+    with database.session():
+        database.read("SELECT pg_sleep(1.5)")
+    database.close()
 
 
 @pytest.mark.parametrize("ends", ["commit", "conclude", "copy"])
