@@ -6,6 +6,7 @@ The database is SQLite, and also PostgreSQL if rolehost-postgres is installed.
 from __future__ import annotations
 
 import random
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -119,6 +120,28 @@ class Bench:
         with self.database.session():
             return int(self.database.read(f"SELECT count(*) FROM {table}")[0][0])
 
+    @contextmanager
+    def lost_host(self, *statements: str) -> Iterator[None]:
+        """A process that ran these statements in a transaction, and is lost before its COMMIT."""
+        holds, ends = threading.Event(), threading.Event()
+
+        def run() -> None:
+            with pytest.raises(RuntimeError), self.database.transaction() as tx:
+                for statement in statements:
+                    tx.execute(statement)
+                holds.set()
+                ends.wait()
+                raise RuntimeError("rolls back")
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        holds.wait()
+        try:
+            yield
+        finally:
+            ends.set()
+            thread.join()
+
 
 class _Services:
     """The subset of the services that the actors of these tests use."""
@@ -192,6 +215,14 @@ def database_away(
 def bench(database: Database) -> Bench:
     schema.up(database, [schema.HOST_SET])
     return Bench(database)
+
+
+@pytest.fixture
+def postgres(bench: Bench) -> Bench:
+    """A bench on PostgreSQL, where a statement that waits for a lock fails after five seconds."""
+    if bench.database.dialect == "sqlite":
+        pytest.skip("a host that holds SQLite's write lock is this machine")
+    return bench
 
 
 @pytest.fixture

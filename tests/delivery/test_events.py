@@ -156,6 +156,36 @@ def test_a_relay_that_was_frozen_repeats_events_but_does_not_reorder_their_first
     assert bench.count("rolehost_outbox") == 0
 
 
+def test_events_that_a_lost_relay_was_removing_are_sent_once_and_removed_later(postgres):
+    bench = postgres
+    bench.make_runtime()
+    stream = Memory()
+    relay = Relay(bench.runtime, stream, "me")
+    publish(bench, thing(b"0", key="k"))
+    with bench.lost_host("DELETE FROM rolehost_outbox"):
+        publish(bench, thing(b"1", key="k"))
+        assert relay.step() == 1, "the one that is not locked"
+        assert relay.step() == 0
+        assert relay.wait_seconds(5.0) == 5.0, "it does not try all the time"
+    assert relay.step() == 1
+    assert [record.value for record in stream.records] == [b"0", b"1"]
+    assert bench.count("rolehost_outbox") == 0
+
+
+def test_an_event_with_the_id_of_a_locked_one_of_another_history_is_sent(postgres):
+    bench = postgres
+    bench.make_runtime()
+    stream = Memory()
+    relay = Relay(bench.runtime, stream, "me")
+    publish(bench, thing(b"0", key="k"))
+    with bench.lost_host("DELETE FROM rolehost_outbox"):
+        relay.step()
+    with bench.database.transaction() as tx:
+        tx.execute("UPDATE rolehost_outbox SET value = ?", (b"1",))
+    assert relay.step() == 1
+    assert [record.value for record in stream.records] == [b"0", b"1"]
+
+
 def test_headers_and_payload_survive_the_way_through_the_stream():
     class Thing(msgspec.Struct):
         n: int

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import pytest
+from rolehost.composition import compose
+from rolehost.composition.manifest import describe
 from rolehost.delivery import leases, sweep
+from rolehost.deployment import load
+from rolehost.services import manifests
 
 from tests.delivery.things import plain
 
@@ -82,37 +81,6 @@ def test_a_process_that_renews_just_before_it_is_given_up_keeps_what_it_holds(be
     assert not leases.acquire(bench.database, bench.clock, "relay:0", "other", 60)
 
 
-@contextmanager
-def lost_host(bench, *statements) -> Iterator[None]:
-    """A process that ran these statements in a transaction, and is lost before its COMMIT."""
-    holds, ends = threading.Event(), threading.Event()
-
-    def run():
-        with pytest.raises(RuntimeError), bench.database.transaction() as tx:
-            for statement in statements:
-                tx.execute(statement)
-            holds.set()
-            ends.wait()
-            raise RuntimeError("rolls back")
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    holds.wait()
-    try:
-        yield
-    finally:
-        ends.set()
-        thread.join()
-
-
-@pytest.fixture
-def postgres(bench):
-    """A bench on PostgreSQL, where a statement that waits for a lock fails after five seconds."""
-    if bench.database.dialect == "sqlite":
-        pytest.skip("a host that holds SQLite's write lock is this machine")
-    return bench
-
-
 def test_rows_that_a_lost_host_has_locked_are_passed_over_and_handed_back_later(postgres):
     bench = postgres
     runtime = bench.make_runtime(plain)
@@ -123,8 +91,7 @@ def test_rows_that_a_lost_host_has_locked_are_passed_over_and_handed_back_later(
     locked, free = bench.claim(me.id)
     assert leases.acquire(bench.database, bench.clock, "sweep", me.id, 30)
     bench.clock.forward(31)
-    with lost_host(
-        bench,
+    with bench.lost_host(
         f"UPDATE rolehost_jobs SET state = 'running' WHERE id = {locked.id}",
         "UPDATE rolehost_processes SET expires_at = expires_at + 1",
         "UPDATE rolehost_leases SET expires_at = expires_at + 1",
@@ -145,8 +112,19 @@ def test_a_heartbeat_does_not_wait_for_a_lost_host_that_was_sweeping(postgres):
     me = leases.Identity("worker.0.1-1", "d", "worker", 0, 1)
     presence.renew(me)
     bench.clock.forward(20)
-    with lost_host(bench, "DELETE FROM rolehost_processes"):
+    with bench.lost_host("DELETE FROM rolehost_processes"):
         presence.renew(me)
     presence.renew(me)
     bench.clock.forward(20)
     assert presence.ids(live=True) == [me.id]
+
+
+def test_no_manifest_waits_for_a_lost_host_that_stored_the_same_one(postgres, tmp_path):
+    (tmp_path / "d.toml").write_text("plugins = []\n", "utf-8")
+    manifest = describe(compose(load(tmp_path / "d.toml")))
+    manifests.store(postgres.database, manifest, 1)
+    with postgres.lost_host("UPDATE rolehost_manifests SET seen_at = 2"):
+        manifests.store(postgres.database, manifest, 3)
+    manifests.store(postgres.database, manifest, 4)
+    with postgres.database.session():
+        assert postgres.database.read("SELECT seen_at FROM rolehost_manifests") == [(4,)]

@@ -19,10 +19,11 @@ from rolehost.storage import Database, Transaction
 _CHANGES, _ROUNDS = 1000, 20
 #: The advisory lock of the process that applies changes: "changes" in ASCII.
 _LOCK = int.from_bytes(b"changes", "big")
-#: Two schemas of one database have separate locks.
+#: Two schemas of one database have separate locks. A claim holds this lock and those of limits and
+#: partitions, which others pass over, so the server ends it early if its host is lost.
 _TRY_LOCK = (
     "SELECT pg_try_advisory_xact_lock(? + CAST(CAST('rolehost_partition_changes' AS regclass)"
-    " AS oid)::bigint)"
+    " AS oid)::bigint), set_config('idle_in_transaction_session_timeout', '3s', true)"
 )
 _FIRST_OF_KEY = (
     "SELECT queue, actor, state FROM rolehost_jobs WHERE key = ? AND state IN"
@@ -83,7 +84,7 @@ class Changes:
     def _apply_some(self, tx: Transaction, now: int) -> int:
         """Apply the oldest changes; return how many."""
         if self._postgres:
-            [(locked,)] = tx.execute(_TRY_LOCK, (_LOCK,)).fetchall()
+            [(locked, _)] = tx.execute(_TRY_LOCK, (_LOCK,)).fetchall()
             if not locked:
                 return 0
         changes = self._read(tx)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from rolehost.delivery.leases import skip_locked
+from rolehost.delivery.statements import marks
 from rolehost.storage import Database, Record, Transaction
 
 #: Number of shards. The key of a row selects its shard, and the relays' leases divide the shards.
@@ -109,6 +111,17 @@ def topics(database: Database) -> list[str]:
     return [topic for (topic,) in rows]
 
 
-def remove(tx: Transaction, rows: Sequence[OutboxRow]) -> None:
-    """Delete rows that the stream has stored. This is safe even if a lease was lost meanwhile."""
-    tx.executemany("DELETE FROM rolehost_outbox WHERE id = ?", [(row.id,) for row in rows])
+def remove(database: Database, tx: Transaction, rows: Sequence[OutboxRow]) -> set[int]:
+    """Delete rows that the stream has stored; return the ids of those that were deleted.
+
+    This is safe even if a lease was lost meanwhile. A row that is locked by another relay, which
+    may be lost, is left.
+    """
+    if not rows:
+        return set()
+    deleted = tx.execute(
+        "DELETE FROM rolehost_outbox WHERE id IN (SELECT id FROM rolehost_outbox"
+        f" WHERE id IN ({marks(rows)}){skip_locked(database)}) RETURNING id",
+        [row.id for row in rows],
+    )
+    return {number for (number,) in deleted.fetchall()}

@@ -50,6 +50,8 @@ class Relay:
         self._shards: list[int] = []
         self._renew_at = 0
         self._paused: dict[str, _Paused] = {}
+        #: Published rows by topic and id that another relay has locked; they are removed later.
+        self._locked: dict[str, dict[int, OutboxRow]] = {}
         #: Whether rows may still wait after the last step.
         self._more = False
 
@@ -84,8 +86,9 @@ class Relay:
     def _batches(self, now: int) -> list[tuple[str, list[OutboxRow]]]:
         """Return the oldest rows by topic; paused topics that are due come last."""
         if not self._paused:
-            rows = self._oldest(BATCH)
-            self._more = len(rows) == BATCH
+            locked = sum(map(len, self._locked.values()))
+            rows = self._oldest(BATCH + locked)
+            self._more = len(rows) - locked >= BATCH
             return _by_topic(rows)
         # A paused topic may have many rows, so the rows of other topics are queried by topic.
         ready = [
@@ -113,11 +116,15 @@ class Relay:
     def _relay(self, topic: str, rows: Sequence[OutboxRow]) -> int:
         """Publish rows of one topic; return how many were removed from the outbox."""
         runtime = self._runtime
-        outcomes = self._publish(topic, rows)
+        locked = self._locked.pop(topic, {})
+        # The whole row is compared, because another copy of the database gives ids again.
+        published = [row for row in rows if locked.get(row.id) == row]
+        fresh = [row for row in rows if locked.get(row.id) != row] if published else rows
+        outcomes = self._publish(topic, fresh) if fresh else ()
         failpoints.reach("relay.after_send")
-        gone, failure = list[OutboxRow](), None
+        gone, failure = published, None
         with runtime.database.transaction() as tx:
-            for row, error in zip(rows, outcomes, strict=True):
+            for row, error in zip(fresh, outcomes, strict=True):
                 if isinstance(error, StorageUnavailable):
                     failure = failure or error
                     continue
@@ -131,14 +138,18 @@ class Relay:
                     )
                     deadletters.add_unpublished(tx, row, text, runtime.clock.now())
                 gone.append(row)
-            outbox.remove(tx, gone)
-        if gone:
-            runtime.recorder.relayed(len(gone), (runtime.clock.now() - gone[0].created_at) / 1000)
+            removed = outbox.remove(runtime.database, tx, gone)
+        if len(removed) < len(gone):
+            self._locked[topic] = {row.id: row for row in gone if row.id not in removed}
+        if removed:
+            runtime.recorder.relayed(
+                len(removed), (runtime.clock.now() - gone[0].created_at) / 1000
+            )
         if failure is not None:
             self._pause(topic, failure)
         elif self._paused.pop(topic, None) is not None:
             log.warning("topic can be published to again", topic=topic)
-        return len(gone)
+        return len(removed)
 
     def _publish(self, topic: str, rows: Sequence[OutboxRow]) -> Sequence[StorageError | None]:
         try:

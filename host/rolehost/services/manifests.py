@@ -13,7 +13,7 @@ import msgspec
 
 from rolehost.composition.manifest import ActorEntry, Manifest, decode, encode
 from rolehost.composition.schemas import refusal
-from rolehost.delivery import arguments
+from rolehost.delivery import arguments, leases
 from rolehost.delivery.runtime import Target
 from rolehost.errors import PayloadError
 from rolehost.storage import Database
@@ -26,12 +26,21 @@ KEEP = 30 * 86400
 
 
 def store(database: Database, manifest: Manifest, now: int) -> None:
-    """Store a manifest, or update the time of its last use; ``now`` is in milliseconds."""
+    """Store a manifest, or update the time of its last use; ``now`` is in milliseconds.
+
+    If another process has locked the row, it writes about the same time, so this one does not wait.
+    """
     with database.session(), database.transaction() as tx:
+        if tx.execute(
+            f"UPDATE {TABLE} SET seen_at = ? WHERE hash IN"
+            f" (SELECT hash FROM {TABLE} WHERE hash = ?{leases.skip_locked(database)})",
+            (now, manifest.hash),
+        ).rowcount:
+            return
         tx.execute(
-            f"INSERT INTO {TABLE} (hash, deployment, content, seen_at) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (hash) DO UPDATE SET seen_at = excluded.seen_at",
-            (manifest.hash, manifest.deployment, encode(manifest), now),
+            f"INSERT INTO {TABLE} (hash, deployment, content, seen_at) SELECT ?, ?, ?, ?"
+            f" WHERE NOT EXISTS (SELECT 1 FROM {TABLE} WHERE hash = ?) ON CONFLICT DO NOTHING",
+            (manifest.hash, manifest.deployment, encode(manifest), now, manifest.hash),
         )
 
 
