@@ -313,6 +313,48 @@ def test_the_sweep_corrects_counts_that_an_older_version_left_wrong(bench):
     assert len(bench.claim()) == 3  # two of the partition, and the last of the actor
 
 
+def test_the_server_ends_the_claim_of_a_lost_host_early(postgres):
+    bench = postgres
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}])
+    shown = "SHOW idle_in_transaction_session_timeout"
+    claims = Claims(bench.runtime, "default", ["tenants"], "me")
+    with bench.database.session():
+        with bench.database.transaction() as tx:
+            claims.claim(tx, 1, bench.clock.now())
+            assert tx.execute(shown).fetchone() == ("3s",)
+        assert bench.database.read(shown) == [("1min",)]
+
+
+def test_a_clock_that_is_set_back_delays_no_turn(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 3)
+    bench.run(bench.claim(limit=1)[0])
+    bench.clock.forward(-3600)
+    sweep.rewind_limits(bench.runtime)
+    fill(bench, tenants, [{"tenant": "b"}] * 3)
+    served = []
+    for _ in range(4):
+        bench.clock.forward(0.001)
+        [job] = bench.claim(limit=1)
+        bench.run(job)
+        served.append(job.partition)
+    assert served.count("a") == 2
+
+
+def test_a_clock_that_is_set_back_closes_no_rate(bench):
+    @actor(limits=Limits(rate=1.0), partition="tenant", partition_limits=Limits(rate=1.0))
+    def rated(job, tenant: str): ...
+
+    bench.make_runtime(rated)
+    fill(bench, rated, [{"tenant": "a"}] * 3)
+    assert len(bench.claim()) == 1
+    bench.clock.forward(-3600)
+    sweep.rewind_limits(bench.runtime)
+    assert len(bench.claim()) == 1
+    assert bench.claim() == [], "one a second"
+
+
 def test_key_and_partition_exclude_each_other(bench):
     bench.make_runtime(plain)
     with bench.unit_of_work() as work, pytest.raises(PayloadError, match="exclude each other"):

@@ -64,6 +64,14 @@ def recount_limits(runtime: DeliveryRuntime) -> None:
             limitstore.recount(tx, skips=skips, served_before_us=before)
 
 
+def rewind_limits(runtime: DeliveryRuntime) -> None:
+    """Correct the times of limits after the clock was set back; see :func:`limitstore.rewind`."""
+    database = runtime.database
+    with database.session(), database.transaction() as tx:
+        skips = "skip-locked" in database.capabilities
+        limitstore.rewind(tx, runtime.clock.now() * 1000, skips=skips)
+
+
 def _release(runtime: DeliveryRuntime, owner: str) -> int:
     """Hand back the work of one process; return 1, or 0 if it lives."""
     now = runtime.clock.now()

@@ -128,9 +128,12 @@ class _MaintenanceLoop(Loop):
 
     def _renew(self) -> None:
         clock, policy = self._runtime.clock, self._runtime.policy
-        if isinstance(clock, DatabaseClock) and abs(clock.measure()) > policy.heartbeat:
+        step = clock.measure() if isinstance(clock, DatabaseClock) else 0.0
+        if abs(step) > policy.heartbeat:
             for judge in (self._sweep, self._check_claims):
                 self._due[judge] = time.monotonic() + policy.lease
+            if step < 0:
+                sweep.rewind_limits(self._runtime)
         manifest, python = self._manifest, platform.python_version()
         pulse = Pulse(manifest.hash, manifest.version, python, *self._vitals())
         self._presence.renew(self._identity, pulse)
