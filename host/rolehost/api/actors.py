@@ -40,10 +40,9 @@ class Actor(Generic[P, R_co]):
         max_crashes: the job becomes a dead letter after this number of processes died while they
             ran it. The first death does not count, because the cause is not yet known.
         limits: limits of its jobs over the whole fleet; only if durable.
-        partition: the part of its jobs that ``partition_limits`` apply to, and that gets its turn
-            whatever the backlog of the others, for example a tenant. The name of an argument, or
-            a function that gets the arguments by name and returns a text. None: no partitions,
-            unless ``enqueue`` gets one.
+        partition: divides its jobs into partitions, for example one for each tenant: the name of an
+            argument, or a function that gets the arguments by name and returns a text. Partitions
+            take turns. None: no partitions, unless ``enqueue`` gets one.
         partition_limits: limits of each of its partitions.
         queue_limits: limits of all jobs of its queue; see :class:`JobQueue`.
         grouped: True: short jobs of one process share a transaction (*group commit*), each behind

@@ -17,7 +17,7 @@ from rolehost.errors import StorageError
 
 #: Maximum length of the reason that is stored with a dead message, characters.
 _REASON_LENGTH = 500
-#: Limits of messages beyond Dramatiq's prefetch: seconds of work at the current rate.
+#: Limit of messages beyond Dramatiq's prefetch: seconds of work at the current rate.
 _SECONDS_AHEAD = 0.05
 #: Limit of messages beyond Dramatiq's prefetch: number of messages.
 _MESSAGES_AHEAD = 128

@@ -76,11 +76,11 @@ class PluginInfo:
     """The description of a plugin; returned by ``rolehost_plugin``.
 
     Attributes:
-        api: plugin API that the plugin was written for. Use ``PLUGIN_API``; write the number
-            itself if a host with a later plugin API must refuse the plugin.
+        api: number of the plugin API that the plugin was written for. Use ``PLUGIN_API`` only in a
+            plugin that is released together with the host.
         summary: one line for listings.
-        settings: type of its section in the deployment file, which has the name of the plugin.
-            None: the plugin has no settings.
+        settings: type of its settings, which are the section of the deployment file with the name
+            of the plugin. None: the plugin has no settings.
         requires: storage kinds that it needs, with capabilities, for example
             ``("database", "cache[ttl,touch]")``.
         depends: names of plugins that must be enabled too; they are ordered first.
@@ -210,8 +210,8 @@ class Schedule:
 
     Attributes:
         name: unique in the fleet.
-        actor: the durable actor, or its name. It may belong to another deployment that has run
-            before.
+        actor: the durable actor, or its name. It may belong to another deployment that has run on
+            the same database.
         arguments: arguments of the job.
         cron: five fields, in ``timezone``. Daylight saving time is handled as in Debian's cron
             (cron(8)): a fixed time in the skipped hour ticks afterwards; a fixed time in the
@@ -258,8 +258,8 @@ class Schedule:
 class FleetFacts:
     """Facts about the data and the server of a backend, for checks of a fleet.
 
-    The host itself does not use them. ``rolehost fleet check`` and the AsyncAPI document do. All
-    values are taken from the settings, without I/O.
+    Only ``rolehost fleet check`` and the AsyncAPI document use them. All values are taken from the
+    settings, without I/O.
 
     Attributes:
         identity: identifies the data of the backend, comparable between deployments: server,
@@ -336,7 +336,7 @@ class Migrations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A health check. If it is neither ``ready`` nor ``live``, its result is only shown.
+    """A health check. If it is neither ``ready`` nor ``live``, its result has no effect.
 
     Attributes:
         name: unique in the deployment.

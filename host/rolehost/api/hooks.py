@@ -163,7 +163,8 @@ class Hooks:
     def rolehost_topics(self, context: DeclareContext) -> Sequence[str] | None:
         """Return topics that the plugin publishes to, in addition to ``PluginInfo.publishes``.
 
-        For topics that come from the plugin's settings, which ``rolehost_plugin`` does not get.
+        Use it for topics that come from the plugin's settings, which ``rolehost_plugin`` does not
+        get.
 
         Returns:
             Topics; None: no topics.

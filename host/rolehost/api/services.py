@@ -86,10 +86,10 @@ class UnitOfWork(Protocol):
             unique: a text of 1 to 600 characters. If a job with this text exists and no process
                 has taken it yet, no second job is created. See :class:`Unique` for other rules.
             priority: a 32-bit integer; lower numbers run first. None: the priority of the actor.
-            partition: 1 to 600 characters: the part of the actor's jobs that its
-                ``partition_limits`` apply to, and that gets its turn whatever the backlog of the
-                others. None: as the actor declares. Not together with ``key``, which is a
-                partition of concurrency 1 with an order.
+            partition: 1 to 600 characters: the partition of the job. The partitions of an actor
+                take turns, and each has the actor's ``partition_limits``. None: as the actor
+                declares. It excludes ``key``, which is itself a partition, of concurrency 1 and in
+                order.
             arguments: arguments of the actor, by name. Each has the annotated type, or the JSON
                 form of that type. Together they have at most 1 MiB as JSON and 100 levels, and no
                 NaN, infinity or NUL character.
@@ -98,7 +98,7 @@ class UnitOfWork(Protocol):
             UndeclaredError: no enabled plugin declares that it enqueues this actor.
             UnknownActor: the name is neither an actor of this deployment nor declared.
             PayloadError: an option or an argument has the wrong type or cannot be stored. The
-                message names both, and is the same for every database.
+                message names it and the actor, and is the same for every database.
         """
 
     def enqueue_many(
@@ -419,10 +419,11 @@ class JobContext(Protocol):
 
     @property
     def cancelled(self) -> bool:
-        """Whether cancellation was requested, or the job is no longer this process's.
+        """Whether cancellation was requested, or this process lost the claim of the job.
 
-        The second is so after a freeze, or a failover to a server without this job's claim: then
-        nothing that the job writes is committed. Every access queries the database: use it rarely.
+        A process loses the claim if it was frozen for too long, or after a failover to a server
+        that does not know the claim; then nothing that the job writes is committed. Every access
+        queries the database: use it rarely.
         """
 
 

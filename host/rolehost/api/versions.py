@@ -8,10 +8,10 @@ version of the host, which a plugin should not limit.
 api changes
 === ==========================================================================================
 1   thirteen hooks, four storage kinds, the delivery contract
-2   extension points of plugins (``PluginInfo.extension_points``); the criticality words
-    ``[on_failure] = "abort" | "degrade"`` of a deployment; metrics of plugins
-    (``PluginInfo.metrics``); settings refused by environment (``SettingRefused``);
-    authentication of routes (``Authentication``, ``Route.open``, ``Route.trailing_slash``)
+2   extension points of plugins (``PluginInfo.extension_points``); ``abort`` and ``degrade`` in
+    ``[on_failure]``; metrics of plugins (``PluginInfo.metrics``); settings refused by environment
+    (``SettingRefused``); authentication of routes (``Authentication``, ``Route.open``,
+    ``Route.trailing_slash``)
 === ==========================================================================================
 """
 

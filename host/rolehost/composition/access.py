@@ -1,6 +1,7 @@
 """The protection of each route, decided once for a composition.
 
-A route that nothing protects is open to local requests only, and keeps the deployment on loopback.
+A route without protection admits local requests only, and the deployment may bind only loopback
+addresses.
 """
 
 from __future__ import annotations

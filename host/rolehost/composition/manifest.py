@@ -101,7 +101,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     Attributes:
         version: version of the host.
-        roles: the roles of the deployment; a process that composed one role may not know all.
+        roles: the roles of the deployment; composed for one role, it may lack others.
         plugins: in the order of their dependencies.
         payloads: topic → schema of its payloads, if a plugin declares it.
         backends: storage kind → the backend's name.

@@ -76,10 +76,9 @@ class HttpSettings(Settings, frozen=True):
             not open and whose plugin has no authentication: metrics, documents, GraphQL, your
             own plugins. If it is empty or not set, see ``authentication``.
         authentication: protection of these routes if there is no token. ``required``: the
-            deployment must bind a loopback address or a Unix socket, and it answers only
-            requests from programs on this machine, never from a web page. ``proxy``: a proxy
-            authenticates every client, and no client can go around it. ``none``: every client
-            may use these routes.
+            deployment must bind a loopback address or a Unix socket, and it answers only requests
+            from programs on this machine, never from a web page. ``proxy``: a proxy authenticates
+            every client, and no client can bypass it. ``none``: every client may use these routes.
         processes: number of gunicorn workers.
         threads: threads for synchronous responders in each process, and the same number for
             functions of ``services.run``, if any are used.

@@ -14,9 +14,9 @@ from rolehost.storage.database import Cursor
 class PeeweeTransaction(ABC):
     """One write transaction of the calling thread; implements :class:`Transaction`.
 
-    It enters a session, begins, and registers a transaction with peewee, so that
-    ``peewee.atomic()`` within it is a savepoint. At the end it commits. After an error, even
-    one of the commit, it rolls back.
+    It enters a session, begins the transaction, and registers it with peewee, so that
+    ``peewee.atomic()`` within it is a savepoint. At the end it commits. After an error, even one of
+    the commit, it rolls back.
 
     Args:
         connections: the peewee database of the backend. Its ``driver()`` returns the calling
