@@ -19,9 +19,9 @@ _COLUMNS = (
 )
 _KIND = ("state", "queue", "actor")
 
-#: Jobs whose texts one call of :func:`search` reads.
+#: Maximum number of jobs that one call of :func:`search` reads.
 _SEARCHED = 2000
-#: Kinds of jobs that one statement reads.
+#: Maximum number of sources in one statement.
 _KINDS = 100
 _LAST_ID = 2**63 - 1
 
@@ -78,9 +78,9 @@ def _read(
 def _sources(
     database: Database, chosen: Mapping[str, str], below: int, limit: int
 ) -> Iterator[tuple[str, list[Any]]]:
-    """Yield statements with their parameters.
+    """Yield statements that return the ids of the newest matching jobs, with their parameters.
 
-    Each returns ids of the newest matching jobs, and one index answers it.
+    Each statement reads one index.
     """
 
     def newest(condition: str, first: str, filters: Mapping[str, str]) -> tuple[str, list[Any]]:
@@ -97,7 +97,7 @@ def _sources(
         )
 
     if chosen.get("state") in (None, "claimed", "running"):
-        # They are few, so they are all read.
+        # Claimed jobs are few, so all are read.
         held = " AND ".join(
             ["state IN ('claimed', 'running')", *(f"{name} = ?" for name in chosen)]
         )

@@ -31,10 +31,10 @@ class SystemClock:
 class DatabaseClock:
     """The clock of the service database, so that a wrong clock of a machine changes no lease.
 
-    It adds a measured offset to the monotonic clock: on PostgreSQL that of the server's clock, by
-    Cristian's algorithm; on SQLite, which has no server, that of the machine's clock. The first
-    :meth:`now` measures, if :meth:`measure` was not called before. Until a measurement succeeds,
-    the machine's clock counts. Thread-safe.
+    It adds a measured offset to the monotonic clock: on PostgreSQL the offset of the server's clock
+    (Cristian's algorithm), on SQLite the offset of the machine's clock. The first :meth:`now`
+    measures if :meth:`measure` was not called before. Until a measurement succeeds, the machine's
+    clock is used. Thread-safe.
     """
 
     def __init__(self, database: Callable[[], Database]) -> None:
@@ -52,10 +52,10 @@ class DatabaseClock:
         return (time.monotonic_ns() + self._offset) // 1_000_000
 
     def measure(self) -> float:
-        """Ask for the time; return by how many seconds this clock was set forward.
+        """Measure the offset; return by how many seconds this clock was set forward.
 
-        The answer was given at some moment between question and answer. If the present offset is
-        possible for such a moment, it stays. So a slow answer does not shift the clock.
+        The server read its clock at some moment between request and response. The present offset is
+        kept if it is possible for such a moment, so a slow response does not shift the clock.
 
         Raises StorageUnavailable if the database cannot be reached; the offset stays.
         """

@@ -1,4 +1,4 @@
-"""Jobs that wait for a time, scheduled and retrying ones, become available when it has come."""
+"""Makes scheduled and retrying jobs available when their time has come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rolehost.delivery.ledger import PARTITION_COLUMNS, announce
 from rolehost.delivery.scans import ScanStart
 from rolehost.storage import Database, Transaction
 
-#: Most waiting jobs that one statement makes available.
+#: Maximum number of jobs that one statement makes available.
 _PROMOTED = 1000
 _WAITS = "state IN ('scheduled', 'retrying') AND run_at >= ?"
 _DUE = (

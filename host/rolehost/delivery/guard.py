@@ -153,10 +153,11 @@ class Writing:
 class Guard:
     """The rules of one service database in one process; get it from ``guarded.guard_of``.
 
-    ``execution_id`` identifies the calling thread, and is the key of ``units`` and ``lost_writes``:
-    messages about writes that were rolled back without an error so far. A simulation replaces it
-    and sets ``simulated_loop``, which returns whether the caller runs on the role's event loop.
-    ``single_writer``: a write transaction excludes all others, as on SQLite.
+    ``execution_id`` identifies the calling thread; it is the key of ``units`` and of
+    ``lost_writes``, which are messages about writes that were rolled back without an error so far.
+    A simulation replaces ``execution_id`` and sets ``simulated_loop``, which returns whether the
+    caller runs on the role's event loop. ``single_writer``: a write transaction excludes all
+    others, as on SQLite.
     """
 
     def __init__(self, database: Database) -> None:

@@ -303,7 +303,8 @@ class Handling:
     def handle_group(self, records: Sequence[Record]) -> list[bool]:
         """Handle records as members of groups, in order; return False for each to handle alone.
 
-        These are records that failed, the later ones of their keys, and all of a failed group.
+        These are the records that failed, later records of the same keys, and all records of a
+        group that failed as a whole.
         """
         done: list[bool] = []
         failed = set[bytes]()

@@ -5,8 +5,8 @@ stored response. The mark is the first statement of the unit of work. So a dupli
 its effects, and a second process with the same event waits for the commit of the first.
 
 For requests the source is the IETF draft "The Idempotency-Key HTTP Header Field"
-(draft-ietf-httpapi-idempotency-key-header). A repeated request gets the stored response. The same
-key gets 422 with another request. A repetition that runs beside the first one gets 409.
+(draft-ietf-httpapi-idempotency-key-header). A repeated request gets the stored response, or 409
+while the first one runs. Another request with the same key gets 422.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 States: ``available`` can be claimed · ``scheduled`` waits for ``run_at`` · ``claimed`` is held by a
 process (its lease works like the *visibility timeout* of a queue) · ``running`` has a recorded
 start · ``retrying`` waits for its next attempt · ``completed``, ``cancelled`` and ``dead`` are
-over.
+final.
 """
 
 from __future__ import annotations

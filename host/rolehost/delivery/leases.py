@@ -6,8 +6,8 @@ only saves work: two owners at the same time, for example after a failover, do n
 each tick, event and job is fenced by its own row. A shard is the part of the outbox that holds the
 events of some keys.
 
-No statement waits for a row that another process has locked, which may be lost: it passes over the
-row. The only one that waits is the first insertion of a lease.
+The statements skip rows that another process has locked, because that process may be lost. Only the
+first insertion of a lease may wait.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def _put(
     condition: str,
     params: tuple[str | int, ...],
 ) -> bool:
-    """Write a row if it is absent, or neither locked nor against the condition."""
+    """Insert the row, or update it if it meets the condition and is not locked."""
     changed = tx.execute(
         "UPDATE rolehost_leases SET owner = ?, expires_at = ? WHERE name IN (SELECT name"
         f" FROM rolehost_leases WHERE name = ? AND ({condition}){skip_locked(database)})",

@@ -1,4 +1,4 @@
-"""Reads of large tables that take about the same time however many rows there are."""
+"""Reads large tables in about the same time for any number of rows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _EXACT = {"postgresql": 10_000, "sqlite": 300_000}
 
 
 def count(database: Database, table: str, condition: str, params: Sequence[Any] = ()) -> int:
-    """Count rows; a large number is estimated on PostgreSQL, and on SQLite a lower bound.
+    """Count rows. From ``_EXACT`` rows, PostgreSQL estimates, and SQLite returns that bound.
 
-    The estimate comes from the statistics of the last ANALYZE, which autovacuum runs.
+    The estimate uses the statistics of the last ANALYZE, which autovacuum runs.
     """
     most = _EXACT[database.dialect]
     rows = f"SELECT 1 FROM {table} WHERE {condition}"

@@ -1,6 +1,6 @@
-"""Retention: deletes finished jobs, marks, responses and partitions, in slices that nobody feels.
+"""Retention: deletes finished jobs, marks, responses and partitions in short slices.
 
-A slice is one short transaction that passes over rows that others have locked.
+A slice is one transaction; it skips rows that others have locked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rolehost.delivery.runtime import DeliveryRuntime
 
 #: Maximum number of rows deleted in one transaction, so that the write lock is held briefly.
 BATCH = 1000
-#: Milliseconds for which an empty partition is kept after it was served.
+#: Milliseconds for which an empty partition is kept after its last claim.
 _KEEP_PARTITION = 3_600_000
 
 #: A job that is unique for a period stays until the period is over. (SQLite uses a partial index
@@ -21,7 +21,7 @@ _ENDED = (
     "state = '{state}' AND state IN ('completed', 'cancelled', 'dead')"
     f" AND (unique_held <> {FOR_A_PERIOD} OR unique_until <= ?)"
 )
-#: A partition without jobs and without a debt of its rate. Later jobs make it again.
+#: A partition without jobs whose rate delays no further job. A later job creates it again.
 _IDLE = (
     "open = 0 AND held = 0 AND due_at_us IS NULL AND next_at_us < ? AND NOT EXISTS"
     " (SELECT 1 FROM rolehost_jobs WHERE partition_id = rolehost_partitions.id"
@@ -34,8 +34,8 @@ _IDLE = (
 class _Kind(NamedTuple):
     """Rows that expire ``keep`` seconds after the time in ``column``.
 
-    ``key`` are the columns that identify a row in SQLite. A parameter in ``condition`` is the time
-    of now. ``unit``: parts of a millisecond in which the times of the table are.
+    ``key`` are the columns that identify a row in SQLite. A parameter in ``condition`` is the
+    current time. ``unit`` is the number of units of ``column`` in a millisecond.
     """
 
     table: str

@@ -1,8 +1,9 @@
-"""Where a scan of an index begins, so that it does not walk over dead rows again and again.
+"""Where a scan of an index begins, so that it does not read dead entries again and again.
 
 While any session holds an old snapshot, PostgreSQL keeps the entries of rows that are claimed and
-finished. They pile up at the begin of an index of waiting rows. So a scan begins where the last one
-ended, and now and then at the begin of the index, to find rows that were committed late.
+finished. They accumulate at the beginning of an index of waiting rows. So a scan begins where the
+last one began to find rows. Sometimes it is a *whole* scan, from the beginning of the index, to
+find rows that were committed late.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: A scan from the begin of the index takes at most one part in this number of the time.
+#: Whole scans take at most this part of the time: one in 20.
 _PART = 20
-#: Milliseconds after which there is one anyway, for example after a pause of the machine in a scan.
+#: Maximum milliseconds between two whole scans, for example if the machine paused during one.
 _LONGEST = 5000
 
 
@@ -35,7 +36,7 @@ class ScanStart(Generic[T]):
     def begin(self) -> T:
         """Begin a scan; return the first entry to read."""
         self._began = self._clock()
-        # A next time that is further away was computed before the clock was set back.
+        # If the next whole scan is further away than that, the clock was set back.
         self._whole = not 0 < self._next_whole - self._began <= _LONGEST
         return self.position
 
@@ -49,5 +50,7 @@ class ScanStart(Generic[T]):
 
     @property
     def position(self) -> T:
-        """The first entry that the last scan has read."""
+        """The first entry to read: what the last scan found first, or the beginning of the
+        index.
+        """
         return self._first if self._whole else self._last

@@ -134,7 +134,8 @@ class Scope(Unit):
         try:
             self._refuse_partial_commit()
             if statement:
-                # A release fails if the transaction is aborted. Without it, the next member would.
+                # A release fails if the transaction is aborted. Without it, the next member would
+                # fail.
                 group.release()
         except BaseException as error:
             self.roll_back()

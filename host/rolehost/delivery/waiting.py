@@ -22,7 +22,7 @@ _OF_KEY = (
 
 
 class WaitingJob(NamedTuple):
-    """A job that a claim may take; of a key, any unfinished job."""
+    """A job that a claim may take; for a key, any unfinished job."""
 
     id: int
     actor: str
@@ -33,7 +33,7 @@ class WaitingJob(NamedTuple):
 
 
 class WaitingJobs:
-    """The waiting jobs of partitions: of a key in the order of their ids, else by priority."""
+    """The waiting jobs of partitions: by id for a key, otherwise by priority."""
 
     def __init__(self, database: Database) -> None:
         self._postgres = database.dialect == "postgresql"
@@ -76,5 +76,6 @@ class WaitingJobs:
             " FOR UPDATE SKIP LOCKED",
             (array(numbers),),
         ).fetchall()
-        # Not a condition: with it, the planner may read a whole index of waiting rows.
+        # Filtered here, because with a condition the planner may read a whole index of waiting
+        # rows.
         return {number for number, state in rows if state == "available"}
