@@ -104,6 +104,9 @@ def test_an_idle_worker_finds_a_partition_whose_turn_is_long_ago(bench, slow):
 def test_the_ends_of_claims_are_not_found_by_the_index_of_held_rows(bench):
     if bench.database.dialect != "postgresql":
         pytest.skip("the planner of SQLite has no statistics here")
+    bench.make_runtime(plain)
+    with bench.unit_of_work() as work:
+        work.enqueue_many(plain, [{}] * 10_000)
     for sql, params in (
         (ledger._FINISH, ("completed", 1, 1, None, 1, 1, 1)),
         (ledger._COMPLETE, (1, "{1}", "{1}", "{1}")),

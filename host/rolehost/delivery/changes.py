@@ -1,18 +1,19 @@
 """Changes of partitions: appended by anyone, applied by claimers.
 
 A *change* is a row that asks to look at a partition again, because a job of it became available or
-a claim of it ended.
+a claim of it ended. A claimer that ends claims applies their changes itself, without a row.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from rolehost.delivery.limits import Name
+from rolehost.delivery.limits import Name, Partition
 from rolehost.delivery.scans import ScanStart
-from rolehost.delivery.statements import marks
+from rolehost.delivery.statements import among, marks, numbers
+from rolehost.delivery.waiting import WaitingJobs
 from rolehost.storage import Database, Transaction
 
 #: Most changes, and most due partitions, that are applied at once, and how often in one claim.
@@ -24,10 +25,6 @@ _LOCK = int.from_bytes(b"changes", "big")
 _TRY_LOCK = (
     "SELECT pg_try_advisory_xact_lock(? + CAST(CAST('rolehost_partition_changes' AS regclass)"
     " AS oid)::bigint), set_config('idle_in_transaction_session_timeout', '3s', true)"
-)
-_FIRST_OF_KEY = (
-    "SELECT queue, actor, state FROM rolehost_jobs WHERE key = ? AND state IN"
-    " ('available', 'scheduled', 'claimed', 'running', 'retrying') ORDER BY id LIMIT 1"
 )
 
 
@@ -48,62 +45,87 @@ def change(name: Name, freed: int = 0) -> Change:
 
 
 def append(tx: Transaction, changes: Iterable[Change]) -> None:
-    """Append changes, one for each partition and actor, with the sum of ``freed``."""
-    freed: dict[Change, int] = defaultdict(int)
-    for each in changes:
-        freed[each._replace(freed=0)] += each.freed
-    if freed:
+    """Append changes, one for each partition and actor."""
+    rows = _merged(changes)
+    if rows:
         tx.executemany(
             "INSERT INTO rolehost_partition_changes (partition_id, kind, name, queue, actor, freed)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            [(*same[:-1], count) for same, count in freed.items()],
+            rows,
         )
+
+
+def _merged(changes: Iterable[Change]) -> list[Change]:
+    """Return one change for each partition and actor, with the sum of ``freed``."""
+    freed: dict[Change, int] = defaultdict(int)
+    for each in changes:
+        freed[each._replace(freed=0)] += each.freed
+    return [each._replace(freed=count) for each, count in freed.items()]
 
 
 class Changes:
     """Applies changes; for one claimer, used by one thread."""
 
     def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._dialect = database.dialect
         self._postgres = database.dialect == "postgresql"
         self._skip = " FOR UPDATE SKIP LOCKED" if self._postgres else ""
+        self._waiting = WaitingJobs(database)
         #: Where changes are read from, by id.
         self.start = ScanStart(0, clock)
         #: Where partitions whose rate admits a job are read from, by ``due_at_us``.
         self.due_start = ScanStart(0, clock)
 
-    def apply(self, tx: Transaction, now: int) -> None:
+    def apply(self, tx: Transaction, now: int, own: Sequence[Change] = ()) -> dict[int, Partition]:
         """Apply changes, and open partitions whose rate admits a job; ``now``: milliseconds.
 
-        Changes of rows that another claimer has locked are left for the next call. One process
-        applies changes at a time, so that two never wait for each other's new partitions.
+        Return the changed partitions, which are locked. The caller stores them in this
+        transaction. ``own`` are changes that this transaction makes. Changes of rows that another
+        claimer has locked are left for the next call.
         """
-        for _ in range(_ROUNDS):
-            if self._apply_some(tx, now) < _CHANGES:
-                return
+        changed: dict[int, Partition] = {}
+        may_read = self._may_read(tx)
+        self._apply_own(tx, own, changed)
+        if may_read:
+            for _ in range(_ROUNDS):
+                if self._apply_stored(tx, now, changed) < _CHANGES:
+                    break
+        return changed
 
-    def _apply_some(self, tx: Transaction, now: int) -> int:
-        """Apply the oldest changes; return how many."""
-        if self._postgres:
-            [(locked, _)] = tx.execute(_TRY_LOCK, (_LOCK,)).fetchall()
-            if not locked:
-                return 0
-        changes = self._read(tx)
+    def _may_read(self, tx: Transaction) -> bool:
+        """Return whether no other process reads changes now.
+
+        Two of them would wait for each other's new partitions.
+        """
+        if not self._postgres:
+            return True
+        [(locked, _)] = tx.execute(_TRY_LOCK, (_LOCK,)).fetchall()
+        return bool(locked)
+
+    def _apply_own(
+        self, tx: Transaction, own: Sequence[Change], changed: dict[int, Partition]
+    ) -> None:
+        """Apply changes of this transaction; append those of rows that another has locked."""
+        pending = dict(enumerate(_merged(own)))
+        self._lock(tx, {each.partition_id for each in own}, changed)
+        for number in self._apply_some(tx, pending, changed):
+            del pending[number]
+        append(tx, pending.values())
+
+    def _apply_stored(self, tx: Transaction, now: int, changed: dict[int, Partition]) -> int:
+        """Apply and delete the oldest stored changes; return how many."""
+        stored = self._read(tx)
         due = self._due(tx, now)
-        if not changes and not due:
-            return 0
-        wanted = {each.partition_id for each in changes.values()} | due
-        known = self._select(tx, "rolehost_partitions", "id", wanted)
-        held = self._select(tx, "rolehost_partitions", "id", wanted, self._skip)
-        counted = self._counted(tx, changes.values())
-        done = {
-            number: each
-            for number, each in changes.items()
-            if (each.partition_id in held or each.partition_id not in known)
-            and not (each.freed and _limits(each) & counted)
-        }
-        self._open(tx, done.values(), known, due & held)
-        _free(tx, done.values())
-        _delete(tx, list(done))
+        missing = self._lock(tx, {each.partition_id for each in stored.values()} | due, changed)
+        self._insert(tx, stored.values(), missing, changed)
+        done = self._apply_some(tx, stored, changed)
+        for number in due & changed.keys():
+            changed[number] = changed[number]._replace(open=1, due_at_us=None)
+        if done:
+            tx.execute(
+                f"DELETE FROM rolehost_partition_changes WHERE id {among(self._dialect)}",
+                (numbers(self._dialect, done),),
+            )
         return len(done)
 
     def _read(self, tx: Transaction) -> dict[int, Change]:
@@ -126,74 +148,102 @@ class Changes:
         self.due_start.end(rows[0][1] if rows else None)
         return {row[0] for row in rows}
 
-    def _select(
-        self, tx: Transaction, table: str, column: str, wanted: Collection[Any], lock: str = ""
-    ) -> set[Any]:
+    def _lock(
+        self, tx: Transaction, wanted: Collection[int], changed: dict[int, Partition]
+    ) -> set[int]:
+        """Lock partitions and add them to ``changed``; return those that do not exist."""
+        wanted = set(wanted).difference(changed)
         if not wanted:
             return set()
-        sql = f"SELECT {column} FROM {table} WHERE {column} IN ({marks(wanted)}){lock}"
-        return {row[0] for row in tx.execute(sql, tuple(wanted)).fetchall()}
+        chosen, found = f"id {among(self._dialect)}", numbers(self._dialect, wanted)
+        sql = f"SELECT {', '.join(Partition._fields)} FROM rolehost_partitions WHERE {chosen}"
+        for row in tx.execute(sql + self._skip, (found,)).fetchall():
+            changed[row[0]] = Partition(*row)
+        missing = wanted.difference(changed)
+        if missing and self._postgres:
+            rows = tx.execute(sql, (numbers(self._dialect, missing),)).fetchall()
+            missing.difference_update(row[0] for row in rows)  # another has locked them
+        return missing
 
-    def _counted(self, tx: Transaction, changes: Iterable[Change]) -> set[str]:
-        """Lock the limits that freed places count in; return those that another has locked."""
-        names = set[str]().union(*(_limits(each) for each in changes if each.freed))
-        known = self._select(tx, "rolehost_limits", "name", names)
-        return known - self._select(tx, "rolehost_limits", "name", known, self._skip)
-
-    def _open(
-        self, tx: Transaction, changes: Iterable[Change], known: set[int], due: set[int]
+    def _insert(
+        self,
+        tx: Transaction,
+        changes: Iterable[Change],
+        missing: Collection[int],
+        changed: dict[int, Partition],
     ) -> None:
-        """Open the partitions; a key is open if its first job is available and none is held."""
-        freed: dict[int, int] = defaultdict(int)
-        last: dict[int, Change] = {}
-        for each in changes:
-            freed[each.partition_id] += each.freed
-            last[each.partition_id] = each
-        new = [each for number, each in last.items() if number not in known]
+        """Add partitions that do not exist yet."""
+        new = {
+            each.partition_id: Partition(*each[:-1], open=0, turn=0)
+            for each in changes
+            if each.partition_id in missing
+        }
         tx.executemany(
             "INSERT INTO rolehost_partitions (id, kind, name, queue, actor, open, turn)"
             " VALUES (?, ?, ?, ?, ?, 0, 0)",
-            [each[:-1] for each in new],
+            [each[:5] for each in new.values()],
         )
-        tx.executemany(
-            "UPDATE rolehost_partitions SET open = 1, due_at_us = NULL,"
-            " held = (CASE WHEN held > ? THEN held - ? ELSE 0 END) WHERE id = ?",
-            [(freed[number], freed[number], number) for number in sorted(due | set(last))],
-        )
-        for number, each in last.items():
-            if each.kind == "key":
-                self._open_key(tx, number, each.name)
+        changed |= new
 
-    def _open_key(self, tx: Transaction, number: int, key: str) -> None:
+    def _apply_some(
+        self, tx: Transaction, changes: Mapping[int, Change], changed: dict[int, Partition]
+    ) -> list[int]:
+        """Apply the changes of locked partitions and limits; return their numbers.
+
+        A partition is open. A key is only if its first job is available and none is held.
+        """
+        counted, elsewhere = self._lock_counts(tx, changes.values())
+        freed: dict[str, int] = defaultdict(int)
+        keys: dict[str, int] = {}
+        done = []
+        for number, each in changes.items():
+            partition = changed.get(each.partition_id)
+            if partition is None or (each.freed and _limits(each) & elsewhere):
+                continue
+            held = max(partition.held - each.freed, 0)
+            changed[partition.id] = partition._replace(held=held, open=1, due_at_us=None)
+            if each.kind == "key":
+                keys[each.name] = partition.id
+            for name in _limits(each) & counted:
+                freed[name] += each.freed
+            done.append(number)
+        self._open_keys(tx, keys, changed)
+        _free(tx, freed)
+        return done
+
+    def _lock_counts(self, tx: Transaction, changes: Iterable[Change]) -> tuple[set[str], set[str]]:
+        """Lock the limits that freed places count in.
+
+        Return the names of the locked ones, and of those that another has locked.
+        """
+        names = set[str]().union(*(_limits(each) for each in changes if each.freed))
+        sql = f"SELECT name FROM rolehost_limits WHERE name IN ({marks(names)})"
+        known = {row[0] for row in tx.execute(sql, tuple(names)).fetchall()} if names else set()
+        if not known or not self._postgres:
+            return known, set()
+        locked = {row[0] for row in tx.execute(sql + self._skip, tuple(names)).fetchall()}
+        return locked, known - locked
+
+    def _open_keys(
+        self, tx: Transaction, keys: Mapping[str, int], changed: dict[int, Partition]
+    ) -> None:
         """Open the partition of a key where its first job is; close it if that cannot run."""
-        first = tx.execute(_FIRST_OF_KEY, (key,)).fetchone()
-        queue, actor, state = first or ("", "", "")
-        tx.execute(
-            "UPDATE rolehost_partitions SET queue = ?, actor = ?,"
-            " open = (CASE WHEN held = 0 THEN ? ELSE 0 END) WHERE id = ?",
-            (queue, actor, int(state == "available"), number),
-        )
+        first = self._waiting.of_keys(tx, list(keys), 1)
+        for key, number in keys.items():
+            partition, [*jobs] = changed[number], first.get(key, ())
+            if jobs:
+                partition = partition._replace(queue=jobs[0].queue, actor=jobs[0].actor)
+            runs = bool(jobs) and jobs[0].state == "available" and not partition.held
+            changed[number] = partition._replace(open=int(runs))
 
 
 def _limits(change: Change) -> set[str]:
     return {f"actor:{change.actor}", f"queue:{change.queue}"}
 
 
-def _free(tx: Transaction, changes: Iterable[Change]) -> None:
-    freed: dict[str, int] = defaultdict(int)
-    for each in changes:
-        for name in _limits(each):
-            freed[name] += each.freed
+def _free(tx: Transaction, freed: Mapping[str, int]) -> None:
     tx.executemany(
         "UPDATE rolehost_limits SET held = (CASE WHEN held > ? THEN held - ? ELSE 0 END)"
         " WHERE name = ?",
         [(count, count, name) for name, count in freed.items() if count],
     )
-
-
-def _delete(tx: Transaction, numbers: Sequence[int]) -> None:
-    if numbers:
-        tx.execute(
-            f"DELETE FROM rolehost_partition_changes WHERE id IN ({marks(numbers)})",
-            tuple(numbers),
-        )

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from rolehost.delivery import changes, limitstore
+from rolehost.delivery.changes import Change
 from rolehost.delivery.due import DueJobs
 from rolehost.delivery.jobs import UNTIL_STARTED, ClaimedJob, partition_of
 from rolehost.delivery.partitions import Partitions
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scans import ScanStart
-from rolehost.delivery.statements import marks
+from rolehost.delivery.statements import among, marks, numbers
 from rolehost.storage import Transaction
 
 _COLUMNS = (
@@ -65,11 +66,13 @@ class Claims:
         )
         self._chosen = chosen.format(rows=rows)
 
-    def claim(self, tx: Transaction, want: int, now: int) -> list[Run]:
-        """Make due jobs available, then claim up to ``want`` jobs; ``now`` is in milliseconds.
+    def claim(
+        self, tx: Transaction, want: int, now: int, longest: int = 0, own: Sequence[Change] = ()
+    ) -> list[Run]:
+        """Make due jobs available, then claim up to ``want`` runs; ``now`` is in milliseconds.
 
         Limited and unlimited jobs of a queue come first in turns, so neither waits until the
-        others end.
+        others end. See :meth:`Partitions.claim` for ``longest`` and ``own``.
         """
         self._due.promote(tx, now)
         self._read_limits(tx, now)
@@ -78,10 +81,12 @@ class Claims:
         if self._unlimited_first:
             runs = self._claim_unlimited(tx, want)
             want -= len(runs)
-        if want > 0 and self._partitions.may_find_jobs(now):
-            limited = self._claim_limited(tx, want, now)
-            want -= sum(map(len, limited))
+        if want > 0 and (own or self._partitions.may_find_jobs(now)):
+            limited = self._claim_limited(tx, want, now, longest, own)
+            want -= len(limited)
             runs += limited
+        else:
+            changes.append(tx, own)
         if want > 0 and not self._unlimited_first:
             runs += self._claim_unlimited(tx, want)
         return runs
@@ -163,14 +168,18 @@ class Claims:
         )
         changes.append(tx, [changes.change(name) for _, name, _ in moved])
 
-    def _claim_limited(self, tx: Transaction, want: int, now: int) -> list[Run]:
-        shares = [each for each in self._partitions.claim(tx, want, now) if each.jobs]
+    def _claim_limited(
+        self, tx: Transaction, want: int, now: int, longest: int, own: Sequence[Change]
+    ) -> list[Run]:
+        found = self._partitions.claim(tx, want, now, longest, own)
+        shares = [each for each in found if each.jobs]
         if not shares:
             return []
-        numbers = list(chain.from_iterable(each.jobs for each in shares))
+        dialect = self._runtime.database.dialect
+        ids = chain.from_iterable(each.jobs for each in shares)
         rows = tx.execute(
-            _CLAIM.format(taken="1 = 1", chosen=f"IN ({marks(numbers)})"),
-            (self._owner, self._new_token(), *numbers),
+            _CLAIM.format(taken="1 = 1", chosen=among(dialect)),
+            (self._owner, self._new_token(), numbers(dialect, ids)),
         ).fetchall()
         jobs = {job.id: job for job in self._jobs(rows)}
         runs: list[Run] = []

@@ -80,8 +80,10 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     row_error: str | None = None
 
     def freed(self) -> Change:
-        """Return the change that the end of a limited job's claim appends."""
-        return change(partition_of(self.key, self.partition, self.queue, self.actor), freed=1)
+        """Return the change that the end of a limited job's claim makes."""
+        assert self.partition_id is not None
+        kind, value = ("partition", self.partition or "") if self.key is None else ("key", self.key)
+        return Change(self.partition_id, kind, value, self.queue, self.actor, 1)
 
 
 def partition_of(key: str | None, partition: str | None, queue: str, actor: str) -> Name:

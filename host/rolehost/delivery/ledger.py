@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from rolehost.delivery import changes
+from rolehost.delivery.changes import Change
 from rolehost.delivery.failures import storable
 from rolehost.delivery.jobs import (
     FINISHED,
@@ -61,12 +62,13 @@ _FINISH_MANY = (
     " WHERE id = ends.column6 AND token = ends.column7 AND owner IS NOT NULL"
     " RETURNING id"
 )
-#: Like _FINISH, for completed jobs only: arrays of their ids, tokens and times.
+#: Like _FINISH, for completed jobs only: arrays of their ids, tokens and times. PostgreSQL cannot
+#: see how many jobs these are, so its planner never prefers a scan of the table to its index.
 _COMPLETE = (
     "UPDATE rolehost_jobs SET state = 'completed', run_at = ends.at, attempt = attempt + 1,"
     " error = NULL, finished_at = ?, owner = NULL"
-    " FROM unnest(CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BIGINT[]))"
-    " AS ends (job, fence, at)"
+    " FROM unnest((SELECT CAST(? AS BIGINT[])), (SELECT CAST(? AS BIGINT[])),"
+    " (SELECT CAST(? AS BIGINT[]))) AS ends (job, fence, at)"
     " WHERE id = ends.job AND token = ends.fence AND owner IS NOT NULL"
     " RETURNING id"
 )
@@ -189,17 +191,22 @@ class Ledger:
         self, tx: Transaction, ends: Sequence[tuple[ClaimedJob, Finish]], now: int
     ) -> None:
         """Write the ends of several attempts; rows with a lost claim stay unchanged."""
-        limited = [(job, end) for job, end in ends if job.partition_id is not None]
-        if self._database.dialect == "sqlite":
-            tx.executemany(
-                _FINISH,
-                [_finish_params(job, end, now) for job, end in ends if job.partition_id is None],
-            )
-            for job, end in limited:
-                self.finish(tx, job, end, now)
-            return
-        ended = self._finish_together(tx, ends, now)
-        changes.append(tx, [job.freed() for job, _ in limited if job.id in ended])
+        changes.append(tx, self.end_many(tx, ends, now))
+
+    def end_many(
+        self, tx: Transaction, ends: Sequence[tuple[ClaimedJob, Finish]], now: int
+    ) -> list[Change]:
+        """Like :meth:`finish_many`; return the changes, which the caller applies or appends."""
+        if self._database.dialect != "sqlite":
+            ended = self._finish_together(tx, ends, now)
+            return [job.freed() for job, _ in ends if job.partition_id and job.id in ended]
+        unlimited = [_finish_params(job, end, now) for job, end in ends if not job.partition_id]
+        tx.executemany(_FINISH, unlimited)
+        return [
+            job.freed()
+            for job, end in ends
+            if job.partition_id and tx.execute(_FINISH, _finish_params(job, end, now)).rowcount
+        ]
 
     def finish_all(
         self, tx: Transaction, ends: Sequence[tuple[ClaimedJob, Finish]], now: int

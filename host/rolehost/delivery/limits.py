@@ -109,8 +109,9 @@ class Partition(NamedTuple):
     actor: str
     open: int
     turn: int
-    held: int
-    next_at_us: int
+    held: int = 0
+    next_at_us: int = 0
+    due_at_us: int | None = None
 
 
 class Name(NamedTuple):
@@ -160,6 +161,16 @@ class Share(NamedTuple):
     serial: bool
     open: bool
     due_at_us: int | None
+
+    def served(self, now_us: int) -> Partition:
+        """Return the partition after the claim."""
+        return self.partition._replace(
+            open=int(self.open),
+            turn=now_us,
+            held=self.after.held,
+            next_at_us=self.after.next_at_us,
+            due_at_us=self.due_at_us,
+        )
 
 
 def is_serial(partition: Partition, limits: Limits) -> bool:

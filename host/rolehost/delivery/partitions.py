@@ -13,11 +13,12 @@ admits the next job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain, takewhile
 from typing import Any
 
 from rolehost.api.limits import NO_LIMITS
-from rolehost.delivery.changes import Changes
+from rolehost.delivery.changes import Change, Changes
 from rolehost.delivery.limits import (
     Allowance,
     Candidates,
@@ -27,8 +28,8 @@ from rolehost.delivery.limits import (
     share,
 )
 from rolehost.delivery.scans import ScanStart
-from rolehost.delivery.statements import marks
-from rolehost.delivery.waiting import WaitingJobs
+from rolehost.delivery.statements import array, marks
+from rolehost.delivery.waiting import WaitingJob, WaitingJobs
 from rolehost.storage import Database, Transaction
 
 #: Most partitions that one claim looks at.
@@ -38,6 +39,22 @@ _PARTITIONS = 128
 _ROUNDS = 8
 
 _COLUMNS = ", ".join(Partition._fields)
+
+_STORE = (
+    "UPDATE rolehost_partitions SET open = ?, turn = ?, held = ?, next_at_us = ?, due_at_us = ?"
+    " WHERE id = ?"
+)
+#: Like _STORE, for many rows: an array of each column. PostgreSQL cannot see how many rows these
+#: are, so its planner never prefers a scan of the table to its index.
+_STORE_MANY = (
+    "UPDATE rolehost_partitions SET open = new.open, turn = new.turn, held = new.held,"
+    " next_at_us = new.next_at_us, due_at_us = new.due_at_us FROM unnest("
+    + ", ".join(
+        f"(SELECT CAST(? AS {kind}[]))"
+        for kind in ("INT", "BIGINT", "INT", "BIGINT", "BIGINT", "BIGINT")
+    )
+    + ") AS new (open, turn, held, next_at_us, due_at_us, number) WHERE id = new.number"
+)
 
 #: Open partitions of one actor, the one first that was not served for the longest time.
 _OPEN = (
@@ -77,13 +94,16 @@ class Partitions:
             f" AND actor IN ({marks(actors)}) AND turn >= ?)"
         )
 
-    def claim(self, tx: Transaction, want: int, now: int) -> list[Share]:
-        """Choose up to ``want`` jobs, lock their rows and count them; the caller claims them.
+    def claim(
+        self, tx: Transaction, want: int, now: int, longest: int = 0, own: Sequence[Change] = ()
+    ) -> list[Share]:
+        """Choose up to ``want`` runs, lock their rows and count them; the caller claims them.
 
-        Each share has the jobs of one partition, in the order in which they run. ``now`` is in
-        milliseconds.
+        A run is one job, or several jobs of a key: as many as its part of ``want`` and of
+        ``longest``. Each share has the jobs of one partition, in the order in which they run.
+        ``now`` is in milliseconds. ``own`` are changes that this transaction makes.
         """
-        self._changes.apply(tx, now)
+        changed = self._changes.apply(tx, now, own)
         now_us = now * 1000
         above = self._lock_limits(tx)
         ready = [
@@ -94,30 +114,43 @@ class Partitions:
         self._due_us = min((at for at in due if at is not None), default=None)
         shares: list[Share] = []
         for _ in range(_ROUNDS):
-            partitions = self._lock_open(tx, ready, min(want, _PARTITIONS))
-            if not partitions:
-                break
-            shares = self._share(tx, partitions, above, want, now_us)
-            self._store(tx, shares, now_us)
-            # Those without a job are closed now, and others that have one may follow them.
+            partitions = self._lock_open(tx, ready, changed, min(want, _PARTITIONS))
+            shares = self._share(tx, partitions, above, want, longest, now_us)
+            changed |= {each.partition.id: each.served(now_us) for each in shares}
+            self._store(tx, changed.values())
+            changed = {}
             if any(each.jobs for each in shares):
                 self._store_limits(tx, above)
+                break
+            # Those without a job are closed now, and others that have one may follow them.
+            if not partitions:
                 break
         return shares
 
     def _share(
-        self, tx: Transaction, partitions: Sequence[Partition], above: Above, want: int, now_us: int
+        self,
+        tx: Transaction,
+        partitions: Sequence[Partition],
+        above: Above,
+        want: int,
+        longest: int,
+        now_us: int,
     ) -> list[Share]:
         """Decide what to take of each partition, and count it in the limits ``above`` them."""
+        if not partitions:
+            return []
         each = -(-want // len(partitions))
+        run = max(each, longest // len(partitions))
         shares: list[Share] = []
-        for candidates in self._candidates(tx, partitions, each):
+        for candidates in self._candidates(tx, partitions, each, run):
             partition = candidates.partition
-            limits = NO_LIMITS
-            if partition.kind != "key":
+            if partition.kind == "key":
+                shares.append(share(candidates, NO_LIMITS, above, run if want > 0 else 0, now_us))
+                want -= bool(shares[-1].jobs)
+            else:
                 limits = self._limits.of_partition(partition.actor, partition.name)
-            shares.append(share(candidates, limits, above, min(each, want), now_us))
-            want -= len(shares[-1].jobs)
+                shares.append(share(candidates, limits, above, min(each, want), now_us))
+                want -= len(shares[-1].jobs)
         return shares
 
     def may_find_jobs(self, now: int) -> bool:
@@ -165,10 +198,25 @@ class Partitions:
                 above[actor] = {name: found[name] for name in names}
         return above
 
-    def _lock_open(self, tx: Transaction, actors: Sequence[str], most: int) -> list[Partition]:
-        """Lock the open partitions of these actors that were not served for the longest time."""
+    def _lock_open(
+        self,
+        tx: Transaction,
+        actors: Sequence[str],
+        changed: Mapping[int, Partition],
+        most: int,
+    ) -> list[Partition]:
+        """Lock the open partitions of these actors that were not served for the longest time.
+
+        The state of ``changed`` partitions is not stored yet.
+        """
         turns = {actor: self._turns[actor].begin() for actor in actors}
-        found = [Partition(*row) for row in self._read_open(tx, turns, most)]
+        stored = [Partition(*row) for row in self._read_open(tx, turns, most)]
+        found = [each for each in stored if each.id not in changed]
+        found += [
+            each
+            for each in changed.values()
+            if each.open and each.queue == self._queue and each.actor in turns
+        ]
         found.sort(key=lambda partition: partition.turn)
         for actor in actors:
             first = next((each.turn for each in found if each.actor == actor), None)
@@ -193,42 +241,53 @@ class Partitions:
             yield from tx.execute(sql, (actor, turn, self._queue, most)).fetchall()
 
     def _candidates(
-        self, tx: Transaction, partitions: Sequence[Partition], each: int
+        self, tx: Transaction, partitions: Sequence[Partition], each: int, run: int
     ) -> list[Candidates]:
-        """Read up to ``each`` waiting jobs of each partition, and lock their rows."""
-        waiting = self._waiting.read(tx, partitions, each)
-        locked = self._waiting.lock(tx, [job.id for jobs in waiting.values() for job in jobs])
+        """Read the waiting jobs of each partition, ``run`` of a key, and lock their rows."""
+        keys = [partition.name for partition in partitions if partition.kind == "key"]
+        others = [partition.id for partition in partitions if partition.kind != "key"]
+        of_keys = self._waiting.of_keys(tx, keys, run)
+        of_others = self._waiting.of_partitions(tx, others, each)
+        found = chain(*of_keys.values(), *of_others.values())
+        locked = self._waiting.lock(tx, [job.id for job in found])
         result = []
         for partition in partitions:
-            rows = waiting.get(partition.id, [])
-            is_key = partition.kind == "key"
-            jobs: list[tuple[int, str]] = []
-            for row in rows:
-                if row.id in locked and row.queue == self._queue:
-                    jobs.append((row.id, row.actor))
-                elif is_key:
-                    break  # the order of a key: no job passes an older one
+            if partition.kind == "key":
+                rows = of_keys.get(partition.name, [])
+                result.append(self._candidates_of_key(partition, rows, locked, run))
+                continue
+            rows = of_others.get(partition.id, [])
+            jobs = [(row.id, row.actor) for row in rows if row.id in locked]
             exhausted = len(rows) < each and len(jobs) == len(rows)
-            # A key waits for a change if its oldest job cannot run yet, or is in other hands.
-            waits = is_key and bool(rows) and rows[0].state != "available"
-            result.append(Candidates(partition, jobs, exhausted or waits))
+            result.append(Candidates(partition, jobs, exhausted))
         return result
 
-    def _store(self, tx: Transaction, shares: Sequence[Share], now_us: int) -> None:
+    def _candidates_of_key(
+        self, partition: Partition, rows: Sequence[WaitingJob], locked: Collection[int], most: int
+    ) -> Candidates:
+        """Return the first jobs of a key that this claim may take: none passes an older one."""
+        jobs = [
+            (row.id, row.actor)
+            for row in takewhile(lambda row: row.id in locked and row.queue == self._queue, rows)
+        ]
+        exhausted = len(rows) < most and len(jobs) == len(rows)
+        # A key waits for a change if its oldest job cannot run yet, or is in other hands.
+        waits = bool(rows) and rows[0].state != "available"
+        return Candidates(partition, jobs, exhausted or waits)
+
+    def _store(self, tx: Transaction, partitions: Collection[Partition]) -> None:
+        rows = [
+            (each.open, each.turn, each.held, each.next_at_us, each.due_at_us, each.id)
+            for each in partitions
+        ]
+        if self._postgres and rows:
+            tx.execute(_STORE_MANY, [array(column) for column in zip(*rows, strict=True)])
+        else:
+            tx.executemany(_STORE, rows)
+        # The first job of a key may be in another queue than the last one.
         tx.executemany(
-            "UPDATE rolehost_partitions SET open = ?, turn = ?, held = ?, next_at_us = ?,"
-            " due_at_us = ? WHERE id = ?",
-            [
-                (
-                    int(each.open),
-                    now_us,
-                    each.after.held,
-                    each.after.next_at_us,
-                    each.due_at_us,
-                    each.partition.id,
-                )
-                for each in shares
-            ],
+            "UPDATE rolehost_partitions SET queue = ?, actor = ? WHERE id = ?",
+            [(each.queue, each.actor, each.id) for each in partitions if each.kind == "key"],
         )
 
     def _store_limits(self, tx: Transaction, above: Above) -> None:

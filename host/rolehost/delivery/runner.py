@@ -217,14 +217,18 @@ def run_in_order(
     The ends of jobs without a unit of work are stored with the effects of the next one, so that a
     crash cannot store the effects of a job and forget that an earlier one has run.
     """
+    earlier: list[End] = []
     for job in run:
-        earlier = [(each, end) for each, (end, _) in zip(run, ends, strict=False) if not end.stored]
         ends.append(attempt(job, earlier))
         end = ends[-1][0]
         if end.state not in FINISHED:
             return
-        if end.stored:
-            ends[:] = [(each._replace(stored=True), seconds) for each, seconds in ends]
+        if not end.stored:
+            earlier.append((job, end))
+            continue
+        for index in range(len(ends) - 1 - len(earlier), len(ends) - 1):
+            ends[index] = (ends[index][0]._replace(stored=True), ends[index][1])
+        earlier.clear()
 
 
 def end_of_outcome(

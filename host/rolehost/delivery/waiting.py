@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
-from rolehost.delivery.limits import Partition
-from rolehost.delivery.statements import array
+from rolehost.delivery.statements import among, numbers
 from rolehost.storage import Database, Transaction
 
+T = TypeVar("T", int, str)
+#: Waiting jobs by partition.
+Found = dict[T, list["WaitingJob"]]
+
+#: Statements for one partition, with places for the condition on its id or key.
 _OF_PARTITION = (
     "SELECT id, actor, queue, state, priority, run_at FROM rolehost_jobs"
-    " WHERE partition_id = {name} AND state = 'available' AND key IS NULL"
+    " WHERE {condition} AND state = 'available' AND key IS NULL"
     " ORDER BY priority, run_at, id LIMIT ?"
 )
 _OF_KEY = (
     "SELECT id, actor, queue, state, 0 AS priority, 0 AS run_at FROM rolehost_jobs"
-    " WHERE key = {name} AND state IN"
-    " ('available', 'scheduled', 'claimed', 'running', 'retrying') ORDER BY id LIMIT ?"
+    " WHERE {condition} AND state IN"
+    " ('available', 'scheduled', 'claimed', 'running', 'retrying') ORDER BY key, id LIMIT ?"
 )
 
 
@@ -36,46 +40,56 @@ class WaitingJobs:
     """The waiting jobs of partitions: by id for a key, otherwise by priority."""
 
     def __init__(self, database: Database) -> None:
-        self._postgres = database.dialect == "postgresql"
+        self._dialect = database.dialect
 
-    def read(
-        self, tx: Transaction, partitions: Sequence[Partition], most: int
-    ) -> dict[int, list[WaitingJob]]:
-        """Return up to ``most`` jobs of each partition, by the id of the partition."""
-        found: dict[int, list[WaitingJob]] = {}
-        keys = {each.name: each.id for each in partitions if each.kind == "key"}
-        others = {each.id: each.id for each in partitions if each.kind != "key"}
-        for kind, sql, numbers in (("TEXT", _OF_KEY, keys), ("BIGINT", _OF_PARTITION, others)):
-            for name, *columns in self._rows(tx, kind, sql, list(numbers), most):
-                found.setdefault(numbers[name], []).append(WaitingJob(*columns))
+    def of_partitions(self, tx: Transaction, ids: Sequence[int], most: int) -> Found[int]:
+        """Return up to ``most`` available jobs of each partition that is no key, by its id."""
+        if self._dialect == "postgresql":
+            sql = _for_each("BIGINT", _OF_PARTITION.format(condition="partition_id = p.name"))
+            return self._together(tx, sql, ids, most)
+        return self._one_by_one(tx, _OF_PARTITION.format(condition="partition_id = ?"), ids, most)
+
+    def of_keys(self, tx: Transaction, keys: Sequence[str], most: int) -> Found[str]:
+        """Return up to ``most`` unfinished jobs of each key."""
+        if self._dialect == "postgresql":
+            # With ``key = …``, the planner may choose the order of the primary key, and read all
+            # finished jobs. Only the index of keys has the order of a range of keys.
+            sql = _for_each("TEXT", _OF_KEY.format(condition="key BETWEEN p.name AND p.name"))
+            return self._together(tx, sql, keys, most)
+        return self._one_by_one(tx, _OF_KEY.format(condition="key = ?"), keys, most)
+
+    def _together(self, tx: Transaction, sql: str, names: Sequence[T], most: int) -> Found[T]:
+        found: Found[T] = {}
+        if names:
+            for name, *columns in tx.execute(sql, (list(names), most)).fetchall():
+                found.setdefault(name, []).append(WaitingJob(*columns))
         return found
 
-    def _rows(
-        self, tx: Transaction, kind: str, sql: str, names: list[Any], most: int
-    ) -> Iterator[Sequence[Any]]:
-        """Return the name of the partition and the columns of each job."""
-        if self._postgres and names:
-            # PERF: one statement for all partitions. LATERAL reads each by its index.
-            yield from tx.execute(
-                f"SELECT p.name, j.* FROM unnest(CAST(? AS {kind}[])) AS p (name)"
-                f" CROSS JOIN LATERAL ({sql.format(name='p.name')}) AS j"
-                " ORDER BY p.name, j.priority, j.run_at, j.id",
-                (names, most),
-            )
-            return
+    def _one_by_one(self, tx: Transaction, sql: str, names: Sequence[T], most: int) -> Found[T]:
+        found: Found[T] = {}
         for name in names:
-            for row in tx.execute(sql.format(name="?"), (name, most)).fetchall():
-                yield name, *row
+            rows = tx.execute(sql, (name, most)).fetchall()
+            if rows:
+                found[name] = [WaitingJob(*row) for row in rows]
+        return found
 
-    def lock(self, tx: Transaction, numbers: Sequence[int]) -> set[int]:
+    def lock(self, tx: Transaction, ids: Sequence[int]) -> set[int]:
         """Lock waiting jobs until the transaction ends; return those not locked by another."""
-        if not self._postgres or not numbers:
-            return set(numbers)
+        if self._dialect != "postgresql" or not ids:
+            return set(ids)
         rows = tx.execute(
-            "SELECT id, state FROM rolehost_jobs WHERE id = ANY(CAST(? AS BIGINT[]))"
+            f"SELECT id, state FROM rolehost_jobs WHERE id {among(self._dialect)}"
             " FOR UPDATE SKIP LOCKED",
-            (array(numbers),),
+            (numbers(self._dialect, ids),),
         ).fetchall()
         # Filtered here, because with a condition the planner may read a whole index of waiting
         # rows.
         return {number for number, state in rows if state == "available"}
+
+
+def _for_each(kind: str, sql: str) -> str:
+    """Return one statement for all partitions. LATERAL reads the jobs of each by its index."""
+    return (
+        f"SELECT p.name, j.* FROM unnest(CAST(? AS {kind}[])) AS p (name)"
+        f" CROSS JOIN LATERAL ({sql}) AS j ORDER BY p.name, j.priority, j.run_at, j.id"
+    )

@@ -27,6 +27,7 @@ import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
 from rolehost import failpoints
+from rolehost.delivery import changes
 from rolehost.delivery.claims import Claims, Run
 from rolehost.delivery.failures import describe
 from rolehost.delivery.groups import MOST_SAVEPOINTS
@@ -43,6 +44,9 @@ log = structlog.get_logger(__name__)
 
 #: Seconds of work that are claimed ahead (prefetch).
 PREFETCH_SECONDS = 0.1
+
+#: Maximum number of jobs of a key that are claimed together; one thread runs them.
+LONGEST_RUN = 1000
 
 #: Seconds for which the list of cancelled jobs is cached; a cancelled job may start meanwhile.
 CANCEL_CACHE_SECONDS = 0.01
@@ -63,7 +67,7 @@ class LedgerConsumer(Consumer):
     """The consumer of one durable queue; iterated by one thread, used by all worker threads.
 
     It claims only jobs of ``actors``. It claims until at least ``threads`` and at most ``most``
-    jobs are unfinished. ``listener`` is woken when there may be jobs to claim.
+    runs are unfinished. ``listener`` is woken when there may be jobs to claim.
     """
 
     def __init__(
@@ -96,7 +100,7 @@ class LedgerConsumer(Consumer):
         self._slots_used = 0  # slots given to Dramatiq and not ended
         self._slots_free = 0  # slots to give to Dramatiq
         self._ready: deque[Run] = deque()
-        self.outstanding = 0  # jobs claimed and unfinished
+        self.outstanding = 0  # runs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
         self._known: set[tuple[int, int]] = set()  # ids and tokens of the claims it knows
@@ -158,7 +162,7 @@ class LedgerConsumer(Consumer):
             self._ready.extend(runs)
             if runs:
                 self._claimed_at = self._runtime.clock.now()
-            self.outstanding += sum(map(len, runs))
+            self.outstanding += len(runs)
             self._offer_slots()
         if any(end.state not in FINISHED or job.partition_id for job, end in finished):
             self._runtime.wake([f"queue:{self._queue}"])
@@ -168,17 +172,21 @@ class LedgerConsumer(Consumer):
         """Hand back the claimed jobs if no thread took one for :data:`HOARD_MILLISECONDS`."""
         waited = self._runtime.clock.now() - max(self._taken_at, self._claimed_at)
         if self._ready and waited > HOARD_MILLISECONDS:
-            self._hand_back([job for run in self._ready for job in run])
-            self._ready.clear()
+            self._hand_back_ready()
             self._slots_free = 0
             self._write_at = 0.0
 
     def _all_threads_are_slow(self) -> bool:
         return self._runtime.clock.now() - self._taken_at > HOARD_MILLISECONDS
 
-    def _hand_back(self, jobs: Collection[ClaimedJob]) -> None:
+    def _hand_back_ready(self) -> None:
+        """Hand back the jobs that no thread has taken; holds the lock."""
+        self.outstanding -= len(self._ready)
+        self._hand_back([job for run in self._ready for job in run])
+        self._ready.clear()
+
+    def _hand_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Make claimed jobs available again without counting an attempt; holds the lock."""
-        self.outstanding -= len(jobs)
         self._finished += [(job, Finish("available", job.run_at, False, None)) for job in jobs]
 
     def _offer_slots(self) -> None:
@@ -220,11 +228,11 @@ class LedgerConsumer(Consumer):
                     with self._lock:
                         known = {token for _, token in self._known}
                     runtime.ledger.hand_back(tx, self._owner, self._queue, known)
-                if finished:
-                    runtime.ledger.finish_many(tx, finished, now)
+                own = runtime.ledger.end_many(tx, finished, now) if finished else []
                 if room <= 0:
+                    changes.append(tx, own)
                     return []
-                runs = self._claims.claim(tx, room, now)
+                runs = self._claims.claim(tx, room, now, self._longest_run(), own)
         if runs:
             failpoints.reach("ledger.after_claim")
         return runs
@@ -241,6 +249,10 @@ class LedgerConsumer(Consumer):
         if len(self._ready) * 2 > limit - self._threads:
             return 0
         return limit - self.outstanding
+
+    def _longest_run(self) -> int:
+        """Return how many jobs of a key to claim for one thread."""
+        return min(math.ceil(PREFETCH_SECONDS / max(self._seconds, 1e-6)), LONGEST_RUN)
 
     def _limit(self) -> int:
         ahead = math.ceil(PREFETCH_SECONDS * self._threads / max(self._seconds, 1e-6))
@@ -333,7 +345,7 @@ class LedgerConsumer(Consumer):
         """
         with self._lock:
             self._running -= 1
-            self.outstanding -= len(ends)
+            self.outstanding -= len(run) if isinstance(run, Together) else 1
             for job, (end, seconds) in zip(run, ends, strict=False):
                 self._seconds += (seconds - self._seconds) * 0.1
                 if end.stored:
@@ -376,8 +388,7 @@ class LedgerConsumer(Consumer):
         """Hand back unstarted jobs without counting an attempt, write finished ones, stop."""
         self._stopping.set()
         with self._lock:
-            self._hand_back([job for run in self._ready for job in run])
-            self._ready.clear()
+            self._hand_back_ready()
         try:
             self._cycle()
         except StorageUnavailable as error:
