@@ -34,7 +34,7 @@ def open_database(context: Context) -> Iterator[Database]:
 
 @contextmanager
 def open_ledger(context: Context) -> Iterator[Database]:
-    """Open the service database; StartError if the deployment has none, or it lacks our tables."""
+    """Open the service database; StartError if there is none, or it lacks the host's tables."""
     from rolehost.schema import HOST_SET, require_pre
 
     with open_database(context) as database:

@@ -1,4 +1,4 @@
-"""The board: a file in which the supervisor shows its processes which ones hang or were replaced.
+"""The board: a file in which the supervisor lists the processes that hang, and counts restarts.
 
 It is an anonymous file (memfd) that all processes inherit. Only the supervisor writes it.
 """

@@ -54,8 +54,7 @@ class PollingListener(Listener):
 #: older than the retention settings.
 SWEEP_SECONDS, RETENTION_SECONDS = 5.0, 300.0
 
-#: The check of all claims, and the slices of the retention, take at most one part in this number of
-#: the time.
+#: The check of all claims takes at most 1/20 of the time, the slices of the retention 1/4.
 _CHECK_PART, _RETENTION_PART = 20, 4
 
 
@@ -63,8 +62,8 @@ class _MaintenanceLoop(Loop):
     """Renews the presence row (heartbeat); the leader also sweeps and applies retention.
 
     Each heartbeat first measures the database's clock. If that clock was set, or another server
-    took over, other processes may still use the time before. They look dead to this one until
-    their next heartbeat, so it judges nobody for the time of a lease.
+    took over, other processes may still use the time before. They look dead to this one until their
+    next heartbeat, so it releases no work of others for the time of a lease.
     """
 
     def __init__(

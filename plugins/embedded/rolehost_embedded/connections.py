@@ -55,7 +55,7 @@ class Connection(sqlite3.Connection):
 
 
 class ThreadState:
-    """The part of one thread in one database.
+    """The state of one thread in one database.
 
     Attributes:
         depth: how many sessions the thread is in, one within the other.
@@ -133,7 +133,7 @@ class Connections(peewee.SqliteDatabase):
 
     @property
     def state(self) -> ThreadState:
-        """The calling thread's part."""
+        """The calling thread's state."""
         try:
             return self._local.state  # type: ignore[no-any-return]
         except AttributeError:

@@ -14,14 +14,14 @@ from rolehost_embedded.database import EmbeddedDatabase
 from rolehost_embedded.settings import EmbeddedSettings
 
 _VERSION = 3
-#: A message has a count of ``crashes`` after a process died that had taken it, and is ``started``
-#: while a process runs it. With defaults, because processes of an older version write here too.
+#: ``crashes`` is set when a process that had taken the message has died; ``started`` is 1 while a
+#: process runs it. The columns may be omitted, because processes of an older version write too.
 _CRASHES = (
     "ALTER TABLE messages ADD COLUMN crashes INTEGER",
     "ALTER TABLE messages ADD COLUMN started INTEGER NOT NULL DEFAULT 0",
 )
-#: A message that is due has ``due`` 0. So an index finds the first one of the lowest priority,
-#: however many wait.
+#: A message that is due has ``due`` 0. So an index finds the first one of the lowest priority among
+#: any number of messages.
 _PRIORITIES = (
     "ALTER TABLE messages ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
     "DROP INDEX IF EXISTS messages_waiting",
@@ -58,7 +58,8 @@ class TakenMessage(NamedTuple):
     Attributes:
         id: its row.
         data: its bytes.
-        crashes: how many processes died while running it; None if no process died that had it.
+        crashes: how many processes died while running it; None if no process that had taken it
+            died.
     """
 
     id: int

@@ -13,7 +13,7 @@ from rolehost_postgres.placeholders import many_rows
 _MAX_ROWS = 1000
 _MAX_BYTES = 4_194_304
 
-#: Fewest rows for COPY, which costs one round trip more than INSERT.
+#: Minimum number of rows for COPY, which costs one round trip more than INSERT.
 _MIN_COPY_ROWS = 50
 
 _TARGET = re.compile(

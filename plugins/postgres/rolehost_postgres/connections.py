@@ -25,7 +25,7 @@ class _Held:
 
 
 class _ThreadState(threading.local):
-    """The part of one thread.
+    """The state of one thread.
 
     Attributes:
         depth: how many sessions the thread is in, one within the other.
@@ -195,7 +195,7 @@ class Connections(peewee.PostgresqlDatabase):
             TransactionAborted: a statement of it had failed, so the server rolled back.
             StorageUnavailable: the connection was lost; it may have committed.
         """
-        # A division by zero stops the whole text, so nothing is committed.
+        # If no row changed, the division by zero stops the whole text, so nothing is committed.
         text = f"WITH changed AS ({sql} RETURNING 1) SELECT 1 / count(*) FROM changed;COMMIT"
         try:
             with self.driver().cursor() as cursor:

@@ -123,7 +123,7 @@ class Server:
             opened.autocommit = True
             register_type(_BYTES, opened)
             read_only, pid = self._prepare(opened)
-            # A pooler between has numbers of its own, and may use another session each time.
+            # A pooler in between reports other numbers, and may use another session each time.
             if self._may_be_asked and pid == opened.info.backend_pid:
                 opened.sessions = self
         except psycopg2.Error as error:
@@ -138,7 +138,7 @@ class Server:
         return opened
 
     def busy(self, pids: Sequence[int]) -> set[int]:
-        """Return those of these sessions that work on a statement, as far as this user may know.
+        """Return the numbers of the sessions that work on a statement or may do so.
 
         Raises StorageUnavailable or psycopg2's error if the server does not answer.
         """

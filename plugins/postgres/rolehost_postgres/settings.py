@@ -33,10 +33,11 @@ class PostgresSettings(Settings, frozen=True):
             holds; then ``StorageBusy``. 0 waits for ever.
         idle_in_transaction_timeout: seconds after which the server ends a transaction in which no
             statement runs, and so frees its locks; 0 is never.
-        answer_timeout: seconds after which a statement without an answer is given up with its
-            connection; then ``StorageUnavailable``. The default, None, is 5 seconds more than
-            ``statement_timeout``, or never if that is 0. If the server says over a new connection
-            that it does not work on the statement, it is given up after 5 seconds. 0 is never.
+        answer_timeout: seconds without an answer after which a statement fails with
+            ``StorageUnavailable`` and its connection is closed. The default, None, is 5 seconds
+            more than ``statement_timeout``, or never if that is 0. If the server reports over a new
+            connection that it does not work on the statement, the statement fails after 5 seconds.
+            0 is never.
         check_idle: seconds after which an unused connection is tested before its next use.
             Closed connections are noticed without a test.
     """

@@ -5,11 +5,12 @@ even answers TCP's keepalives. libpq would wait for the answer for ever.
 
 If a statement takes longer than :data:`SUSPECT`, the server is asked about it, over a connection
 made for that. If the server has ended the session, or has answered the statement or never got it,
-the connection is silent. If the server cannot say, the statement is given up after its patience.
+the connection is silent. If the server cannot tell, the statement fails after the connection's
+``patience``.
 
-PERF: a statement only counts up when it begins and ends. A thread looks at the counts now and then,
-and shuts the socket of a silent connection down. The waiting thread then gets the driver's error
-for a lost connection.
+PERF: a statement only increments a counter when it begins and when it ends. A thread reads the
+counters regularly, and shuts down the socket of a silent connection. The waiting thread then gets
+the driver's error for a lost connection.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks at the connections.
+#: Seconds between two checks of the connections.
 _INTERVAL = 0.5
 #: Seconds of a statement after which the server is asked about it, and between two questions.
 SUSPECT = 5.0
@@ -86,7 +87,7 @@ class SilenceWatch:
                 self._question.start()
 
     def _look(self, connection: Connection, now: float) -> bool:
-        """End a connection if its patience is over; return whether the server is to be asked."""
+        """End a connection if its patience is over; return whether the server must be asked."""
         if connection.closed:
             del self._seen[connection]
             return False
