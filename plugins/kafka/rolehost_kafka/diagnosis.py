@@ -27,7 +27,7 @@ _API_VERSIONS, _METADATA, _INIT_PRODUCER_ID = 18, 3, 22
 _MIN_INIT_PRODUCER_ID = 3
 
 #: Alerts of a server that asks for client certificates. Without one, Java's servers send the
-#: second, others the first (RFC 8446, 6.2). The third is for an unknown one.
+#: second, others the first (RFC 8446, 6.2). The third is for an unknown certificate.
 _WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_CERTIFICATE_UNKNOWN")
 
 #: An answer to ApiVersions has some hundred bytes; a larger size is not from Kafka.

@@ -1,4 +1,4 @@
-"""Divides records into runs, so that a broker refuses a record only for its own size_of."""
+"""Divides records into runs, so that a broker refuses a record only for its own size."""
 
 from __future__ import annotations
 

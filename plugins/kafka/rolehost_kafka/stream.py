@@ -139,7 +139,7 @@ class KafkaStream(Stream):
         self._client.admin.ping()
 
     def verify(self, topics: Collection[str]) -> None:
-        """See :meth:`rolehost.api.Stream.verify`; refuses brokers that are too old besides."""
+        """See :meth:`rolehost.api.Stream.verify`; also refuses brokers that are too old."""
         failures.refuse_old_brokers(self._settings)
         if self._settings.topics == "verify":
             self._topics.ensure(topics)

@@ -127,7 +127,7 @@ class MemcachedCache(Cache):
         self._servers.version()
 
     def server_info(self) -> ServerInfo:
-        """See :meth:`rolehost.api.Cache.about`; memcached has no clock command."""
+        """See :meth:`rolehost.api.Cache.server_info`; memcached has no clock command."""
         return ServerInfo(f"memcached {self._servers.version()}")
 
     def close(self) -> None:

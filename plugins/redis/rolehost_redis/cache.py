@@ -78,7 +78,7 @@ class RedisCache(Cache):
         """See :meth:`rolehost.api.Cache.incr`; counts to 64 bits.
 
         Raises:
-            ValueError: besides, the number would need more than 64 bits.
+            ValueError: also if the number would need more than 64 bits.
         """
         name, expiry = self._name(key), _milliseconds(ttl)
         commands: list[tuple[Any, ...]] = [("INCRBY", name, by)]
@@ -152,7 +152,7 @@ class RedisCache(Cache):
         self._connections.run("PING", retry=True)
 
     def server_info(self) -> ServerInfo:
-        """See :meth:`rolehost.api.Cache.about`."""
+        """See :meth:`rolehost.api.Cache.server_info`."""
         told = self._connections.run("INFO", "server", retry=True)
         return about(told, self._connections.run("TIME", retry=True))
 

@@ -10,7 +10,7 @@ from rolehost.api import StorageError
 
 from rolehost_redis.messages import MessageStore, TakenMessage
 
-#: Maximum numbers of either kind in one exchange.
+#: Maximum number of finished messages, and of returned ones, in one exchange.
 _MOST = 1000
 
 

@@ -27,7 +27,8 @@ class TakenMessage(NamedTuple):
     Attributes:
         number: unique in the namespace.
         data: its bytes.
-        crashes: how many processes died while running it; None if no process died that had it.
+        crashes: how many processes died while running it; None if no process that had taken it
+            died.
     """
 
     number: bytes
@@ -55,8 +56,8 @@ class MessageStore:
     Args:
         server: the server.
         channel: the channel of wake-ups.
-        presence: prefix of the channels of processes. A process subscribes its own, so that
-            others know that it lives.
+        presence: prefix of the channels of processes. A process subscribes to its own channel, so
+            that others know that it lives.
     """
 
     def __init__(self, server: Server, channel: str, presence: str) -> None:

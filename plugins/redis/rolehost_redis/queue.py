@@ -59,7 +59,7 @@ class RedisQueue(StoredQueue):
             self._client.ping()
 
     def server_info(self) -> ServerInfo:
-        """See :meth:`rolehost.api.Queue.about`."""
+        """See :meth:`rolehost.api.Queue.server_info`."""
         with translated(self._server):
             return about(self._client.info("server"), self._client.time())
 

@@ -27,7 +27,7 @@ class RedisSettings(Settings, frozen=True):
             Empty, the default, uses none.
         sentinel_service: name of the server in the Sentinels.
         sentinel_password: password of the Sentinels; None if they have none.
-        namespace: prefix of keys and channels, so that several can share a server.
+        namespace: prefix of keys and channels, so that several fleets can share a server.
         connect_timeout: timeout of connecting, in seconds.
         timeout: timeout of a command, in seconds.
         connections: maximum connections of the cache in each process.
@@ -36,8 +36,8 @@ class RedisSettings(Settings, frozen=True):
             answer for as long again, it reconnects.
         message_lease: seconds after which the ephemeral messages of a dead process are delivered
             again.
-        message_stall: seconds for which a process keeps them if it does not renew its lease but
-            its connection is open, for example because a job blocks the interpreter.
+        message_stall: seconds for which a process keeps its messages if it does not renew its lease
+            but its connection is open, for example because a job blocks the interpreter.
         keep_dead_messages: maximum number of rejected ephemeral messages that are kept.
     """
 

@@ -26,7 +26,7 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.05, 2.0
 class Hub:
     """Reads the channel for all listeners of a process, from the first one on. Thread-safe.
 
-    It also subscribes a channel on which nothing is published. The kernel closes the connection
+    It also subscribes to a channel on which nothing is published. The kernel closes the connection
     when the process ends, so other processes can ask Redis whether this one lives.
 
     Args:
@@ -125,7 +125,7 @@ class Hub:
             try:
                 names = msgspec.json.decode(message["data"], type=frozenset[str])
             except msgspec.DecodeError:
-                return  # not of ours
+                return  # another program published it
             self._wake(names)
 
     def _wake(self, names: frozenset[str] | None) -> None:

@@ -8,7 +8,7 @@ from rolehost.api import StorageError
 from rolehost_kafka import failures
 from rolehost_kafka.settings import KafkaSettings
 
-#: The brokers do not permit it.
+#: Codes of calls that the brokers do not permit.
 _FORBIDDEN = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
