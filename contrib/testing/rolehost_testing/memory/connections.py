@@ -28,7 +28,7 @@ def raised(error: sqlite3.Error) -> Exception:
 
 
 class Strand(peewee._ConnectionState):
-    """The part of one strand in one database.
+    """The state of one strand in one database.
 
     Attributes:
         depth: how many sessions it is in, one within the other.
@@ -59,7 +59,7 @@ class Connections(peewee.SqliteDatabase):
 
     @property
     def _state(self) -> Strand:
-        """The calling strand's part, instead of the thread's as in peewee."""
+        """The calling strand's state, instead of the thread's as in peewee."""
         strands = self._strand()
         try:
             return strands[self]  # type: ignore[no-any-return]
@@ -73,7 +73,7 @@ class Connections(peewee.SqliteDatabase):
 
     @property
     def state(self) -> Strand:
-        """The calling strand's part."""
+        """The calling strand's state."""
         return self._state
 
     @property

@@ -21,7 +21,8 @@ class Waiting(NamedTuple):
         number: unique; rises with every message.
         due: milliseconds since the epoch.
         data: its bytes.
-        crashes: how many processes died while running it; None if no process died that had it.
+        crashes: how many processes died while running it; None if no process that had taken it
+            died.
     """
 
     priority: int
