@@ -123,7 +123,7 @@ class _Comparison:
         # A structure encodes its own fields only; a dict encodes any fields.
         rest = writer.get("additionalProperties", {} if not written else False)
         if rest is not False and more is False:
-            yield f"{at or 'it'} takes no other fields than its own"
+            yield f"{at or 'it'} accepts only its own fields"
         elif isinstance(rest, dict) and isinstance(more, dict) and more:
             yield from self.differ(more, rest, f"{at}[…]")
 
@@ -142,7 +142,7 @@ class _Comparison:
 def _bounded(reader: Schema, writer: Schema, at: str) -> Iterator[str]:
     for word in _SAME:
         if word in reader and reader[word] != writer.get(word):
-            yield f"{at or 'it'} must be of {word} {reader[word]}, and may be any other"
+            yield f"{at or 'it'} must be of {word} {reader[word]}, but may be any other"
     for word, sense in _BOUNDS.items():
         if word not in reader:
             continue
@@ -152,4 +152,4 @@ def _bounded(reader: Schema, writer: Schema, at: str) -> Iterator[str]:
 
 
 def _other(at: str, readings: list[Schema], written: Schema) -> str:
-    return f"{at or 'it'} takes {named(readings)}, and may be {named([written])}"
+    return f"{at or 'it'} must be {named(readings)}, but may be {named([written])}"

@@ -146,7 +146,7 @@ def _report_cycle(found: Rules, cycle: tuple[Edge, ...]) -> None:
     found.error(
         "no-order",
         f"deployments {', '.join(names)}",
-        "no order of these rollouts keeps all constraints",
+        "no order of these rollouts satisfies all constraints",
         expected="changes that have an order",
         got="; ".join(
             f"{edge.first.name} before {edge.then.name}, for {edge.why}" for edge in cycle

@@ -262,7 +262,7 @@ def _overlap(found: Rules, actor: Actor, at_once: Sequence[str], backwards: Sequ
         actor.who,
         f"while {', '.join(at_once)} rolls out, its old workers refuse what its new"
         f" processes enqueue for {actor.name}: {'; '.join(backwards)}",
-        fix="do not enqueue it before the rollout is over, or split enqueueing and working"
+        fix="do not enqueue it before the rollout is over, or split enqueueing and running"
         " into two rollouts; refused jobs can be replayed (rolehost dead)",
         **_signatures(actor),
     )

@@ -199,7 +199,7 @@ def _roles(fleet: Fleet, notes: Notes) -> None:
             "role-missing",
             [member],
             [member.at("fleet.roles")],
-            f"[fleet] roles has {role}, but no plugin contributes what needs this role",
+            f"[fleet] roles has {role}, but no plugin contributes anything that needs it",
             expected=f"roles of {', '.join(member.composition.roles) or 'none'}",
             got=role,
             fix=f"enable a plugin that needs the role {role}, or remove {role} from [fleet] roles",

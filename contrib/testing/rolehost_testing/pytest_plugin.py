@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers that tests get from the fixtures that they use."""
     for line in (
         "engine: the test needs PostgreSQL, Redis, memcached or Apache Kafka",
-        "own_server: the test starts engines of its own; slower than those that share one",
+        "own_server: the test starts separate engines; slower than tests that share one",
     ):
         config.addinivalue_line("markers", line)
 

@@ -47,7 +47,7 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first.
 
-    With --error or --arguments, each call searches some thousand jobs and prints how to go on.
+    With --error or --arguments, each call searches 2,000 jobs and prints how to continue.
     """
     from rolehost.delivery import administration
 

@@ -63,7 +63,8 @@ def limits(ctx: click.Context, as_json: bool) -> None:
 def set_limit(context: Context, /, name: str, partition: str | None, **numbers: Any) -> None:
     """Set the limit NAME, for example actor:deliver or queue:mail, for the whole fleet.
 
-    Numbers that are not given stay as they are in force. Workers follow within a second.
+    Numbers that are not given do not change. Workers apply the limit within a second, idle workers
+    at their next poll.
     """
     from rolehost.delivery import limitstore
     from rolehost.delivery.scopes import unit_of_work

@@ -17,7 +17,7 @@ def graphql() -> None:
 @graphql.command("schema")
 @click.pass_obj
 def schema(context: CommandContext) -> None:
-    """Print the schema of the deployment in GraphQL's own language.
+    """Print the schema of the deployment in GraphQL's schema definition language (SDL).
 
     For code generators, and to see in a review what a change does to it.
     """

@@ -55,7 +55,7 @@ class StatisticsCollector(Collector):
         statistics = self._statistics
         yield GaugeMetricFamily(
             "rolehost_statistics_success",
-            "Whether the figures from the database could be had for this scrape.",
+            "Whether the figures from the database could be read for this scrape.",
             value=0 if statistics is None else 1,
         )
         if statistics is not None:

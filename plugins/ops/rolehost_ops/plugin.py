@@ -37,7 +37,7 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route]:
 
     settings: OpsSettings = context.settings
     health = Health(details=settings.details, ping_timeout=settings.ping_timeout)
-    probes = "what probes a process sends no token"
+    probes = "probes send no token"
     metrics = "[ops] open_metrics = true" if settings.open_metrics else ""
     return (
         Route(f"{settings.prefix}/healthz", Healthz(health), waiting=True, open=probes),

@@ -64,19 +64,19 @@ RELAY_AGE = Family(
 )
 UNDECLARED = Family(
     "rolehost_undeclared",
-    "Jobs enqueued, events published and metrics told that no enabled plugin declares.",
+    "Jobs enqueued, events published and metrics measured that no enabled plugin declares.",
     ("kind", "name"),
 )
 CACHE = Family(
     "rolehost_cache_values",
-    "Values looked for in the cache, computed, and not written.",
+    "Values read from the cache, computed, or not written, by outcome.",
     ("namespace", "outcome"),
 )
 
 
 DEGRADED = Family(
     "rolehost_plugin_degraded",
-    "1 for a plugin that failed and that a living process goes on without.",
+    "1 for a plugin that failed and that a living process runs without.",
     ("plugin",),
 )
 

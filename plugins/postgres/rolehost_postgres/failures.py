@@ -164,7 +164,7 @@ _TEMPORARY = (
 #: Waiting cannot help. The first match counts, so special ones come first.
 _PERMANENT = (
     _Known("password authentication failed", "wrong user or password", _PASSWORD,
-           "set those of a role of this server, there or in the url"),
+           "set user and password of a role of this server, there or in the url"),
     _Known("no password supplied", "the server requires a password and none is set", _PASSWORD,
            "set it"),
     _Known("no encryption", "the server refuses this user without TLS, or altogether", _MODE,

@@ -65,7 +65,7 @@ _TEMPORARY = (
     _Known("MISCONF", "the server cannot save and refuses writes (MISCONF)",
            "check its log and its disk"),
     _Known("MASTERDOWN", "the server has lost its primary", "check its log"),
-    _Known("BUSY", "a script keeps the server busy", "SCRIPT KILL in the server"),
+    _Known("BUSY", "a script keeps the server busy", "run SCRIPT KILL on the server"),
     _Known("CLUSTERDOWN", "the cluster is down", "check its log"),
     _Known("TRYAGAIN", "the cluster is being rearranged", "wait a moment"),
     _Known("max number of clients", "the server has no connection left", "raise its maxclients"),
@@ -117,7 +117,7 @@ def translate(server: Server, error: redis.RedisError) -> StorageError:
         return _make_error(
             StorageUnavailable,
             server,
-            "no Sentinel answers that knows it as reachable",
+            "no Sentinel knows a reachable server of this name",
             "check the Sentinels, and the name [redis] sentinel_service",
         )
     for known in _PERMANENT:

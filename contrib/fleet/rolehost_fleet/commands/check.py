@@ -65,8 +65,8 @@ def check(
     other files include them. Deployments with different [fleet] names are different fleets, and
     each fleet is checked alone.
 
-    Exit status 0 if there is no error (with --strict: no warning either), 3 if there is one, 4 if
-    a file cannot be read or --connect cannot reach the database.
+    The exit status is 0 if there is no error (with --strict: no warning either), 3 if there is one,
+    4 if a file cannot be read or --connect cannot reach the database.
     """
     results = _results(expanded(deployments), _read(manifests), connect)
     failed = any(

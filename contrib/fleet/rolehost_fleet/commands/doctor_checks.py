@@ -137,7 +137,7 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
         setting = getattr(error, "setting", None)
         fix = f"change {setting}" if setting else "correct the error above"
         if kind in services.optional:
-            text = f"{_one_line(error)} (optional: the service goes on without it)"
+            text = f"{_one_line(error)} (optional: the service continues without it)"
             yield Line("warn", subject, text, fix)
         else:
             yield Line("fail", subject, _one_line(error), fix)

@@ -81,7 +81,7 @@ def plan(
     running processes. With live or --connect, the command also tries to decode queued jobs and
     events with the types of NEW.
 
-    Exit status 0 if the rollout is possible, 1 if something forbids it, 3 if the files have
+    The exit status is 0 if the rollout is possible, 1 if something forbids it, 3 if the files have
     errors, 4 if the database cannot be reached.
     """
     from rolehost_fleet.plan import make

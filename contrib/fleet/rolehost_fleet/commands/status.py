@@ -43,8 +43,8 @@ def status(
     DEPLOYMENTs are files, folders or quoted patterns. Their database has the status of the whole
     fleet. It is an error if a named deployment does not run, or differs from its file.
 
-    Exit status 0 if there are no errors (there may be warnings), 1 if there are errors, 4 if the
-    database cannot be reached.
+    The exit status is 0 if there are no errors (there may be warnings), 1 if there are errors, 4 if
+    the database cannot be reached.
     """
     given = deployments or ((context.path,) if context.path else ())
     if not given:

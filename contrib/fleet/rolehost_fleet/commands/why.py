@@ -161,7 +161,7 @@ def _degraded(composition: Composition, kind: str, name: str) -> Facts:
             facts += [
                 ("contributed by", f"plugin {each.name} ({each.distribution} {each.version})"),
                 ("enabled at", line.text if line else "in code"),
-                ("because", "the plugin is degraded: [on_failure] lets the rest go on without it"),
+                ("because", "the plugin is degraded: the others run without it ([on_failure])"),
                 *((problem.code, f"{problem.what}; {problem.fix}") for problem in each.why),
             ]
     return facts

@@ -47,18 +47,18 @@ READ = [
 ]
 
 NOT_READ = [
-    (int, int | None, "a takes integer, and may be null"),
-    (int, float, "a takes integer, and may be number"),
-    (int, Any, "a takes integer, and may be anything"),
-    (Literal["x", "y"], Literal["x", "z"], "a takes 'x' or 'y', and may be 'z'"),
-    (Literal["x"], str, "a takes 'x', and may be string"),
+    (int, int | None, "a must be integer, but may be null"),
+    (int, float, "a must be integer, but may be number"),
+    (int, Any, "a must be integer, but may be anything"),
+    (Literal["x", "y"], Literal["x", "z"], "a must be 'x' or 'y', but may be 'z'"),
+    (Literal["x"], str, "a must be 'x', but may be string"),
     (Annotated[int, msgspec.Meta(ge=2)], Annotated[int, msgspec.Meta(ge=1)], "a has minimum 2"),
     (Annotated[str, msgspec.Meta(max_length=3)], str, "a has maxLength 3, and is not bounded"),
     (UUID, str, "a must be of format uuid"),
-    (list[int], list[str], "a[…] takes integer, and may be string"),
-    (dict[str, int], dict[str, str], "a[…] takes integer, and may be string"),
+    (list[int], list[str], "a[…] must be integer, but may be string"),
+    (dict[str, int], dict[str, str], "a[…] must be integer, but may be string"),
     (tuple[int, int], tuple[int, ...], "a has minItems 2"),
-    (Tree, LooseTree, "a.value takes integer, and may be null"),
+    (Tree, LooseTree, "a.value must be integer, but may be null"),
 ]
 
 

@@ -147,7 +147,7 @@ def test_what_neither_side_of_a_rollout_reads_is_forbidden(fleet):
     for changed, words in (
         (with_required, "times is not given and is required"),
         (renamed, "name was renamed to who"),
-        (narrower, "name takes integer, and may be string"),
+        (narrower, "name must be integer, but may be string"),
     ):
         plan = make(old, two(fleet, an_actor(changed), enqueues=("greet",)))
         assert codes(plan.errors) == ["argument-incompatible"], changed

@@ -117,7 +117,7 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         name="declared",
         level="gold",
-        what="its actors and topics that the code enqueues or publishes to are declared",
+        what="the actors that its code enqueues and the topics that it publishes to are declared",
         advice="add the name to enqueues or publishes of the PluginInfo, or to rolehost_topics",
     ),
     Criterion(

@@ -186,7 +186,7 @@ def _reversible(_subject: Subject, seen: Seen) -> Verdict:
 def _api_current(_subject: Subject, seen: Seen) -> Verdict:
     if seen.api == PLUGIN_API:
         return "met", ""
-    return "unmet", f"it says {seen.api}; this host speaks {PLUGIN_API}"
+    return "unmet", f"it says {seen.api}; this host has {PLUGIN_API}"
 
 
 def _lazy_backends(_subject: Subject, seen: Seen) -> Verdict:

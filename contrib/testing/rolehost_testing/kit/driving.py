@@ -96,7 +96,7 @@ class Driving:
                     ran += came
                     if len(ran) > most:
                         raise Endless(
-                            f"a drain ran {MOST} things and is not at its end; the last ones were"
+                            f"a drain ran {MOST} things and did not end; the last ones were"
                             f" {', '.join(ran.names[-5:])}. Does something enqueue itself?"
                         )
             if len(ran) == before and not self._waits():

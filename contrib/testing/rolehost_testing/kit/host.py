@@ -400,7 +400,9 @@ class Host(Assertions):
     def _driving(self) -> Iterator[Driving]:
         self._alive()
         if self._draining:
-            raise RuntimeError("drain() within a drain: it runs whatever comes of it anyway")
+            raise RuntimeError(
+                "drain() was called within a drain, which runs the resulting work anyway"
+            )
         self._draining = True
         try:
             with Driving(self._processes, self._world, self._roles) as driving:

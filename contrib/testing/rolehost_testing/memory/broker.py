@@ -58,7 +58,7 @@ class MemoryConsumer(Consumer):
                 decoded = dramatiq.Message.decode(message.data)
             except Exception as error:
                 reason = f"cannot be decoded: {type(error).__name__}: {error}"
-                self._messages.bury(self._queue, message, shortened(reason))
+                self._messages.move_to_dead(self._queue, message, shortened(reason))
                 continue
             proxy = _Proxy(self._messages, self._queue, message, decoded)
             self._held.setdefault(proxy.message_id, []).append(message)
@@ -84,7 +84,7 @@ class MemoryConsumer(Consumer):
         """Make a rejected message a dead message."""
         held = self._let_go(message)
         if held is not None:
-            self._messages.bury(self._queue, held, rejection(message))
+            self._messages.move_to_dead(self._queue, held, rejection(message))
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Return messages that did not run to the queue."""

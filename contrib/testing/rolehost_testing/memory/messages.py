@@ -128,7 +128,7 @@ class Messages:
         self._started.discard(number)
         return self._taken.get(queue, {}).pop(number, None)
 
-    def bury(self, queue: str, message: Waiting, reason: str) -> None:
+    def move_to_dead(self, queue: str, message: Waiting, reason: str) -> None:
         """Make a message that was taken a dead message."""
         with self._guard:
             self._let_go(queue, message.number)

@@ -135,7 +135,7 @@ class Stepping:
                 wait = self.clock.now() + self.chance.randint(0, 40_000)
                 self._waiting[process.place] = (wait, place, process.incarnation + 1)
 
-    def bury(self, process: SimulatedProcess) -> None:
+    def end_threads(self, process: SimulatedProcess) -> None:
         """End the threads of a dead process; their open transactions are rolled back."""
         for fiber in process.fibers:
             if not fiber.dead:
@@ -242,7 +242,7 @@ class Stepping:
             raise Violation(f"{label}: {type(error).__name__}: {error}") from error
         point = "" if since == "begin" else f" from {since}"
         if process.dead:
-            self.bury(process)
+            self.end_threads(process)
         elif fiber.dead:
             process.fibers.remove(fiber)
             process.busy.discard(label)
@@ -395,7 +395,7 @@ class Stepping:
         """End every thread and close the world."""
         for process in [*self.processes]:
             process.dead = True
-            self.bury(process)
+            self.end_threads(process)
         self.world.close()
 
 

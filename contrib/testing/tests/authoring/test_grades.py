@@ -185,7 +185,7 @@ for _ in iter(lambda: time.process_time() > end, True):
         (SETTINGS, "settings-documented", "^password; anything$"),
         (SETTINGS, "secrets", "^password$"),
         (SETTINGS, "hooks-typed", r"rolehost_plugin \(acme_graded:\d+\)"),
-        (SETTINGS, "api-current", "says 1; this host speaks 2"),
+        (SETTINGS, "api-current", "says 1; this host has 2"),
         (WORKING, "api-only", r"rolehost.composition.compose at acme_graded.py:3"),
         (WORKING, "declared", r"^the actor acme.unknown at .*; the topic acme.done at .*$"),
         (WORKING, "lazy-backends", "cache eager: socket.connect"),
