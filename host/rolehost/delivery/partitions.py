@@ -13,11 +13,12 @@ admits the next job.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
-from rolehost.api.limits import NO_LIMITS
+from rolehost.api.limits import NO_LIMITS, Limits
 from rolehost.delivery.changes import Change, Changes
 from rolehost.delivery.limits import (
     Allowance,
@@ -34,9 +35,12 @@ from rolehost.storage import Database, Transaction
 
 #: Most partitions that one claim looks at.
 _PARTITIONS = 128
-#: How often one claim looks for other partitions, if those it found have no jobs. The end of a job
-#: opens its partition, whether others wait there or not.
+#: How often one claim looks for other partitions, if those it found have too few jobs. The end of a
+#: job opens its partition, whether others wait there or not.
 _ROUNDS = 8
+#: Jobs of a partition that one claim takes while others wait for their turn. Fewer would make turns
+#: finer, and each job more expensive.
+_TURN = 8
 
 _COLUMNS = ", ".join(Partition._fields)
 
@@ -66,6 +70,14 @@ _OPEN = (
 Above = dict[str, dict[str, Allowance]]
 
 
+class _Portion(NamedTuple):
+    """What a claim takes: ``want`` runs, ``each`` jobs of a partition, ``run`` jobs of a key."""
+
+    want: int
+    each: int
+    run: int
+
+
 class Partitions:
     """The statements on partitions, for one queue and the actors that this process runs."""
 
@@ -85,6 +97,7 @@ class Partitions:
         self._changes = Changes(database, clock)
         self._waiting = WaitingJobs(database)
         self._due_us: int | None = None
+        self._depth = 1.0  # a running mean of the runs that a claim takes of a partition
         self._database = database
         self._turns = {actor: ScanStart(0, clock) for actor in actors}
         self._may_find = (
@@ -106,52 +119,71 @@ class Partitions:
         changed = self._changes.apply(tx, now, own)
         now_us = now * 1000
         above = self._lock_limits(tx)
-        ready = [
-            actor for actor, limits in above.items()
-            if all(limit.room(now_us) >= 1 for limit in limits.values())
-        ]  # fmt: skip
         due = [limit.due_at_us(now_us) for limits in above.values() for limit in limits.values()]
         self._due_us = min((at for at in due if at is not None), default=None)
         shares: list[Share] = []
         for _ in range(_ROUNDS):
-            partitions = self._lock_open(tx, ready, changed, min(want, _PARTITIONS))
-            shares = self._share(tx, partitions, above, want, longest, now_us)
-            changed |= {each.partition.id: each.served(now_us) for each in shares}
+            most = min(math.ceil(want / self._depth), _PARTITIONS)
+            partitions = self._lock_open(tx, _ready(above, now_us), changed, most)
+            served: list[Share] = []
+            if partitions:
+                portion = self._portion(partitions, want, longest, most, now_us)
+                served = self._share(tx, partitions, above, portion, now_us)
+            changed |= {each.partition.id: each.served(now_us) for each in served}
             self._store(tx, changed.values())
             changed = {}
-            if any(each.jobs for each in shares):
-                self._store_limits(tx, above)
+            shares += served
+            want -= _runs(served)
+            # Partitions without a job are closed now, and others that have one may follow them.
+            if want <= 0 or len(partitions) < most:
                 break
-            # Those without a job are closed now, and others that have one may follow them.
-            if not partitions:
-                break
+        if shares:
+            self._depth = max(1.0, (self._depth + _runs(shares) / len(shares)) / 2)
+            self._store_limits(tx, above)
         return shares
+
+    def _portion(
+        self, partitions: Sequence[Partition], want: int, longest: int, most: int, now_us: int
+    ) -> _Portion:
+        """Return how many jobs to take of each partition."""
+        each = math.ceil(want / len(partitions))
+        run = max(each, longest // len(partitions))
+        if len(partitions) == most:
+            # Others follow, so the last ones may keep their turn.
+            each = max(each, _TURN)
+        room = max(
+            Allowance(self._limits_of(each), each.held, each.next_at_us).room(now_us)
+            for each in partitions
+        )
+        return _Portion(want, int(min(each, room)), run)
 
     def _share(
         self,
         tx: Transaction,
         partitions: Sequence[Partition],
         above: Above,
-        want: int,
-        longest: int,
+        portion: _Portion,
         now_us: int,
     ) -> list[Share]:
-        """Decide what to take of each partition, and count it in the limits ``above`` them."""
-        if not partitions:
-            return []
-        each = -(-want // len(partitions))
-        run = max(each, longest // len(partitions))
+        """Decide what to take of each partition, and count it in the limits ``above`` them.
+
+        Partitions after the last wanted job, and those of a full limit, keep their turn.
+        """
+        want, each, run = portion
         shares: list[Share] = []
         for candidates in self._candidates(tx, partitions, each, run):
             partition = candidates.partition
-            if partition.kind == "key":
-                shares.append(share(candidates, NO_LIMITS, above, run if want > 0 else 0, now_us))
-                want -= bool(shares[-1].jobs)
-            else:
-                limits = self._limits.of_partition(partition.actor, partition.name)
-                shares.append(share(candidates, limits, above, min(each, want), now_us))
-                want -= len(shares[-1].jobs)
+            if want <= 0 or partition.actor not in _ready(above, now_us):
+                continue
+            most = run if partition.kind == "key" else min(each, want)
+            shares.append(share(candidates, self._limits_of(partition), above, most, now_us))
+            want -= _runs(shares[-1:])
         return shares
+
+    def _limits_of(self, partition: Partition) -> Limits:
+        if partition.kind == "key":
+            return NO_LIMITS
+        return self._limits.of_partition(partition.actor, partition.name)
 
     def may_find_jobs(self, now: int) -> bool:
         """Return whether a claim may find jobs; takes no write lock."""
@@ -296,3 +328,19 @@ class Partitions:
             "UPDATE rolehost_limits SET held = ?, next_at_us = ? WHERE name = ?",
             [(limit.held, limit.next_at_us, name) for name, limit in limits.items()],
         )
+
+
+def _ready(above: Above, now_us: int) -> list[str]:
+    """Return the actors whose limits have room."""
+    return [
+        actor
+        for actor, limits in above.items()
+        if all(limit.room(now_us) >= 1 for limit in limits.values())
+    ]
+
+
+def _runs(shares: Sequence[Share]) -> int:
+    """Return how many runs the shares are: one of a key, and one for each other job."""
+    return sum(
+        bool(each.jobs) if each.partition.kind == "key" else len(each.jobs) for each in shares
+    )
