@@ -180,7 +180,7 @@ def test_a_job_that_is_moved_to_its_partition_still_holds_its_unique_text(bench)
         first = work.enqueue(unlimited, tenant="a", unique="one")
     bench.make_runtime(tenants)
     with bench.database.session(), bench.database.transaction() as tx:
-        Claims(bench.runtime, "default", ["tenants"], "me")._claim_unlimited(tx, 10)
+        Claims(bench.runtime, "default", ["tenants"], "me")._claim_unlimited(tx, 10, ["tenants"])
     with bench.unit_of_work() as work:
         again = work.enqueue(tenants, tenant="a", unique="one")
     assert (again.id, again.created) == (first.id, False)

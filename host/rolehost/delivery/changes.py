@@ -24,7 +24,12 @@ _LOCK = int.from_bytes(b"changes", "big")
 #: partitions, which others pass over, so the server ends it early if its host is lost.
 _TRY_LOCK = (
     "SELECT pg_try_advisory_xact_lock(? + CAST(CAST('rolehost_partition_changes' AS regclass)"
-    " AS oid)::bigint), set_config('idle_in_transaction_session_timeout', '3s', true)"
+    " AS oid)::bigint) AND ({found}),"
+    " set_config('idle_in_transaction_session_timeout', '3s', true)"
+)
+_FOUND = (
+    "EXISTS (SELECT 1 FROM rolehost_partition_changes WHERE id >= ?)"
+    " OR EXISTS (SELECT 1 FROM rolehost_partitions WHERE due_at_us BETWEEN ? AND ?)"
 )
 
 
@@ -84,23 +89,29 @@ class Changes:
         claimer has locked are left for the next call.
         """
         changed: dict[int, Partition] = {}
-        may_read = self._may_read(tx)
+        may_apply = self._may_apply(tx, now)
         self._apply_own(tx, own, changed)
-        if may_read:
+        if may_apply:
             for _ in range(_ROUNDS):
                 if self._apply_stored(tx, now, changed) < _CHANGES:
                     break
         return changed
 
-    def _may_read(self, tx: Transaction) -> bool:
-        """Return whether no other process reads changes now.
+    def _may_apply(self, tx: Transaction, now: int) -> bool:
+        """Return whether there are changes or due partitions, and no other process applies them.
 
-        Two of them would wait for each other's new partitions.
+        Two processes would wait for each other's new partitions.
         """
-        if not self._postgres:
-            return True
-        [(locked, _)] = tx.execute(_TRY_LOCK, (_LOCK,)).fetchall()
-        return bool(locked)
+        sql = f"SELECT {_FOUND}"
+        params = [self.start.begin(), self.due_start.begin(), now * 1000]
+        if self._postgres:
+            sql = _TRY_LOCK.format(found=_FOUND)
+            params.insert(0, _LOCK)
+        [(found, *_)] = tx.execute(sql, params).fetchall()
+        if not found:
+            self.start.end(None)
+            self.due_start.end(None)
+        return bool(found)
 
     def _apply_own(
         self, tx: Transaction, own: Sequence[Change], changed: dict[int, Partition]
@@ -129,11 +140,10 @@ class Changes:
         return len(done)
 
     def _read(self, tx: Transaction) -> dict[int, Change]:
-        start = self.start.begin()
         rows = tx.execute(
             "SELECT id, partition_id, kind, name, queue, actor, freed"
             " FROM rolehost_partition_changes WHERE id >= ? ORDER BY id LIMIT ?",
-            (start, _CHANGES),
+            (self.start.position, _CHANGES),
         ).fetchall()
         # The first one that is left is the begin of the next scan.
         self.start.end(rows[0][0] if rows else None)
@@ -143,7 +153,7 @@ class Changes:
         rows = tx.execute(
             "SELECT id, due_at_us FROM rolehost_partitions WHERE due_at_us >= ? AND due_at_us <= ?"
             " ORDER BY due_at_us LIMIT ?",
-            (self.due_start.begin(), now * 1000, _CHANGES),
+            (self.due_start.position, now * 1000, _CHANGES),
         ).fetchall()
         self.due_start.end(rows[0][1] if rows else None)
         return {row[0] for row in rows}

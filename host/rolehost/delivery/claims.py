@@ -25,6 +25,8 @@ _COLUMNS = (
 )
 #: Milliseconds for which the limits that were set at run time are cached.
 _LIMITS_MILLISECONDS = 1000
+#: Milliseconds for which jobs of limited actors are not moved while others are claimed.
+_MOVE_MILLISECONDS = 100
 #: Before every position of the index of waiting jobs: priority, run_at, id.
 _FIRST = (-(2**31), -(2**63), -(2**63))
 
@@ -41,13 +43,14 @@ class Claims:
     ) -> None:
         self._runtime = runtime
         self._queue = queue
-        self._actors = actors
+        self._actors = list(actors)
         self._owner = owner
         database, clock = runtime.database, runtime.clock.now
         self._loose = database.dialect == "sqlite"
         self._due = DueJobs(database, clock)
         self._partitions = Partitions(database, runtime.limits, queue, actors, clock)
         self._unlimited_first = False
+        self._move_at = 0  # milliseconds
         self._limits_at: int | None = None  # milliseconds, when the limits were read
         self._start: ScanStart[tuple[int, int, int]] = ScanStart(_FIRST, clock)
         # SKIP LOCKED: rows that another transaction is claiming are passed over, not waited for.
@@ -76,20 +79,28 @@ class Claims:
         """
         self._due.promote(tx, now)
         self._read_limits(tx, now)
-        self._unlimited_first = not self._unlimited_first
-        runs: list[Run] = []
-        if self._unlimited_first:
-            runs = self._claim_unlimited(tx, want)
-            want -= len(runs)
-        if want > 0 and (own or self._partitions.may_find_jobs(now)):
-            limited = self._claim_limited(tx, want, now, longest, own)
-            want -= len(limited)
-            runs += limited
+        limited = self._limited()
+        if limited == self._actors and 0 < self._move_at - now <= _MOVE_MILLISECONDS:
+            # PERF: a claim of unlimited jobs would find nothing, except jobs to move.
+            runs = self._claim_limited(tx, want, now, longest, own)
+            if runs:
+                return runs
+            own = ()
+        self._move_at = now + _MOVE_MILLISECONDS
+        self._unlimited_first = not self._unlimited_first or limited == self._actors
+        runs = self._claim_unlimited(tx, want, limited) if self._unlimited_first else []
+        if len(runs) < want:
+            runs += self._claim_limited(tx, want - len(runs), now, longest, own)
         else:
             changes.append(tx, own)
-        if want > 0 and not self._unlimited_first:
-            runs += self._claim_unlimited(tx, want)
+        if len(runs) < want and not self._unlimited_first:
+            runs += self._claim_unlimited(tx, want - len(runs), limited)
         return runs
+
+    def _limited(self) -> list[str]:
+        """Return the actors whose jobs are claimed by partition."""
+        applies = self._runtime.limits.applies
+        return [actor for actor in self._actors if applies(actor, self._queue)]
 
     def may_find_jobs(self, now: int) -> bool:
         """Return whether a claim may find jobs; takes no write lock."""
@@ -122,9 +133,7 @@ class Claims:
         due = [self._due.next(), self._partitions.next_due()]
         return min((at for at in due if at is not None), default=None)
 
-    def _claim_unlimited(self, tx: Transaction, want: int) -> list[Run]:
-        applies = self._runtime.limits.applies
-        limited = [actor for actor in self._actors if applies(actor, self._queue)]
+    def _claim_unlimited(self, tx: Transaction, want: int, limited: Sequence[str]) -> list[Run]:
         # A limited job, found here because its enqueuer did not know the limit, is not taken yet.
         taken = f"key IS NULL AND actor NOT IN ({marks(limited)})" if limited else "key IS NULL"
         start = self._start.begin()
@@ -171,6 +180,8 @@ class Claims:
     def _claim_limited(
         self, tx: Transaction, want: int, now: int, longest: int, own: Sequence[Change]
     ) -> list[Run]:
+        if not own and not self._partitions.may_find_jobs(now):
+            return []
         found = self._partitions.claim(tx, want, now, longest, own)
         shares = [each for each in found if each.jobs]
         if not shares:
