@@ -155,7 +155,8 @@ class Partitions:
             Allowance(self._limits_of(each), each.held, each.next_at_us).room(now_us)
             for each in partitions
         )
-        return _Portion(want, int(min(each, room)), run)
+        # At least one is read, to see whether a full partition is empty too.
+        return _Portion(want, int(min(each, max(room, 1))), run)
 
     def _share(
         self,
