@@ -88,15 +88,18 @@ class Bench:
     def claim_runs(
         self, owner: str = "me", limit: int = 100, queue: str = "default"
     ) -> list[list[ClaimedJob]]:
+        with self.database.session(), self.database.transaction() as tx:
+            claims = self.claims_of(owner, queue)
+            return claims.claim(tx, limit, self.clock.now())
+
+    def claims_of(self, owner: str, queue: str = "default") -> Claims:
         runtime = self.runtime
         actors = sorted(
             each.name for each in runtime.declared.actors.values() if each.queue == queue
         )
-        with self.database.session(), self.database.transaction() as tx:
-            claims = self._claims.setdefault(
-                (id(runtime), owner, queue), Claims(runtime, queue, actors, owner)
-            )
-            return claims.claim(tx, limit, self.clock.now())
+        return self._claims.setdefault(
+            (id(runtime), owner, queue), Claims(runtime, queue, actors, owner)
+        )
 
     def run(self, job: ClaimedJob, interrupts: tuple[type[BaseException], ...] = ()) -> str:
         """Run an attempt and store its result, as a worker does; return the job's state."""

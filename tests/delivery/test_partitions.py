@@ -351,8 +351,82 @@ def test_a_clock_that_is_set_back_closes_no_rate(bench):
     assert len(bench.claim()) == 1
     bench.clock.forward(-3600)
     sweep.rewind_limits(bench.runtime)
-    assert len(bench.claim()) == 1
+    assert bench.claim() == []
+    for _ in range(2):  # the time of the actor is bounded first, then that of the partition
+        bench.clock.forward(1.0)
+        found = bench.claim()
+    assert len(found) == 1
     assert bench.claim() == [], "one a second"
+
+
+def test_a_partition_keeps_its_turn_while_the_actor_has_no_room(bench):
+    @actor(limits=Limits(concurrency=1), partition="tenant")
+    def one(job, tenant: str): ...
+
+    bench.make_runtime(one)
+    fill(bench, one, [{"tenant": tenant} for tenant in "abc" * 3])
+    served = []
+    for _ in range(9):
+        bench.clock.forward(0.001)
+        [job] = bench.claim()
+        served.append(job.partition)
+        bench.run(job)
+    assert [sorted(served[at : at + 3]) for at in (0, 3, 6)] == [["a", "b", "c"]] * 3
+
+
+def test_a_limit_that_is_raised_at_run_time_opens_the_partitions_that_it_closed(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 5)
+    assert len(bench.claim()) == 2
+    with bench.database.session(), bench.database.transaction() as tx:
+        name = "partition:tenants/a"
+        limitstore.store(tx, name, Limits(concurrency=4), bench.clock.now())
+    bench.clock.forward(1.0)
+    assert len(bench.claim()) == 2
+
+
+def test_a_rate_that_is_raised_at_run_time_admits_jobs_soon(bench):
+    @actor(limits=Limits(rate=0.001))
+    def slow(job): ...
+
+    bench.make_runtime(slow)
+    fill(bench, slow, [{}] * 3)
+    assert len(bench.claim()) == 1
+    with bench.database.session(), bench.database.transaction() as tx:
+        limitstore.store(tx, "actor:slow", Limits(rate=1.0), bench.clock.now())
+    bench.clock.forward(1.0)
+    assert bench.claim() == []
+    bench.clock.forward(1.0)
+    assert len(bench.claim()) == 1
+
+
+def test_jobs_count_in_a_limit_from_the_moment_it_is_set_for_the_first_time(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}])
+    assert len(bench.claim()) == 1
+    with bench.database.session(), bench.database.transaction() as tx:
+        limitstore.store(tx, "actor:tenants", Limits(concurrency=2), bench.clock.now())
+    fill(bench, tenants, [{"tenant": "b"}])
+    assert len(bench.claim()) == 1, "this process does not follow the limit yet"
+    with bench.database.session():
+        assert bench.database.read("SELECT held FROM rolehost_limits") == [(2,)]
+
+
+def test_a_process_without_jobs_does_not_wait_for_a_rate_that_admits_one_already(bench):
+    @actor(limits=Limits(rate=1.0))
+    def slow(job): ...
+
+    bench.make_runtime(slow)
+    fill(bench, slow, [{}])
+    [job] = bench.claim()
+    bench.run(job)
+    bench.clock.forward(5.0)
+    claims = bench.claims_of("me")
+    with bench.database.session():
+        assert claims.may_find_jobs(bench.clock.now())
+    assert bench.claim() == []
+    with bench.database.session():
+        assert claims.next_due() is None
 
 
 def test_key_and_partition_exclude_each_other(bench):

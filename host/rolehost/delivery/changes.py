@@ -60,6 +60,16 @@ def append(tx: Transaction, changes: Iterable[Change]) -> None:
         )
 
 
+def reopen(tx: Transaction, queue: str) -> None:
+    """Append changes of the partitions that a limit has closed, because limits were changed."""
+    tx.execute(
+        "INSERT INTO rolehost_partition_changes (partition_id, kind, name, queue, actor, freed)"
+        " SELECT id, kind, name, queue, actor, 0 FROM rolehost_partitions"
+        " WHERE queue = ? AND open = 0 AND (held > 0 OR due_at_us IS NOT NULL)",
+        (queue,),
+    )
+
+
 def _merged(changes: Iterable[Change]) -> list[Change]:
     """Return one change for each partition and actor, with the sum of ``freed``."""
     freed: dict[Change, int] = defaultdict(int)

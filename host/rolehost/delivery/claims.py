@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from rolehost.api.limits import Limits
 from rolehost.delivery import changes, limitstore
 from rolehost.delivery.changes import Change
 from rolehost.delivery.due import DueJobs
@@ -52,6 +53,7 @@ class Claims:
         self._unlimited_first = False
         self._move_at = 0  # milliseconds
         self._limits_at: int | None = None  # milliseconds, when the limits were read
+        self._set_limits: dict[str, Limits] | None = None  # those set at run time, as read then
         self._start: ScanStart[tuple[int, int, int]] = ScanStart(_FIRST, clock)
         # SKIP LOCKED: rows that another transaction is claiming are passed over, not waited for.
         # ANY(ARRAY(…)) makes the planner evaluate the subquery once, before the update. With IN it
@@ -122,6 +124,10 @@ class Claims:
             return
         limits = self._runtime.limits
         limits.stored = limitstore.load(tx)
+        numbers = {name: limit for name, limit in limits.stored.items() if limit}
+        if self._set_limits not in (None, numbers):
+            changes.reopen(tx, self._queue)
+        self._set_limits = numbers
         missing = set(limits.declared()) - set(limits.stored)
         if missing:
             limitstore.ensure(tx, missing)

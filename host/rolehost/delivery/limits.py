@@ -69,6 +69,18 @@ class Allowance:
         self.held = held
         self.next_at_us = next_at_us
 
+    def settle(self, now_us: int) -> bool:
+        """Bound the next arrival by the end of a full burst; return whether it was later.
+
+        It is later if the rate was raised since, or the clock was set back.
+        """
+        if self.limits.rate is None:
+            return False
+        latest = now_us + math.ceil(self.limits.burst * 1_000_000 / self.limits.rate)
+        is_later = self.next_at_us > latest
+        self.next_at_us = min(self.next_at_us, latest)
+        return is_later
+
     def room(self, now_us: int) -> float:
         """Return how many jobs may be claimed now; infinity without a limit."""
         limits = self.limits
@@ -193,6 +205,7 @@ def share(
     """
     partition = candidates.partition
     own = Allowance(limits, partition.held, partition.next_at_us)
+    own.settle(now_us)
     serial = is_serial(partition, limits)
     taken: list[int] = []
     for number, actor in candidates.jobs[:want]:

@@ -227,23 +227,18 @@ def recount(tx: Transaction, *, skips: bool, served_before_us: int) -> None:
 def rewind(tx: Transaction, now_us: int, *, skips: bool) -> None:
     """Let nothing wait for a time from before the clock was set back.
 
-    A partition that was served then would have its next turn after all others, and a rate would
-    admit nothing. Locked rows are left out if the database ``skips`` them. ``now_us``:
-    microseconds.
+    A partition that was served then would have its next turn after all others, and one that waits
+    for its rate would stay closed. Claims bound the times of rates themselves. Locked rows are left
+    out if the database ``skips`` them. ``now_us``: microseconds.
     """
     lock = " FOR UPDATE SKIP LOCKED" if skips else ""
-    tx.execute(
-        "UPDATE rolehost_limits SET next_at_us = ? WHERE name IN"
-        f" (SELECT name FROM rolehost_limits WHERE next_at_us > ?{lock})",
-        (now_us, now_us),
-    )
     least = {
         name: f"{name} = (CASE WHEN {name} > ? THEN ? ELSE {name} END)"
-        for name in ("turn", "next_at_us", "due_at_us")
+        for name in ("turn", "due_at_us")
     }
     later = " OR ".join(f"{name} > ?" for name in least)
     tx.execute(
         f"UPDATE rolehost_partitions SET {', '.join(least.values())} WHERE id IN"
         f" (SELECT id FROM rolehost_partitions WHERE {later}{lock})",
-        (now_us,) * 9,
+        (now_us,) * 6,
     )

@@ -119,7 +119,10 @@ class Partitions:
         changed = self._changes.apply(tx, now, own)
         now_us = now * 1000
         above = self._lock_limits(tx)
-        due = [limit.due_at_us(now_us) for limits in above.values() for limit in limits.values()]
+        allowances = [limit for named in above.values() for limit in named.values()]
+        if [limit for limit in allowances if limit.settle(now_us)]:
+            self._store_limits(tx, above)
+        due = [limit.due_at_us(now_us) for limit in allowances]
         self._due_us = min((at for at in due if at is not None), default=None)
         shares: list[Share] = []
         for _ in range(_ROUNDS):
@@ -188,6 +191,9 @@ class Partitions:
 
     def may_find_jobs(self, now: int) -> bool:
         """Return whether a claim may find jobs; takes no write lock."""
+        if self._due_us is not None and self._due_us <= now * 1000:
+            self._due_us = None  # the claim computes the next one
+            return True
         changes, due, turns = self._changes.start, self._changes.due_start, self._turns.values()
         first, first_due, *first_turns = [each.begin() for each in (changes, due, *turns)]
         found = self._database.read(
@@ -215,15 +221,14 @@ class Partitions:
         queue = f"queue:{self._queue}"
         limits = {queue: self._limits.of_queue(self._queue)}
         limits |= {f"actor:{actor}": self._limits.of_actor(actor) for actor in self._actors}
-        stored = [name for name in limits if name in self._limits.stored]
-        found: dict[str, Allowance] = {}
-        if stored:
-            rows = tx.execute(
-                "SELECT name, held, next_at_us FROM rolehost_limits"
-                f" WHERE name IN ({marks(stored)}){self._skip}",
-                tuple(stored),
-            ).fetchall()
-            found = {name: Allowance(limits[name], held, next_at) for name, held, next_at in rows}
+        rows = tx.execute(
+            "SELECT name, held, next_at_us FROM rolehost_limits"
+            f" WHERE name IN ({marks(limits)}){self._skip}",
+            tuple(limits),
+        ).fetchall()
+        found = {name: Allowance(limits[name], held, next_at) for name, held, next_at in rows}
+        # A limit that was just set for the first time: its number follows, but its jobs count now.
+        stored = found.keys() | self._limits.stored.keys()
         above: Above = {}
         for actor in self._actors:
             names = [name for name in (queue, f"actor:{actor}") if name in stored or limits[name]]

@@ -74,8 +74,8 @@ def rewind_limits(runtime: DeliveryRuntime) -> None:
 
 def _release(runtime: DeliveryRuntime, owner: str) -> int:
     """Hand back the work of one process; return 1, or 0 if it lives."""
-    now = runtime.clock.now()
     with runtime.database.session(), runtime.database.transaction() as tx:
+        now = runtime.clock.now()
         # The process may have renewed its row late, after the list was read.
         if leases.is_live_in(tx, owner, now):
             return 0

@@ -27,6 +27,7 @@ class Chaos:
             (faults.rebalance, self._rebalance),
             (faults.elapse, self._elapse),
             (faults.jump, self._jump),
+            (faults.set_back, self._set_back),
         )
 
     def strike(self) -> None:
@@ -106,3 +107,9 @@ class Chaos:
         seconds = run.chance.uniform(0.5, self._faults.jump_longest)
         run.note("simulation", f"puts the clock {seconds:.1f} s ahead")
         run.clock.forward(int(seconds * 1000))
+
+    def _set_back(self) -> None:
+        run = self._run
+        seconds = run.chance.uniform(0.5, self._faults.jump_longest)
+        run.note("simulation", f"sets the clock back by {seconds:.1f} s")
+        run.clock.set_back(int(seconds * 1000))

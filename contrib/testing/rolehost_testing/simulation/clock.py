@@ -7,22 +7,33 @@ START = 1_800_000_000_000
 
 
 class SimulatedClock:
-    """The clock of one simulated world; implements :class:`rolehost.api.Clock`."""
+    """The clock of one simulated world; implements :class:`rolehost.api.Clock`.
 
-    __slots__ = ("milliseconds",)
+    Attributes:
+        milliseconds: the time since the Unix epoch.
+        elapsed: milliseconds since the start of the simulation; no clock step changes it.
+    """
+
+    __slots__ = ("elapsed", "milliseconds")
 
     def __init__(self) -> None:
         self.milliseconds = START
+        self.elapsed = 0
 
     def now(self) -> int:
         """Return the milliseconds since the Unix epoch."""
         return self.milliseconds
 
     def forward(self, milliseconds: int) -> None:
-        """Advance the clock."""
+        """Let time pass."""
         self.milliseconds += milliseconds
+        self.elapsed += milliseconds
+
+    def set_back(self, milliseconds: int) -> None:
+        """Set the clock back, as an operator or a time service does."""
+        self.milliseconds -= milliseconds
 
     @property
     def passed(self) -> float:
         """Seconds since the start of the simulation."""
-        return (self.milliseconds - START) / 1000
+        return self.elapsed / 1000

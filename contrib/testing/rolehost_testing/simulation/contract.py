@@ -8,7 +8,8 @@ transaction, so a crash cannot happen between an effect and its record.
 - *nothing lost*: at the end, everything committed to the outbox or the ledger was handled or is
   a dead letter; a job is completed only if its actor returned;
 - *leases exclusive*: no process takes a lease or a job before the owner's lease expires, and no
-  process commits a job that another process has claimed.
+  process commits a job that another process has claimed;
+- *limits*, *order of a key*, *fairness*, *places*: see :mod:`~rolehost_testing.simulation.places`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -28,6 +30,9 @@ from rolehost.delivery.scopes import Scope, current_scope
 from rolehost.storage import Record
 
 from rolehost_testing.memory.database import MemoryDatabase
+from rolehost_testing.simulation import places
+from rolehost_testing.simulation.clock import SimulatedClock
+from rolehost_testing.simulation.places import Claim, Places
 from rolehost_testing.simulation.world import SimulatedWorld
 
 _SCHEMA = """
@@ -76,24 +81,37 @@ AND NEW.state = 'available' AND EXISTS (SELECT 1 FROM rolehost_processes
         'leases exclusive: job ' || OLD.id || ' was taken from ' || OLD.owner
         || ' before its lease had expired');
 END;
+CREATE TABLE simulation_replayed (job INTEGER PRIMARY KEY);
+CREATE TRIGGER simulation_replay AFTER UPDATE OF state ON rolehost_jobs
+WHEN OLD.state IN ('dead', 'cancelled', 'completed') AND NEW.state = 'available' BEGIN
+    INSERT OR IGNORE INTO simulation_replayed VALUES (NEW.id);
+END;
 """
 
 
 class Contract:
     """The state of the contract checks for one world."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, grouped: bool = False) -> None:
+        self._grouped = grouped
         #: Jobs with an attempt that returned. The second set has those with an attempt without a
         #: unit of work, which therefore has no effects to check.
         self.returned: set[int] = set()
         self.bare: set[int] = set()
         #: Groups and events for which a call of the handler returned.
         self.handled: set[tuple[str, str]] = set()
+        self.places = Places()
+        #: Running calls of jobs of a serial partition, by the name of the partition.
+        self._running: dict[str, list[Any]] = {}
+        self._overlap: str | None = None
 
     def clear(self) -> None:
         """Reset the state for a new world."""
         for known in (self.returned, self.bare, self.handled):
             known.clear()
+        self.places.clear()
+        self._running.clear()
+        self._overlap = None
 
     def watch(self, composition: Composition) -> Composition:
         """Return a composition whose actors and handlers record their effects."""
@@ -101,6 +119,7 @@ class Contract:
             name: dataclasses.replace(owned, value=self._actor(owned.value))
             for name, owned in composition.actors.items()
         }
+        self.places.declare(each.value for each in actors.values())
         handlers = tuple(
             dataclasses.replace(owned, value=self._handler(owned.value))
             for owned in composition.handlers
@@ -113,12 +132,31 @@ class Contract:
 
         @functools.wraps(actor.fn)
         def call(job: Any, **arguments: Any) -> Any:
-            outcome = actor.fn(job, **arguments)
-            if outcome is None:
-                self._returned(job)
-            return outcome
+            with self._in_order(job):
+                outcome = actor.fn(job, **arguments)
+                if outcome is None:
+                    self._returned(job)
+                return outcome
 
-        return dataclasses.replace(actor, fn=call)
+        return dataclasses.replace(actor, fn=call, grouped=self._grouped or actor.grouped)
+
+    @contextmanager
+    def _in_order(self, job: Any) -> Iterator[None]:
+        """Check that no other job of a serial partition runs, under a claim that is valid."""
+        row = job._row
+        part = Claim(row.id, row.token, row.queue, row.actor, row.key, row.partition, None).part
+        if not self.places.book.is_serial(part):
+            yield
+            return
+        running = self._running.setdefault(part, [])
+        for other in running:
+            if _is_held(other) and _is_held(job):
+                self._overlap = f"limits: jobs {other.id} and {job.id} of {part} run side by side"
+        running.append(job)
+        try:
+            yield
+        finally:
+            running.remove(job)
 
     def _returned(self, job: Any) -> None:
         self.returned.add(job.id)
@@ -131,7 +169,9 @@ class Contract:
         found = execute("SELECT token FROM rolehost_jobs WHERE id = ?", (job.id,)).fetchone()
         if found is None or found[0] != row.token:
             _violated(scope, f"leases exclusive: job {job.id} committed under another's claim")
-        _effect(scope, "job", str(job.id), row.queue, row.key, row.id)
+        # A key orders jobs over all queues.
+        place = row.queue if row.key is None else "keys"
+        _effect(scope, "job", str(job.id), place, row.key, row.id)
 
     def _handler(self, handler: Handler) -> Handler:
         @functools.wraps(handler.fn)
@@ -141,7 +181,8 @@ class Contract:
                 self._done(handler, f"{event.source} {event.id}", event.key)
             return result
 
-        return dataclasses.replace(handler, fn=call)
+        grouped = handler.grouped or (self._grouped and handler.batch == 1)
+        return dataclasses.replace(handler, fn=call, grouped=grouped)
 
     def _done(self, handler: Handler, identity: str, key: str | None) -> None:
         self.handled.add((handler.group, identity))
@@ -153,6 +194,14 @@ class Contract:
         ).fetchone()
         place = f"{handler.group} {handler.topic}"
         _effect(scope, "event", identity, place, key, found[0])
+
+
+def _is_held(job: Any) -> bool:
+    """Return whether the claim of an attempt is valid."""
+    row, database = job._row, job._runtime.database
+    with database.session():
+        sql = "SELECT 1 FROM rolehost_jobs WHERE id = ? AND token = ? AND owner IS NOT NULL"
+        return bool(database.read(sql, (row.id, row.token)))
 
 
 def _violated(scope: Scope, text: str) -> None:
@@ -172,7 +221,7 @@ def _effect(
             " WHERE kind = ? AND place = ? AND key = ? AND seq > ? LIMIT 1",
             (kind, place, key, seq),
         ).fetchone()
-        if later is not None and not _is_dead_letter(execute, kind, identity):
+        if later is not None and not _is_replayed(execute, kind, identity):
             _violated(scope, f"order per key: {kind} {identity} after {later[0]}, key {key}")
     execute(
         "INSERT INTO simulation_effects (kind, identity, place, key, seq) VALUES (?, ?, ?, ?, ?)"
@@ -181,27 +230,32 @@ def _effect(
     )
 
 
-def _is_dead_letter(execute: Any, kind: str, identity: str) -> bool:
-    """Return whether an event is a replayed dead letter, which may break the order."""
-    return kind == "event" and bool(
-        execute("SELECT 1 FROM rolehost_dead_events WHERE event = ?", (identity,)).fetchone()
-    )
+def _is_replayed(execute: Any, kind: str, identity: str) -> bool:
+    """Return whether a job or a dead letter was replayed, which may break the order."""
+    sql = "SELECT 1 FROM rolehost_dead_events WHERE event = ?"
+    if kind == "job":
+        sql = "SELECT 1 FROM simulation_replayed WHERE job = ?"
+    return execute(sql, (identity,)).fetchone() is not None
 
 
 def install(database: MemoryDatabase) -> None:
     """Add the tables and triggers to a migrated database."""
     with database.session():
-        database.peewee.driver().executescript(_SCHEMA)
+        database.peewee.driver().executescript(_SCHEMA + places.SCHEMA)
 
 
-def register(database: MemoryDatabase, now: Callable[[], int]) -> None:
+def register(database: MemoryDatabase, clock: Callable[[], SimulatedClock]) -> None:
     """Register the functions that the triggers call; call this before using the database.
 
     Args:
         database: database of a simulated world.
-        now: returns the time in milliseconds.
+        clock: returns the clock of the current run.
     """
-    database.peewee.register_function(now, "simulation_now", 0)
+    function = database.peewee.register_function
+    function(lambda: clock().milliseconds, "simulation_now", 0)
+    function(lambda: clock().elapsed, "simulation_elapsed", 0)
+    # Transactions are serial, so each has a number of its own.
+    function(lambda: database.store.commits, "simulation_commit", 0)
     database.peewee.register_function(_identity, "simulation_identity", 2)
 
 
@@ -209,10 +263,12 @@ def _identity(headers: bytes, value: bytes) -> str:
     return _of_record(Record("", value, None, decode_headers(headers)))
 
 
-def violated(world: SimulatedWorld) -> str | None:
-    """Return the first violation, or None."""
+def violated(world: SimulatedWorld, contract: Contract) -> str | None:
+    """Return the first violation, or None; called after commits."""
+    if contract._overlap is not None:
+        return contract._overlap
     rows = world.rows("SELECT text FROM simulation_violations LIMIT 1")
-    return rows[0][0] if rows else None
+    return rows[0][0] if rows else contract.places.check(world)
 
 
 def unsettled(
@@ -231,6 +287,9 @@ def unsettled(
         " WHERE state IN ('available', 'claimed', 'running')"
     ):
         yield f"nothing lost: job {number} of {actor} stays {state}"
+    for table in ("rolehost_partitions", "rolehost_limits"):
+        for name, held in read(f"SELECT name, held FROM {table} WHERE held <> 0"):
+            yield f"places: {name} counts {held} claimed jobs at the end"
     effects = {
         (kind, identity) for kind, identity in read("SELECT kind, identity FROM simulation_effects")
     }

@@ -13,7 +13,7 @@ from unittest import mock
 
 import structlog
 
-from rolehost_testing.simulation.clock import SimulatedClock
+from rolehost_testing.simulation.clock import START, SimulatedClock
 
 
 @contextmanager
@@ -71,8 +71,8 @@ def _replacements(
     return [
         (time, "time", lambda: clock.milliseconds / 1000),
         (time, "time_ns", lambda: clock.milliseconds * 1_000_000),
-        (time, "monotonic", lambda: clock.milliseconds / 1000),
-        (time, "monotonic_ns", lambda: clock.milliseconds * 1_000_000),
+        (time, "monotonic", lambda: (START + clock.elapsed) / 1000),
+        (time, "monotonic_ns", lambda: (START + clock.elapsed) * 1_000_000),
         (time, "sleep", sleep),
         (os, "urandom", chance.randbytes),
         (random, "_urandom", chance.randbytes),

@@ -23,6 +23,7 @@ class Faults:
             not frozen renew their leases.
         jump: at each step: the clock jumps forward, so that any lease may have expired.
         jump_longest: maximum length of a jump, in seconds.
+        set_back: at each step: the clock is set back, by at most ``jump_longest`` seconds.
     """
 
     switch: float = 0.3
@@ -36,7 +37,10 @@ class Faults:
     elapse: float = 0.01
     jump: float = 0.005
     jump_longest: float = 60.0
+    set_back: float = 0.003
 
 
 #: No faults; processes and threads still run in random order.
-NONE = Faults(crash=0, freeze=0, flush=0, duplicate=0, failing=0, unsure=0, rebalance=0, jump=0)
+NONE = Faults(
+    crash=0, freeze=0, flush=0, duplicate=0, failing=0, unsure=0, rebalance=0, jump=0, set_back=0
+)

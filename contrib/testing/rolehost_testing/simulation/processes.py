@@ -117,7 +117,8 @@ class SimulatedProcess(Process):
         """Register presence and start to take work; see :mod:`rolehost.roles.background`."""
         self._presence.renew(self.identity)
         sweep.release_dead(self.services.delivery)
-        now = self.run.clock.now()
+        now = self.run.clock.elapsed
+        self._offset = self.run.clock.milliseconds - now
         self._due = {
             "renew": now + int(self.services.delivery.policy.heartbeat * 1000),
             "sweep": now + int(SWEEP_SECONDS * 1000),
@@ -135,7 +136,7 @@ class SimulatedProcess(Process):
         return [each for each in self._offers() if each.label not in self.busy]
 
     def _offers(self) -> Iterator[Activity]:
-        now = self.run.clock.now()
+        now = self.run.clock.elapsed
         if not any(name in self.busy for name in self._due):
             # The maintenance loop is one thread, which renews leases before anything else.
             for name, due in self._due.items():
@@ -167,9 +168,14 @@ class SimulatedProcess(Process):
                 return
 
     def _renew(self) -> None:
-        self._due["renew"] = self.run.clock.now() + int(
+        self._due["renew"] = self.run.clock.elapsed + int(
             self.services.delivery.policy.heartbeat * 1000
         )
+        # A process notices at its heartbeat that the clock was set back.
+        offset = self.run.clock.milliseconds - self.run.clock.elapsed
+        step, self._offset = offset - self._offset, offset
+        if -step > self.services.delivery.policy.heartbeat * 1000:
+            sweep.rewind_limits(self.services.delivery)
         self._presence.renew(self.identity)
 
     def _leads(self) -> bool:
@@ -178,22 +184,23 @@ class SimulatedProcess(Process):
         return leases.acquire(runtime.database, runtime.clock, "sweep", self.name, ttl)
 
     def _sweep(self) -> None:
-        self._due["sweep"] = self.run.clock.now() + int(SWEEP_SECONDS * 1000)
+        self._due["sweep"] = self.run.clock.elapsed + int(SWEEP_SECONDS * 1000)
         if self._leads():
             sweep.release_dead(self.services.delivery)
+            sweep.recount_limits(self.services.delivery)
 
     def _retain(self) -> None:
-        self._due["retain"] = self.run.clock.now() + int(RETENTION_SECONDS * 1000)
+        self._due["retain"] = self.run.clock.elapsed + int(RETENTION_SECONDS * 1000)
         if self._leads():
             retention.delete_expired(self.services.delivery)
 
     def _awake(self, name: str, listener: Listener | None) -> bool:
         """Return whether a waiting thread was woken, or its poll interval has passed."""
         woken = listener is not None and bool(listener.woken)  # type: ignore[attr-defined]
-        return woken or self.run.clock.now() >= self._look_at.get(name, 0)
+        return woken or self.run.clock.elapsed >= self._look_at.get(name, 0)
 
     def _looked(self, name: str, seconds: float) -> None:
-        self._look_at[name] = self.run.clock.now() + int(seconds * 1000)
+        self._look_at[name] = self.run.clock.elapsed + int(seconds * 1000)
 
     def _relays(self) -> None:
         assert self._relay is not None  # the activity is offered only if there is a relay
@@ -242,6 +249,8 @@ class SimulatedProcess(Process):
                 run_in_order(run, partial(self._attempt, self._runner), ends)
         finally:
             consumer.finish(run, ends)
+            # The end of a job interrupts the wait of the real consumer.
+            self._look_at.pop(consumer._queue, None)
 
     def _attempt(
         self, runner: Runner, job: ClaimedJob, earlier: Sequence[End] = ()
@@ -270,4 +279,4 @@ class SimulatedProcess(Process):
     def _tick(self) -> None:
         assert self._ticker is not None  # the activity is offered only if there is a ticker
         wait = self._ticker.step() if self._ticker.lead() else self._lease
-        self._tick_at = self.run.clock.now() + int(min(wait, self._lease / 3) * 1000)
+        self._tick_at = self.run.clock.elapsed + int(min(wait, self._lease / 3) * 1000)

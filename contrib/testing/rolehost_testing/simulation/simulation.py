@@ -104,6 +104,7 @@ class Simulation:
         threads: number of concurrent jobs of a worker and events of a consumer.
         faults: probabilities of faults.
         act: probability that a step runs an action.
+        grouped: whether all durable actors, and all handlers without batches, are grouped.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Simulation:
         threads: int = 2,
         faults: Faults | None = None,
         act: float = 0.1,
+        grouped: bool = False,
     ) -> None:
         self.actions = tuple(actions)
         self.invariants = tuple(invariants)
@@ -128,7 +130,7 @@ class Simulation:
         self.threads = threads
         self.faults = faults or Faults()
         self.act = act
-        self.contract = Contract()
+        self.contract = Contract(grouped=grouped)
         self.fibers = Fibers()
         self._running: Stepping | None = None
         self.database = MemoryDatabase(Store(), self.fibers)
@@ -242,7 +244,7 @@ class Simulation:
         if self._slate is not None:
             self._slate.wipe()
             return
-        contract.register(self.database, lambda: self._world.clock.now())
+        contract.register(self.database, lambda: self._world.clock)
         sets = dict.fromkeys(
             each for composition in self.compositions for each in composition.schema_sets
         )

@@ -33,6 +33,10 @@ _HORIZON = 3_000_000
 _LEAPS = 200
 #: Factor on the probability of a switch while a write transaction is open.
 _IN_TRANSACTION = 0.25
+#: Rounds, each of half a lease, within which a job must be claimed if nothing else happens.
+_PATIENT_ROUNDS = 3
+#: Half leases within which a process leads the sweep, also after the clock was set back.
+_SWEEPS = 10
 #: Activities with which a process maintains leases.
 _UPKEEP = ("renew", "sweep")
 #: A job that is still retried after ``_ATTEMPTS`` attempts is a violation if its actor allows
@@ -74,6 +78,7 @@ class Stepping:
         self.calm = False
         self._hurried = False
         self._acted = 0
+        self._waits: dict[int, int] = {}
         self._commits = 0
         self._waiting: dict[str, tuple[int, Place, int]] = {}
 
@@ -99,8 +104,8 @@ class Stepping:
         if Fibers.current() is None:
             self.clock.forward(int(seconds * 1000))
             return
-        until = self.clock.now() + seconds * 1000
-        self.fibers.sleep("sleep", lambda: self.clock.now() >= until)
+        until = self.clock.elapsed + seconds * 1000
+        self.fibers.sleep("sleep", lambda: self.clock.elapsed >= until)
 
     def note(self, who: str, what: str) -> None:
         """Add a line to the trace."""
@@ -132,7 +137,7 @@ class Stepping:
         self.processes.remove(process)
         for place in self.simulation.places:
             if f"{place.prefix}{place.role}.{place.slot}" == process.place:
-                wait = self.clock.now() + self.chance.randint(0, 40_000)
+                wait = self.clock.elapsed + self.chance.randint(0, 40_000)
                 self._waiting[process.place] = (wait, place, process.incarnation + 1)
 
     def end_threads(self, process: SimulatedProcess) -> None:
@@ -144,7 +149,7 @@ class Stepping:
         process.fibers.clear()
 
     def _restart(self) -> None:
-        now = self.clock.now()
+        now = self.clock.elapsed
         for name in list(self._waiting):
             at, place, incarnation = self._waiting[name]
             if self.calm or now >= at:
@@ -255,7 +260,7 @@ class Stepping:
         commits = self.world.database.store.commits
         if commits != self._commits:
             self._commits = commits
-            found = contract.violated(self.world)
+            found = contract.violated(self.world, self.simulation.contract)
             if found is not None:
                 raise Violation(found)
         for invariant in self.simulation.invariants:
@@ -278,6 +283,7 @@ class Stepping:
             if self._round():
                 continue
             if self._pending():
+                self._check_waiting()
                 self.pass_time(self.simulation.lease / 2)
                 continue
             self._check_attempts()
@@ -285,10 +291,15 @@ class Stepping:
             if due is None or due > end or leaps >= _LEAPS:
                 break
             leaps += 1
-            self.clock.milliseconds = max(self.clock.milliseconds + 1, due)
+            self.clock.forward(max(1, due - self.clock.now()))
             self.pass_time(0.001)
         else:
             raise Violation("it does not settle: " + "; ".join(self._pending()[:5]))
+        # Claims of processes that did not know a limit yet are counted by the next sweep.
+        for _ in range(_SWEEPS):
+            if not self.world.rows("SELECT 1 FROM rolehost_limits WHERE held <> 0"):
+                break
+            self.pass_time(self.simulation.lease / 2)
         self._judge()
 
     def _next_due(self) -> int | None:
@@ -305,11 +316,13 @@ class Stepping:
             for fiber in list(process.fibers):
                 if fiber.runnable and not fiber.dead:
                     self.step += 1
+                    self.clock.forward(1)
                     self._resume(fiber)
                     done = True
             for activity in process.activities():
                 if not process.dead and activity.label not in process.busy:
                     self.step += 1
+                    self.clock.forward(1)
                     self._begin(process, activity.label, activity.work)
                     done = True
         return done
@@ -360,6 +373,10 @@ class Stepping:
                 " WHERE state IN ('available', 'claimed', 'running')"
             )
         ]
+        found += [
+            f"a change of partition {number} waits"
+            for (number,) in rows("SELECT partition_id FROM rolehost_partition_changes")
+        ]
         found += [f"event {number} waits" for (number,) in rows("SELECT id FROM rolehost_outbox")]
         found += [
             f"{fiber.process.name} is in {fiber.label} at {fiber.point}"
@@ -372,6 +389,16 @@ class Stepping:
             if (lag := self.world.topics.lag(topics, group))
         ]
         return found
+
+    def _check_waiting(self) -> None:
+        """Detect jobs that are not claimed though their limits have had room for long."""
+        if any(process.fibers for process in self.processes):
+            return  # a thread sleeps, so others may wait for it
+        waiting = self.simulation.contract.places.waiting_with_room(self.world)
+        self._waits = {job: self._waits.get(job, 0) + 1 for job in sorted(waiting)}
+        for job, rounds in self._waits.items():
+            if rounds > _PATIENT_ROUNDS:
+                raise Violation(f"nothing lost: job {job} waits, though its limits have room")
 
     def _check_attempts(self) -> None:
         """Detect jobs that are retried without a useful limit."""

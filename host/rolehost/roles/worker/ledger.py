@@ -223,6 +223,7 @@ class LedgerConsumer(Consumer):
             if finished:
                 failpoints.reach("ledger.before_complete")
             with runtime.database.transaction() as tx:
+                now = runtime.clock.now()  # the wait for the write lock may have been long
                 if self._claims_uncertain:
                     # Rows that this process does not know would never run while it lives.
                     with self._lock:
