@@ -19,7 +19,7 @@ class Actor:
 
     Attributes:
         name: its name.
-        old: deployment that works it → its entry, in the old version.
+        old: deployment whose workers run it → its entry, in the old version.
         new: the same, in the new version.
         senders_old: deployments that enqueue it, in the old version.
         senders_new: the same, in the new version.
@@ -256,7 +256,7 @@ def _incompatible(
 
 
 def _overlap(found: Rules, actor: Actor, at_once: Sequence[str], backwards: Sequence[str]) -> None:
-    """A deployment sends and works: jobs of its new processes meet its own old workers."""
+    """If a deployment enqueues and runs it, jobs of its new processes meet its own old workers."""
     found.warning(
         "argument-overlap",
         actor.who,

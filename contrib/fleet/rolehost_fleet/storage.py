@@ -69,7 +69,7 @@ def _backends(kind: Kind, members: Sequence[FleetMember], notes: Notes) -> bool:
 
 
 def _identities(kind: Kind, members: Sequence[FleetMember]) -> list[tuple[FleetMember, str]]:
-    """Return the identities of a storage kind, without members whose settings do not tell."""
+    """Return the identities of a storage kind, without members whose settings do not show one."""
     return [
         (member, backend.fleet.identity)
         for member in members

@@ -133,7 +133,7 @@ def actor(
 
     Args:
         name: None: the name of the function.
-        queue: see :class:`Actor`, as for all other parameters.
+        queue: a field of :class:`Actor`, like all other parameters.
 
     Example::
 

@@ -96,8 +96,8 @@ class MessageBroker(dramatiq.Broker):
 class Prefetch:
     """The number of messages that a consumer takes at once.
 
-    It is Dramatiq's prefetch, and more if messages are fast. A consumer does not take more slow
-    messages than that, because another process may be idle.
+    It is Dramatiq's prefetch, or more if messages are fast. It is not more if they are slow,
+    because another process may be idle and could run them.
 
     Args:
         limit: maximum number of messages that Dramatiq holds at the same time.

@@ -81,7 +81,7 @@ def handler(
     """Make a :class:`Handler` from the decorated function.
 
     Args:
-        topic: see :class:`Handler`, as for all other parameters.
+        topic: a field of :class:`Handler`, like all other parameters.
         name: None: the name of the function.
 
     Example::

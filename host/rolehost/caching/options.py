@@ -40,8 +40,8 @@ class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
             they compute it themselves. Default 5.
         eagerness: how early a value is computed again before it expires. 1.0, the default: by
             about the time that computing took. 0.0: never early.
-        invalidate_within: seconds after which other processes see
-            :meth:`~rolehost.caching.Caching.invalidate` at the latest. Default 1.
+        invalidate_within: maximum number of seconds until other processes see
+            :meth:`~rolehost.caching.Caching.invalidate`. Default 1.
     """
 
     ttl: float | None = None

@@ -101,7 +101,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     Attributes:
         version: version of the host.
-        roles: the roles of the deployment; composed for one role, it may lack others.
+        roles: the roles of the deployment; a manifest that was composed for one role may lack
+            others.
         plugins: in the order of their dependencies.
         payloads: topic → schema of its payloads, if a plugin declares it.
         backends: storage kind → the backend's name.

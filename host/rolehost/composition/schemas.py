@@ -90,7 +90,7 @@ def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: s
 
 
 def resolved(schema: Schema, definitions: Schema) -> Schema:
-    """Return a schema, its top-level ``$ref`` resolved."""
+    """Return a schema with its top-level ``$ref`` resolved."""
     while "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     return schema
@@ -109,7 +109,7 @@ def alternatives(schema: Schema, definitions: Schema) -> Iterator[Schema]:
 
 
 def _refuse(schema: Schema, value: Any, defs: Schema, at: str) -> Iterator[str]:
-    """Yield reasons why a value is not valid for a schema that is no union and no reference.
+    """Yield reasons why a value is not valid for a schema that is neither a union nor a reference.
 
     The caller needs only the first reason.
     """

@@ -123,7 +123,7 @@ class Unit:
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Forget the transaction without ending it: its thread is gone, or it is the parent's."""
+        """Forget the transaction; do not end it: its thread is gone, or a parent process has it."""
         self.closed = True
         self.work = None
 

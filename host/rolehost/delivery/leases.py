@@ -48,7 +48,7 @@ class Identity(NamedTuple):
 class Pulse(NamedTuple):
     """The status that a process writes at each renewal.
 
-    ``manifest`` is a hash. ``state`` is ``starting``, ``ready``, ``draining`` or ``hung``, and
+    ``manifest`` is a hash. ``state`` is ``starting``, ``ready``, ``draining`` or ``hung``, or
     ``unready: worker.0 hangs`` if another process of the deployment hangs. ``in_flight`` counts
     requests, jobs or events; None if the role does not count them.
     """
@@ -174,7 +174,7 @@ def crashed_recently(database: Database, role: str, now: int) -> bool:
 def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float) -> bool:
     """Take or renew a lease for ``ttl`` seconds; return whether this process holds it.
 
-    Another process holds it if its lease ends between now and ``far``.
+    Another process holds it if its lease has not expired; see ``MAX_CLOCK_SKEW``.
     """
     now = clock.now()
     far = now + int((ttl + MAX_CLOCK_SKEW) * 1000)

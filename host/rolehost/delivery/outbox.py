@@ -79,7 +79,7 @@ def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> 
 def oldest(
     database: Database, shards: Sequence[int], of: int, limit: int, topic: str | None = None
 ) -> list[OutboxRow]:
-    """Return the oldest rows of some of ``of`` shards, in order; topic None: of all topics."""
+    """Return the oldest rows of these shards, of ``of`` in all, in order; None: of all topics."""
     conditions, params = list[str](), list[int | str]()
     if topic is not None:
         conditions.append("topic = ?")

@@ -31,7 +31,8 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """The actors and topics that the composition declares.
 
     ``actors`` are the durable ones of this deployment. Enabled plugins declare ``enqueues`` (names
-    of actors) and ``publishes`` (topics). Others are counted, or refused if ``strict``.
+    of actors) and ``publishes`` (topics). Other actors and topics are counted, or refused if
+    ``strict``.
     """
 
     actors: Mapping[str, Actor]

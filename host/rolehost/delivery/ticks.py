@@ -101,7 +101,7 @@ class Ticker:
         last = int(rows[0][0])
         if last <= now + TOLERANCE:
             return latest(schedule, last, now)
-        # A wrong clock wrote it: go on from now, instead of waiting for that time.
+        # A wrong clock wrote it: continue from now, instead of waiting for that time.
         self._write(
             "UPDATE rolehost_ticks SET last_tick = ?, set_back_at = ?, set_back_from = ?"
             " WHERE schedule = ? AND last_tick = ?",
@@ -143,7 +143,7 @@ class Ticker:
             )
         except StorageUnavailable:
             raise
-        except Exception as error:  # the other schedules go on
+        except Exception as error:  # the other schedules continue
             log.error("failure not recorded", schedule=schedule.name, error=describe(error))
 
     def _write(self, sql: str, params: tuple[Any, ...]) -> None:

@@ -43,7 +43,7 @@ class WaitingJobs:
         self._dialect = database.dialect
 
     def of_partitions(self, tx: Transaction, ids: Sequence[int], most: int) -> Found[int]:
-        """Return up to ``most`` available jobs of each partition that is no key, by its id."""
+        """Return up to ``most`` available jobs of each partition that is not a key, by its id."""
         if self._dialect == "postgresql":
             sql = _for_each("BIGINT", _OF_PARTITION.format(condition="partition_id = p.name"))
             return self._together(tx, sql, ids, most)

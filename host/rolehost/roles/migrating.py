@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 def migrate_at_start(composition: Composition, database: Database) -> list[Migration]:
-    """Apply pending migrations and return them; with the policy ``check``, StartError instead.
+    """Apply pending migrations and return them; raise StartError with the policy ``check``.
 
     Migrations of the phase *post* require that no older code runs. They are applied only if no
     process of the fleet runs; otherwise they stay pending for ``rolehost migrate up``. If several

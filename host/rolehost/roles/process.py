@@ -100,9 +100,10 @@ class Process:
     def ping(self) -> None:
         """Check that every backend answers and accepts the settings of the deployment.
 
-        An optional backend that is unavailable is logged once, and the process continues. For any
-        other one, StorageUnavailable, or its subclass StorageRefused if waiting cannot help.
-        StartError: a backend raised another error.
+        An optional backend that is unavailable is logged once, and the process continues.
+        StorageUnavailable: another backend does not answer, or refuses (its subclass
+        StorageRefused), in which case waiting cannot help. StartError: a backend raised another
+        error.
         """
         services = self._provision()
         for kind in tuple(services.backends):

@@ -338,7 +338,7 @@ class Supervisor:
 
     def _on_join_failed(self, slot: Slot, why: str) -> None:
         if self._replacement.must_succeed:
-            # A rollback goes on: the process is restarted later, like any that dies.
+            # A rollback continues: the process is restarted later, like any that dies.
             slot.restart_after(time.monotonic())
             slot.phase = Phase.RUNNING
             self._retire_old()

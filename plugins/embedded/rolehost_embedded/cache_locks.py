@@ -19,7 +19,7 @@ class Locks:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._held: dict[str, tuple[int, float]] = {}
-        # From the time, so that tokens are above those of the process before this one.
+        # Begins at the current time, so that tokens are above those of an earlier process.
         self._last = time.time_ns() // 1000
         self._guard = threading.Lock()
 

@@ -80,7 +80,7 @@ class EmbeddedDatabase(Database):
 
 
 class _Session:
-    """Lets a thread connect. Without own state, so one object serves all threads."""
+    """Lets a thread connect. It has no state, so one object serves all threads."""
 
     __slots__ = ("_connections",)
 

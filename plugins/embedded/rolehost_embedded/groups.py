@@ -35,7 +35,7 @@ class Rebalance(NamedTuple):
 
 
 class TopicsGone(Exception):
-    """The tables were emptied, so the topics of a member are not those of the tables."""
+    """The tables were emptied, so the topic ids of a member are no longer valid."""
 
 
 class Member:

@@ -69,7 +69,7 @@ class Wakes:
                 for target in self._targets(name):
                     self._send(sender, name.encode(), target)
         except (OSError, StorageUnavailable):
-            return  # a wake-up may be lost, because listeners also poll now and then
+            return  # a wake-up may be lost, because listeners also poll
 
     def listen(self, names: Collection[str]) -> WakeListener:
         """Listen for these names from now on.
@@ -147,8 +147,8 @@ class Wakes:
         try:
             sender.sendto(payload, target)
         except BlockingIOError:
-            # This listener is full, so it is awake already. Or listeners that do not read use
-            # all of the buffer of our socket; then another socket can send.
+            # Either this listener is full, and so awake already, or listeners that do not read fill
+            # the buffer of this sender; then another socket can send.
             if unread_bytes(sender) > self._buffer // 2:
                 with contextlib.suppress(OSError), datagram_socket() as another:
                     another.sendto(payload, target)

@@ -1,4 +1,4 @@
-"""Names of topics and groups, of plugins and, with the prefix, in Kafka."""
+"""Names of topics and groups: those of plugins, and those in Kafka, which have a prefix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Names:
         return self._prefix + name
 
     def from_kafka(self, topic: str, number: int) -> Partition:
-        """Return a partition with the plugins' name of the topic; ``topic`` is that in Kafka."""
+        """Return a partition as plugins name it; ``topic`` is the topic's name in Kafka."""
         partition = self._partitions.get((topic, number))
         if partition is None:
             partition = Partition(topic.removeprefix(self._prefix), number)

@@ -59,7 +59,7 @@ class Topics:
     def max_batch_bytes(self, topic: str) -> int:
         """Return the maximum bytes of a batch for a topic.
 
-        ``[kafka] max_message`` if the topic is missing or its configuration may not be read.
+        This is ``[kafka] max_message`` if the topic is missing or its configuration cannot be read.
         """
         known = self._limits.get(topic)
         if known is None:
@@ -75,7 +75,7 @@ class Topics:
     def lag(self, topics: Collection[str], group: str) -> int:
         """Return how many readable records the group has not committed.
 
-        0 for a topic that is missing; records of open transactions are not readable.
+        A missing topic has none; records of open transactions are not readable.
         """
         found = self._admin.partitions({self._names.to_kafka(topic) for topic in topics})
         places = [(topic, number) for topic, numbers in found.items() for number in numbers]

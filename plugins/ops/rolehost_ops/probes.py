@@ -51,7 +51,7 @@ class Healthz:
 
     @operation(hidden=True)
     async def on_head(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Answer as to GET, without the body: some load balancers ask so."""
+        """Answer as to GET, without the body: some load balancers send HEAD."""
         await self.on_get(req, resp)
 
 
@@ -79,7 +79,7 @@ class Readyz:
 
     @operation(hidden=True)
     async def on_head(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Answer as to GET, without the body: some load balancers ask so."""
+        """Answer as to GET, without the body: some load balancers send HEAD."""
         await self.on_get(req, resp)
 
 

@@ -162,9 +162,9 @@ class Cursor(DriverCursor):
             super().execute(both, params)
         except psycopg2.Error:
             if not self.connection.closed and self.connection.idle:
-                # The server parses all of a text before it runs any of it. After a syntax error
-                # BEGIN did not run, so fail again, in a transaction. (A savepoint that did not run
-                # is found by its ROLLBACK TO, because each has a unique name.)
+                # The server parses all of a text before it runs any of it, so BEGIN did not run if
+                # there is a syntax error: repeat the error inside the transaction. (A savepoint
+                # that did not run is found by its ROLLBACK TO, because each has a unique name.)
                 self._send_pending()
                 super().execute(query, params)
             self.connection.pending = ""

@@ -33,7 +33,7 @@ _ACK_DELAY = 0.02
 class RedisConsumer(Consumer):
     """Iterated by one thread, acknowledged by any.
 
-    An outage of Redis ends nothing: messages that were taken go on, and acknowledgements are
+    An outage of Redis ends nothing: messages that were taken still run, and acknowledgements are
     sent when Redis is back.
 
     Args:

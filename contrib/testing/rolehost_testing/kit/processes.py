@@ -111,7 +111,7 @@ class Processes:
         self._incarnation += 1
 
     def stop(self, *, all_of_them: bool) -> None:
-        """Drain and stop running processes; at the end also crashed ones, and unbind the models."""
+        """Drain and stop running processes; ``all_of_them``: also crashed ones and ``command``."""
         roles = [role for role in reversed(self._running) if all_of_them or role != "command"]
         for role in roles:
             process = self._running.pop(role)

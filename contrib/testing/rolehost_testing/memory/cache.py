@@ -130,7 +130,7 @@ class MemoryCache(Cache):
         return there
 
     def hit(self, name: str, limit: int, period: float, cost: int = 1) -> Quota:
-        """See :meth:`rolehost.api.Cache.hit`; of each name, when it has all its hits back."""
+        """See :meth:`rolehost.api.Cache.hit`."""
         _check(name)
         if limit < 1 or not 0 < period < float("inf") or not 1 <= cost <= limit:
             raise ValueError(f"invalid limit: {cost} of {limit} hits in {period} s")

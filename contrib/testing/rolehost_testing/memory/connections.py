@@ -69,7 +69,7 @@ class Connections(peewee.SqliteDatabase):
 
     @_state.setter
     def _state(self, value: object) -> None:
-        """Ignore the one that peewee's constructor sets."""
+        """Ignore the state that peewee's constructor sets."""
 
     @property
     def state(self) -> Strand:

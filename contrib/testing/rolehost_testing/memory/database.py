@@ -67,7 +67,7 @@ class MemoryDatabase(Database):
 
 
 class _Session:
-    """Lets a strand connect. Without own state, so one object serves all strands."""
+    """Lets a strand connect. It has no state, so one object serves all strands."""
 
     __slots__ = ("_connections",)
 

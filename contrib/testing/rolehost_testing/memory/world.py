@@ -86,7 +86,7 @@ class MemoryWorld:
         return MemoryPlugin(lambda: self)
 
     def prepare(self, sets: Iterable[Set]) -> None:
-        """Bring the database's schema up; copy it if another world has the same one.
+        """Apply the migrations to the database; copy the schema if another world has the same one.
 
         Args:
             sets: the host's and the plugins' sets of migrations, as ``rolehost.schema.up``

@@ -21,7 +21,7 @@ from rolehost.deployment.model import HttpSettings
 GOING_AWAY = 1001
 
 #: Bytes that a client must read within ``write_timeout`` while more wait, so that a client that
-#: reads a byte now and then does not keep responses in memory. With 30 s this is 0.5 kB/s.
+#: reads very slowly does not keep responses in memory. With 30 s this is 0.5 kB/s.
 LEAST_BYTES_TAKEN = 16_384
 
 #: Phases of a connection: idle between requests, receiving a head or a body, or answering.

@@ -216,7 +216,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
 
     async def _close_servers(self) -> None:
         if isinstance(self.loop, asyncio.SelectorEventLoop):
-            # This loop passes an accepted connection on one iteration later, if its server is open.
+            # An accepted connection is served one iteration later, if its server is still open.
             for listener in self.sockets:
                 self.loop.remove_reader(listener.sock)
             await asyncio.sleep(0)

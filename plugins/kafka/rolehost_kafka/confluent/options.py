@@ -105,7 +105,7 @@ def consumer(
         "fetch.message.max.bytes": max(1000, settings.max_message),
         "queued.max.messages.kbytes": _AHEAD_KBYTES,
         "queued.min.messages": _AHEAD_RECORDS,
-        # By default librdkafka waits a second after a full prefetch; it would run dry.
+        # By default librdkafka waits a second after a full prefetch, which would empty meanwhile.
         "fetch.queue.backoff.ms": _FETCH_BACKOFF,
         "allow.auto.create.topics": settings.topics == "none",
     }

@@ -66,7 +66,7 @@ def make_client(settings: KafkaSettings, kind: Callable[..., object], **options:
     try:
         return kind(kafka_client=network, **options)
     except (KafkaError, OSError, RuntimeError, ValueError, AssertionError) as error:
-        # If a constructor raises, its thread goes on and its sockets stay open.
+        # If a constructor raises, its thread continues and its sockets stay open.
         for client in clients:
             with contextlib.suppress(Exception):
                 client.close()
