@@ -77,7 +77,7 @@ def conditions(figures: Sequence[Figure], command: str) -> str:
     return (
         f"`{command}` on Python {platform.python_version()}, {os.cpu_count()} processors"
         f" ({_processor()}), {libraries}; load by {load.generator()}. {quiet} of {of} rounds were"
-        " quiet; a ratio marked ~ had fewer than three quiet rounds and is made of all."
+        " quiet; a ratio marked ~ had fewer than three quiet rounds and uses all rounds."
     )
 
 

@@ -26,9 +26,9 @@ from tests.proofs.old_broker import old_broker
 from tests.proofs.running import READY, Running, eventually, free_port, running
 
 PROMISE = (
-    "A wrong password, database, host, TLS setting, Kafka version or topic is one line that names"
-    " backend and setting and shows no secret; the process waits, alive and unready, if the"
-    " engine may still come, and ends with status 3 if the setting cannot be right"
+    "A wrong password, database, host, TLS setting, Kafka version or topic is reported in one line"
+    " that names backend and setting and shows no secret; the process waits, alive and unready, if"
+    " the engine may still come, and ends with status 3 if the setting cannot be right"
 )
 DURATION = "about 80 s"
 

@@ -86,7 +86,7 @@ def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: s
     same = [why for each, why in reasons if is_of(each.get("type"), value)]
     if len(same) == 1:
         return same[0]
-    return f"{at or 'it'} takes {named([each for each, _ in reasons])}, not {_type_name(value)}"
+    return f"{at or 'it'} must be {named([each for each, _ in reasons])}, not {_type_name(value)}"
 
 
 def resolved(schema: Schema, definitions: Schema) -> Schema:
@@ -117,12 +117,12 @@ def _refuse(schema: Schema, value: Any, defs: Schema, at: str) -> Iterator[str]:
     kind = schema.get("type")
     if "const" in schema:
         if schema["const"] != value:
-            yield f"{it} is {schema['const']!r} alone, not {_type_name(value)}"
+            yield f"{it} must be {schema['const']!r}, not {_type_name(value)}"
     elif kind is None:
         if CUSTOM in schema:
-            yield f"{it} is a {schema[CUSTOM]}, which cannot be looked into here"
+            yield f"{it} is a {schema[CUSTOM]}, which cannot be checked here"
     elif not is_of(kind, value):
-        yield f"{it} takes {named([schema])}, not {_type_name(value)}"
+        yield f"{it} must be {named([schema])}, not {_type_name(value)}"
     elif kind == "object":
         yield from _refuse_object(schema, value, defs, at)
     elif kind == "array":

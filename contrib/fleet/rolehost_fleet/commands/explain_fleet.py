@@ -200,7 +200,7 @@ def _role_off(member: FleetMember, role: Role) -> str:
 
 def _nothing(fleet: Fleet, label: str, what: str) -> tuple[str, str]:
     if fleet.external(what):
-        return label, "a program outside the fleet, says [fleet] external"
+        return label, "a program outside the fleet, by [fleet] external"
     return label, "no deployment here"
 
 

@@ -95,8 +95,8 @@ def test_a_value_is_refused_without_being_shown():
     schema = structure(a=int, b=str | None)
     assert refusal(schema, {"a": 1, "b": None}) == ""
     assert refusal(schema, {"a": 1}) == "b is missing"
-    assert refusal(schema, {"a": "secret", "b": None}) == "a takes integer, not string"
-    assert refusal(structure(a=list[int]), {"a": [1, "x"]}) == "a[1] takes integer, not string"
+    assert refusal(schema, {"a": "secret", "b": None}) == "a must be integer, not string"
+    assert refusal(structure(a=list[int]), {"a": [1, "x"]}) == "a[1] must be integer, not string"
     bounded = structure(a=Annotated[int, msgspec.Meta(lt=9)])
     assert refusal(bounded, {"a": 8}) == ""
     assert refusal(bounded, {"a": 9}) == "a violates exclusiveMaximum 9"

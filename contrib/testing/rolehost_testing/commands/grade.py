@@ -70,7 +70,7 @@ def _choose(names: tuple[str, ...]) -> list[InstalledPlugin]:
     known = {found.name: found for found in installed()}
     for name in names:
         if name not in known:
-            hint = did_you_mean(name, known) or f"installed are {one_of(known)}"
+            hint = did_you_mean(name, known) or f"installed: {one_of(known)}"
             raise click.BadParameter(f"no plugin named {name!r} is installed; {hint}")
     return [known[name] for name in names] if names else list(known.values())
 

@@ -35,7 +35,7 @@ def missing_contents(subject: Subject) -> Iterator[str]:
         names = frozenset(str(PurePosixPath(path)) for path in subject.metadata.files or ())
     for name in sorted(names):
         if PurePosixPath(name).parts[0] == "tests" or "/tests/" in name:
-            yield f"{name} does not belong to users"
+            yield f"{name} is a test, which users do not need"
     yield from _lacking(subject, names)
 
 

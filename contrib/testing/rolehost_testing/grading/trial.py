@@ -159,7 +159,7 @@ def _migrate(probed: Probe, seen: Seen) -> None:
             left = _schema(database)
             if left != first:
                 names = sorted(set(left) ^ set(first))
-                seen.migrations.append(f"{each[0]}: down does not take back {', '.join(names)}")
+                seen.migrations.append(f"{each[0]}: down does not revert {', '.join(names)}")
             schema.up(database, [each])
             if _schema(database) != full:
                 seen.migrations.append(f"{each[0]}: up after down gives another schema")

@@ -49,14 +49,14 @@ def deployment(name: str, plugins: Sequence[str], roles: Sequence[str]) -> str:
     probes = {found.name: probe(empty, found) for found in installed()}
     for each in plugins:
         if each not in probes:
-            hint = did_you_mean(each, probes) or f"installed are {one_of(probes)}"
+            hint = did_you_mean(each, probes) or f"installed: {one_of(probes)}"
             raise Unknown(f"no plugin named {each!r} is installed; {hint}")
     chosen = list(dict.fromkeys(plugins)) or _making(probes, roles)
     made = set[str]().union(*(_roles(probes[each]) for each in chosen))
     for role in roles:
         if role not in made:
             raise Unknown(
-                f"none of {', '.join(chosen)} makes the role {role}; they make {one_of(made)}"
+                f"none of {', '.join(chosen)} needs the role {role}; they need {one_of(made)}"
             )
     added = _offering(probes, chosen)
     storage = _storage([probes[each] for each in (*chosen, *added)])
@@ -88,10 +88,10 @@ def check_text(file: Path, text: str) -> tuple[list[str], list[Problem]]:
 
 def _making(probes: dict[str, Probe], roles: Sequence[str]) -> list[str]:
     if not roles:
-        raise Unknown(f"say --plugins or --role; installed are {one_of(probes)}")
+        raise Unknown(f"give --plugins or --role; installed: {one_of(probes)}")
     for role in roles:
         if not any(role in _roles(each) for each in probes.values()):
-            raise Unknown(f"no installed plugin makes the role {role}; installed: {one_of(probes)}")
+            raise Unknown(f"no installed plugin needs the role {role}; installed: {one_of(probes)}")
     return [name for name, each in probes.items() if _roles(each) & set(roles)]
 
 

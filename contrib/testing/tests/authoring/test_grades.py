@@ -226,7 +226,7 @@ def test_a_migration_that_cannot_be_taken_back_is_found(
     )
     found = finding(made(tmp_path, text, monkeypatch), "reversible")
     assert found.state == "unmet"
-    assert "acme: down does not take back acme_more" in found.detail
+    assert "acme: down does not revert acme_more" in found.detail
 
 
 def test_a_plain_plugin_fails_only_the_criteria_of_its_package(

@@ -265,8 +265,8 @@ def test_settings_that_must_be_filled_in_are_listed(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "say --plugins or --role"),
-        (["--plugins", "ops", "--role", "worker"], "none of ops makes the role worker"),
+        ([], "give --plugins or --role"),
+        (["--plugins", "ops", "--role", "worker"], "none of ops needs the role worker"),
         (["--plugins", "embeded"], 'did you mean "embedded"?'),
     ],
 )
