@@ -263,6 +263,7 @@ def proofs_page() -> str:
         for each in proofs().values()
         if not each.expected_failure
     ]
+    grouped = [f"`{each.name}`" for each in proofs().values() if each.grouped]
     parts = [
         NOTE,
         "# Proofs",
@@ -271,7 +272,9 @@ def proofs_page() -> str:
         "figures. Its exit status is 1 if the promise does not hold, 2 if the usage is wrong, and "
         "3 if it cannot run here.",
         "`--seed N` repeats a run, `--short` is the smaller run that the tests use, `--json` "
-        "prints one object. `scripts/prove --list` prints this list.",
+        "prints one object. `scripts/prove --list` prints this list. With `--grouped`, "
+        f"{', '.join(grouped[:-1])} and {grouped[-1]} hold with all actors and handlers in groups "
+        "that may be.",
         table(("promise", "command", "usually takes"), rows),
     ]
     return "\n\n".join(parts) + "\n"

@@ -4,7 +4,8 @@ A proof is a module of ``tests/proofs`` with ``PROMISE`` (one sentence), ``DURAT
 duration, as text) and ``prove(options)``. This function returns figures by name, or raises
 ``AssertionError`` with the message to print. Exit status: 0 if the promise holds, 1 if it does
 not, 2 for wrong usage, 3 if the proof cannot run here. A module with ``EXPECTED_FAILURE`` (why the
-promise does not hold yet) is not among the tests.
+promise does not hold yet) is not among the tests. A module with ``GROUPED = True`` has a second
+form, in which all actors and handlers that may be are grouped (``--grouped``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import ast
 import importlib
 import json
+import os
 import secrets
 import sys
 import time
@@ -25,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.proofs.kit import ROOT, Options, Unavailable
+from tests.proofs.kit import GROUPED, ROOT, Options, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Described:
     promise: str
     duration: str
     expected_failure: str = ""
+    grouped: bool = False
 
     @property
     def command(self) -> str:
@@ -61,6 +64,7 @@ def proofs() -> dict[str, Described]:
                 constants["PROMISE"],
                 constants["DURATION"],
                 constants.get("EXPECTED_FAILURE", ""),
+                constants.get("GROUPED", False),
             )
     return found
 
@@ -99,7 +103,7 @@ def display(quiet: bool) -> Iterator[Progress | None]:
         yield progress
 
 
-def run(proof: Described, *, seed: int, short: bool, as_json: bool) -> int:
+def run(proof: Described, *, seed: int, short: bool, as_json: bool, grouped: bool = False) -> int:
     """Run the proof, print its result, and return the exit status."""
     module = importlib.import_module(f"tests.proofs.{proof.name.replace('-', '_')}")
     figures: dict[str, Any] = {"seed": seed}
@@ -112,7 +116,9 @@ def run(proof: Described, *, seed: int, short: bool, as_json: bool) -> int:
             return Line(progress, task)
 
         try:
-            figures |= module.prove(Options(seed=seed, short=short, progress=begin))
+            figures |= module.prove(
+                Options(seed=seed, short=short, progress=begin, grouped=grouped)
+            )
         except AssertionError as error:
             words, status = str(error) or "the promise does not hold", 1
         except Unavailable as error:
@@ -155,6 +161,9 @@ def main() -> int:
     parser.add_argument("name", nargs="?", choices=list(found), metavar="NAME")
     parser.add_argument("--seed", type=int, help="repeat a run; default: a fresh one, printed")
     parser.add_argument("--short", action="store_true", help="the smaller run that tests use")
+    parser.add_argument(
+        "--grouped", action="store_true", help="group all actors and handlers that may be"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object, no progress bar")
     parser.add_argument("--list", action="store_true", help="what there is to prove")
     given = parser.parse_args()
@@ -164,7 +173,18 @@ def main() -> int:
     if given.name is None:
         parser.error(f"expected a NAME out of {', '.join(found)}, or --list")
     seed = given.seed if given.seed is not None else secrets.randbelow(2**32)
-    return run(found[given.name], seed=seed, short=given.short, as_json=given.json)
+    if given.grouped:
+        if not found[given.name].grouped:
+            parser.error(f"{given.name} has no form with groups")
+        path = (str(GROUPED), os.environ.get("PYTHONPATH", ""))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    return run(
+        found[given.name],
+        seed=seed,
+        short=given.short,
+        as_json=given.json,
+        grouped=given.grouped,
+    )
 
 
 if __name__ == "__main__":

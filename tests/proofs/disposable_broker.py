@@ -25,6 +25,7 @@ PROMISE = (
     " stopped, PostgreSQL restarted, every role frozen past its lease, and processes killed"
 )
 DURATION = "15 to 25 minutes"
+GROUPED = True
 
 #: Maximum seconds of recovery after a fault, at the 99th percentile.
 GOAL = 15.0

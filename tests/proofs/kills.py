@@ -25,6 +25,7 @@ PROMISE = (
     " acknowledged is delivered, and a deduplicating receiver sees each effect once"
 )
 DURATION = "about 90 s"
+GROUPED = True
 
 #: Timeout in seconds, after the last kill, for all deliveries.
 PATIENCE = 180.0

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 #: The root of the repository.
 ROOT = Path(__file__).resolve().parents[2]
 
+#: The folder of a ``sitecustomize`` module, which makes actors and handlers grouped.
+GROUPED = ROOT / "tests" / "proofs" / "grouped"
+
 #: The folder in which ``scripts/fixtures.sh`` stores third-party test material.
 FIXTURES = ROOT / ".cache" / "fixtures"
 
@@ -39,12 +42,15 @@ class Options:
     Attributes:
         seed: the seed of all random choices; the same seed repeats the run.
         short: a smaller run that still proves the promise, in well under two minutes.
+        grouped: whether all actors and handlers that may be are grouped, in all processes. Only
+            a proof with ``GROUPED = True`` has this form.
         progress: called with (total steps, label) to start a line of the display.
     """
 
     seed: int
     short: bool
     progress: Callable[[float, str], Task]
+    grouped: bool = False
 
 
 #: The result of ``prove(options)``: figures by name, printed as one line at the end.

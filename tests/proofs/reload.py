@@ -33,6 +33,7 @@ PROMISE = (
     " effect of each order is there once"
 )
 DURATION = "about 5 min; --short: 30 s"
+GROUPED = True
 
 #: Requests a second.
 RATE = 500.0

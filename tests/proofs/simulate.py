@@ -14,6 +14,7 @@ from typing import Any
 from rolehost_testing.simulation.seeds import SEED
 
 from contrib.testing.tests.simulation.faulty_plugins import FAULTY_PLUGINS
+from contrib.testing.tests.simulation.limit_mutations import LIMIT_MUTATIONS
 from contrib.testing.tests.simulation.mutations import MUTATIONS
 from tests.proofs import simulate_runs
 from tests.proofs.kit import ROOT, Figures, Options
@@ -21,19 +22,22 @@ from tests.proofs.simulate_runs import Found
 
 PROMISE = (
     "Simulation finds 13 seeded errors in example plugins, each with a seed that replays to the"
-    " same trace in processes of other hash seeds, and 13 mutations of the host. The correct"
-    " plugins and the unchanged host pass with the same seeds, and 10,000 seeds of the webhooks"
-    " plugins pass in under 5 minutes on two cores"
+    " same trace in processes of other hash seeds, and 27 mutations of the host, 11 of them of"
+    " limits, partitions and groups. The correct plugins and the unchanged host pass with the same"
+    " seeds, 10,000 seeds with limits pass, and 10,000 seeds of the webhooks plugins pass in under"
+    " 5 minutes on two cores"
 )
-DURATION = "about 6 min; --short: 35 s"
+DURATION = "about 16 min; --short: 40 s"
+GROUPED = True
 
 #: Maximum number of seeds to find an error or a mutation.
 SEARCH = 400
-#: Seeds for each right variant, for the host, and for the flagship, in a full and a short run.
+#: Seeds for each right variant, the host, limits, and the flagship, in a full and a short run.
 RIGHT, RIGHT_SHORT = 200, 5
 HOST, HOST_SHORT = 1000, 20
+LIMITS, LIMITS_SHORT = 10_000, 20
 FLAGSHIP, FLAGSHIP_SHORT = 10_000, 100
-#: Flagship runs in one task of a process.
+#: Runs of limits or of the flagship in one task of a process.
 PORTION = 100
 #: Maximum seconds for 10,000 seeds of the flagship.
 BOUND = 300.0
@@ -42,7 +46,7 @@ RARE = {"commit_offsets_over_gaps"}
 
 
 def prove(options: Options) -> Figures:
-    """Find errors and mutations, replay them, then run the flagship without a violation."""
+    """Find errors and mutations, replay them, then run all the rest without a violation."""
     first = options.seed % 1_000_000_000
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
@@ -51,6 +55,7 @@ def prove(options: Options) -> Figures:
             {each.name: each.seed or 0 for each in found[: len(FAULTY_PLUGINS)]}, found
         )
         runs = _no_false_alarm(pool, options, first)
+        limits = _limits(pool, options, first)
         count, seconds = _flagship(pool, options, first)
     mutants = found[len(FAULTY_PLUGINS) :]
     return {
@@ -60,6 +65,7 @@ def prove(options: Options) -> Figures:
         "mutations": len(mutants),
         "mutations_seeds": max(each.runs for each in mutants),
         "right_runs": runs,
+        "limits_seeds": limits,
         "flagship_seeds": count,
         "flagship_seconds": round(seconds, 1),
         "seeds_per_second": round(count / seconds, 1),
@@ -69,7 +75,8 @@ def prove(options: Options) -> Figures:
 def _search(pool: ProcessPoolExecutor, options: Options, first: int) -> list[Found]:
     """Find every error, then every mutation, in order."""
     names = [each.__name__ for each in FAULTY_PLUGINS]
-    mutants = [each.__name__ for each in MUTATIONS if not (options.short and each.__name__ in RARE)]
+    known = [each.__name__ for each in (*MUTATIONS, *LIMIT_MUTATIONS)]
+    mutants = [each for each in known if not (options.short and each in RARE)]
     task = options.progress(len(names) + len(mutants), "faulty plugins and mutations")
     submit = pool.submit
     waiting = [submit(simulate_runs.faulty_plugin, each, False, first, SEARCH) for each in names]
@@ -110,8 +117,22 @@ def _no_false_alarm(pool: ProcessPoolExecutor, options: Options, first: int) -> 
         for each in FAULTY_PLUGINS
     ]
     half = host // 2
-    waiting += [pool.submit(simulate_runs.whole, start, half) for start in (first, first + half)]
+    waiting += [
+        pool.submit(simulate_runs.whole, start, half, options.grouped)
+        for start in (first, first + half)
+    ]
     return _all_hold(options, waiting, "right variants and the host")
+
+
+def _limits(pool: ProcessPoolExecutor, options: Options, first: int) -> int:
+    """Run the plugin of limits without a violation, half of it in groups; return the seeds."""
+    count = LIMITS_SHORT if options.short else LIMITS
+    portion = min(PORTION, count // 2)
+    waiting = [
+        pool.submit(simulate_runs.limits, first + start, portion, options.grouped or index % 2 == 1)
+        for index, start in enumerate(range(0, count, portion))
+    ]
+    return _all_hold(options, waiting, "limits")
 
 
 def _flagship(pool: ProcessPoolExecutor, options: Options, first: int) -> tuple[int, float]:
@@ -120,7 +141,7 @@ def _flagship(pool: ProcessPoolExecutor, options: Options, first: int) -> tuple[
     portion = min(PORTION, count // 2)
     began = time.monotonic()
     waiting = [
-        pool.submit(simulate_runs.webhooks, start, portion)
+        pool.submit(simulate_runs.webhooks, start, portion, options.grouped)
         for start in range(first, first + count, portion)
     ]
     _all_hold(options, waiting, "flagship")

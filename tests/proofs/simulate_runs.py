@@ -17,10 +17,12 @@ from rolehost_testing.simulation import Simulation
 
 from contrib.testing.tests.simulation import ledgerbook
 from contrib.testing.tests.simulation.faulty_plugins import FAULTY_PLUGINS
+from contrib.testing.tests.simulation.limit_mutations import LIMIT_MUTATIONS
+from contrib.testing.tests.simulation.limited import limited_simulation
 from contrib.testing.tests.simulation.mutations import MUTATIONS
 
-#: Steps of a run of the flagship.
-STEPS = 50
+#: Steps of a run of the flagship, and of limits.
+STEPS, LIMITED_STEPS = 50, 150
 
 
 class Found(NamedTuple):
@@ -61,43 +63,58 @@ def faulty_plugin(name: str, right: bool, first: int, count: int) -> Found:
 
 
 def mutation(name: str, first: int, count: int) -> Found:
-    """Run the host's example plugin on a broken host."""
-    mutate = next(each for each in MUTATIONS if each.__name__ == name)
-    with mutate(), closing(ledgerbook_simulation()) as simulation:
+    """Run the example plugin of the host, or of limits, on a broken host."""
+    mutate = next(each for each in (*MUTATIONS, *LIMIT_MUTATIONS) if each.__name__ == name)
+    # Some limits are only broken in groups.
+    make = limited_simulation if mutate in LIMIT_MUTATIONS else ledgerbook_simulation
+    grouped = mutate in LIMIT_MUTATIONS
+    with mutate(), closing(make(grouped=grouped)) as simulation:
         return search(name, simulation, first, count)
 
 
-def whole(first: int, count: int) -> Found:
+def whole(first: int, count: int, grouped: bool) -> Found:
     """Run the host's example plugin on the unchanged host."""
-    with closing(ledgerbook_simulation()) as simulation:
+    with closing(ledgerbook_simulation(grouped=grouped)) as simulation:
         return search("host", simulation, first, count)
 
 
-def webhooks(first: int, count: int) -> Found:
+def limits(first: int, count: int, grouped: bool) -> Found:
+    """Run the example plugin of limits on the unchanged host."""
+    return search("limits", _limited(grouped), first, count, LIMITED_STEPS)
+
+
+def webhooks(first: int, count: int, grouped: bool) -> Found:
     """Run the flagship."""
-    return search("flagship", _flagship(), first, count, STEPS)
+    return search("flagship", _flagship(grouped), first, count, STEPS)
 
 
 @functools.cache
-def _flagship() -> Simulation:
+def _limited(grouped: bool) -> Simulation:
+    """Return this process's simulation of limits."""
+    return limited_simulation(grouped=grouped)
+
+
+@functools.cache
+def _flagship(grouped: bool) -> Simulation:
     """Return this process's simulation of the flagship; creating it takes a second."""
     # Imported here because the other simulations do not need this distribution.
     from contrib.testing.tests.simulation.flagship import flagship
 
-    simulation = flagship()
+    simulation = flagship(grouped=grouped)
     simulation.run(0, STEPS)
     # The existing objects stay alive, so the garbage collector need not scan them again.
     gc.freeze()
     return simulation
 
 
-def ledgerbook_simulation() -> Simulation:
+def ledgerbook_simulation(*, grouped: bool = False) -> Simulation:
     """Return a simulation of the host's example plugin."""
     return Simulation(
         [ledgerbook],
         actions=ledgerbook.ACTIONS,
         invariants=[ledgerbook.one_of_its_kind, ledgerbook.shared_once],
         eventually=[ledgerbook.all_written],
+        grouped=grouped,
     )
 
 

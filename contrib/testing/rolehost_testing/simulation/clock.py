@@ -14,11 +14,12 @@ class SimulatedClock:
         elapsed: milliseconds since the start of the simulation; no clock step changes it.
     """
 
-    __slots__ = ("elapsed", "milliseconds")
+    __slots__ = ("_latest", "elapsed", "milliseconds")
 
     def __init__(self) -> None:
         self.milliseconds = START
         self.elapsed = 0
+        self._latest = START
 
     def now(self) -> int:
         """Return the milliseconds since the Unix epoch."""
@@ -28,10 +29,16 @@ class SimulatedClock:
         """Let time pass."""
         self.milliseconds += milliseconds
         self.elapsed += milliseconds
+        self._latest = max(self._latest, self.milliseconds)
 
     def set_back(self, milliseconds: int) -> None:
         """Set the clock back, as an operator or a time service does."""
         self.milliseconds -= milliseconds
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it was set back, and has not come to the time before again."""
+        return self.milliseconds < self._latest
 
     @property
     def passed(self) -> float:

@@ -7,8 +7,8 @@ transaction, so a crash cannot happen between an effect and its record.
 - *order per key*: the effects of one key are committed in the order of publication or enqueueing;
 - *nothing lost*: at the end, everything committed to the outbox or the ledger was handled or is
   a dead letter; a job is completed only if its actor returned;
-- *leases exclusive*: no process takes a lease or a job before the owner's lease expires, and no
-  process commits a job that another process has claimed;
+- *leases exclusive*: no process takes a lease or a job before the owner's lease expires, unless the
+  clock was set back meanwhile, and no process commits a job that another process has claimed;
 - *limits*, *order of a key*, *fairness*, *places*: see :mod:`~rolehost_testing.simulation.places`.
 """
 
@@ -61,7 +61,8 @@ WHEN OLD.state IN ('available', 'scheduled', 'claimed', 'running', 'retrying') B
         'nothing lost: job ' || OLD.id || ' was deleted while ' || OLD.state);
 END;
 CREATE TRIGGER simulation_lease AFTER UPDATE OF owner ON rolehost_leases
-WHEN OLD.owner <> '' AND OLD.owner <> NEW.owner AND OLD.expires_at >= simulation_now() BEGIN
+WHEN OLD.owner <> '' AND OLD.owner <> NEW.owner AND OLD.expires_at >= simulation_now()
+AND NOT simulation_behind() BEGIN
     INSERT INTO simulation_violations VALUES (
         'leases exclusive: ' || NEW.name || ' was taken from ' || OLD.owner || ' by '
         || NEW.owner || ' before it had expired');
@@ -75,7 +76,7 @@ AND OLD.owner <> NEW.owner BEGIN
 END;
 CREATE TRIGGER simulation_released AFTER UPDATE OF owner ON rolehost_jobs
 WHEN OLD.state IN ('claimed', 'running') AND NEW.owner IS NULL AND NEW.suspect = 1
-AND NEW.state = 'available' AND EXISTS (SELECT 1 FROM rolehost_processes
+AND NEW.state = 'available' AND NOT simulation_behind() AND EXISTS (SELECT 1 FROM rolehost_processes
     WHERE id = OLD.owner AND expires_at >= simulation_now()) AND OLD.suspect = 0 BEGIN
     INSERT INTO simulation_violations VALUES (
         'leases exclusive: job ' || OLD.id || ' was taken from ' || OLD.owner
@@ -254,6 +255,7 @@ def register(database: MemoryDatabase, clock: Callable[[], SimulatedClock]) -> N
     function = database.peewee.register_function
     function(lambda: clock().milliseconds, "simulation_now", 0)
     function(lambda: clock().elapsed, "simulation_elapsed", 0)
+    function(lambda: clock().is_behind, "simulation_behind", 0)
     # Transactions are serial, so each has a number of its own.
     function(lambda: database.store.commits, "simulation_commit", 0)
     database.peewee.register_function(_identity, "simulation_identity", 2)

@@ -313,17 +313,11 @@ class Turns:
         self._book = book
         self._passed: Counter[str] = Counter()
         self._parts: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self._latest = 0
-
-    def _is_behind(self, now: int) -> bool:
-        """Return whether the clock was set back, and has not caught up."""
-        self._latest = max(self._latest, now)
-        return now < self._latest
 
     def check(self, world: SimulatedWorld, claims: Iterable[Claim]) -> str | None:
         """Count the partitions that the claims of one transaction pass over."""
         taken = {each.part: (each.queue, each.actor) for each in claims if each.partition_id}
-        if self._is_behind(world.clock.milliseconds):
+        if world.clock.is_behind:
             self._passed.clear()
         if not taken:
             return None

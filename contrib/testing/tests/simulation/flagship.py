@@ -135,7 +135,9 @@ def everything_is_delivered(world: Any) -> None:
 PLUGINS = ("webhooks-api", "webhooks-ingest", "webhooks-delivery")
 
 
-def flagship(what: Sequence[Any] = PLUGINS, faults: Faults | None = None) -> Simulation:
+def flagship(
+    what: Sequence[Any] = PLUGINS, faults: Faults | None = None, *, grouped: bool = False
+) -> Simulation:
     """Return the simulation, of the plugins in one deployment or in several."""
     return Simulation(
         what,
@@ -148,4 +150,5 @@ def flagship(what: Sequence[Any] = PLUGINS, faults: Faults | None = None) -> Sim
         act=0.06,
         # Its one schedule is the retention, once a day.
         replicas={"scheduler": 1},
+        grouped=grouped,
     )

@@ -82,13 +82,14 @@ def lose_the_changes_of_dead_processes() -> Any:
 
 
 def lose_the_changes_of_stored_ends() -> Any:
-    """An end that is stored in a batch appends no change."""
-    return mock.patch.object(Ledger, "finish", _finish_without_change)
+    """Ends that are stored in a batch free no places."""
+    end_many = Ledger.end_many
 
+    def losing(*args: Any) -> list[changes.Change]:
+        end_many(*args)
+        return []
 
-def _finish_without_change(self: Ledger, tx: Any, job: Any, end: Finish, now: int) -> bool:
-    params = ledger._finish_params(job, end, now)
-    return bool(tx.execute(ledger._FINISH, params).rowcount == 1)
+    return mock.patch.object(Ledger, "end_many", losing)
 
 
 def forget_when_a_job_was_admitted() -> Any:
