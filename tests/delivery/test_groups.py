@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections import deque
 
 import pytest
 from rolehost.api import Dead, Event, Retry, RetryPolicy, Snooze, StorageBusy, actor
 from rolehost.delivery import administration
-from rolehost.delivery.groups import MOST_SAVEPOINTS
-from rolehost.delivery.members import Together, run_together
+from rolehost.delivery.groups import LOCK_MILLISECONDS, MOST_SAVEPOINTS
+from rolehost.delivery.members import Together, count_groups, next_group, run_together
 from rolehost.delivery.runner import Runner
 
 from tests.delivery.things import Thing, plain
@@ -302,6 +304,36 @@ def test_a_lock_that_another_transaction_holds_makes_each_member_run_alone(bench
     assert found == ["completed"] * 2
     assert things == ["0", "changed"]
     assert calls == [0, 1, 0, 1]
+
+
+def test_members_wait_shortly_for_locks_after_the_first_although_others_failed(bench, group):
+    if bench.database.dialect != "postgresql":
+        pytest.skip("SQLite has one lock")
+    found = []
+
+    def body(context, n):
+        with context.services.unit_of_work() as work:
+            [(limit,)] = work.database.read("SHOW lock_timeout")
+            found.append(limit)
+        if n in (0, 3):
+            raise ValueError(n)
+
+    group(body, 6)
+    assert len(set(found[:2])) == 1  # nothing of the first is left, so the second is the first
+    assert found[2:] == [f"{LOCK_MILLISECONDS}ms"] * 4
+    assert found[0] != found[2]
+
+
+@pytest.mark.parametrize(
+    "may_join", [lambda _run: True, lambda _run: False, lambda run: run[0] % 7]
+)
+def test_as_many_groups_are_counted_as_are_taken(may_join):
+    ready = deque([number] for number in range(2 * MOST_SAVEPOINTS + 1))
+    counted = count_groups(ready, may_join)
+    taken = [next_group(ready, may_join) for _ in range(counted)]
+    assert not ready
+    assert list(itertools.chain(*taken)) == list(range(2 * MOST_SAVEPOINTS + 1))
+    assert max(map(len, taken)) <= MOST_SAVEPOINTS
 
 
 def test_a_statement_that_cannot_be_parsed_fails_its_member_only(group):

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from rolehost import failpoints
 from rolehost.api import Event, Limits, RetryPolicy, actor, handler
 from rolehost.roles.consumer.role import ConsumerRole
 from rolehost.roles.worker import role
@@ -133,6 +134,33 @@ def test_the_time_limit_of_a_member_makes_each_run_alone(host, groups):
         (2,),
         (1,),
     ]
+    assert groups == [3]
+
+
+def test_the_time_limit_of_the_last_member_covers_the_commit_of_the_group(host, groups):
+    hung = threading.Event()
+
+    def hang(_point):
+        if not hung.is_set():
+            hung.set()
+            while True:
+                time.sleep(0.01)  # the interrupt arrives between two of these
+
+    @actor(grouped=True, time_limit=0.3)
+    def member(context, n: int):
+        write(context, n)
+
+    here = host([member, child], settings="[worker]\nthreads = 3\n")
+    enqueue(here, member, 3)
+    disarm = failpoints.arm("work.before_commit", hang)
+    try:
+        here.start(WorkerRole, "worker")
+        while states(here) != {"completed": 3}:
+            threading.Event().wait(0.01)
+    finally:
+        disarm()
+    assert children(here) == 3
+    assert here.read("SELECT DISTINCT attempt FROM rolehost_jobs WHERE actor = 'member'") == [(1,)]
     assert groups == [3]
 
 

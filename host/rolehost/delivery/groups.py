@@ -81,22 +81,26 @@ class Group:
         if self._transaction is None:
             context = self._runtime.database.transaction()
             self._transaction, self._context = context.__enter__(), context
-        elif self._postgres and not self._limited:
-            # A lone member waits for locks as if it were not grouped.
-            self._limited = True
-            self._execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
-        if not self._undone:
-            before = f"RELEASE SAVEPOINT {self._savepoint}" if self._savepoint else ""
-            # Each has a name of its own, so that none is rolled back to instead of another.
-            self._savepoint = f"member{self._savepoints}"
-            statement = f"SAVEPOINT {self._savepoint}"
-            if before and self._postgres:
-                statement = f"{before};{statement}"  # PERF: SQLite's driver takes only one
-            elif before:
-                self._execute(before)
-            self._execute(statement)
+            self._execute(f"SAVEPOINT {self._next_savepoint()}")
+        elif not self._undone:
+            statements = [f"RELEASE SAVEPOINT {self._savepoint}"] if self._savepoint else []
+            if self._postgres and not self._limited:
+                # Here, because a member without others before it waits as if it were not grouped,
+                # and a rollback to a savepoint would undo it.
+                self._limited = True
+                statements.append(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+            statements.append(f"SAVEPOINT {self._next_savepoint()}")
+            if self._postgres:  # PERF: SQLite's driver takes only one
+                statements = [";".join(statements)]
+            for each in statements:
+                self._execute(each)
         self._undone = False
         return self._transaction
+
+    def _next_savepoint(self) -> str:
+        # Each has a name of its own, so that none is rolled back to instead of another.
+        self._savepoint = f"member{self._savepoints}"
+        return self._savepoint
 
     def release(self) -> None:
         """Release the savepoint now. Raises TransactionAborted if a statement had failed."""

@@ -107,3 +107,7 @@ class Finish(NamedTuple):
     counted: bool
     error: str | None
     stored: bool = False
+
+    def as_stored(self) -> Finish:
+        """Return the same end after it was committed."""
+        return Finish(self.state, self.run_at, self.counted, self.error, True)

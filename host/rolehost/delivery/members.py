@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 
 from rolehost.api.actors import Actor
+from rolehost.delivery.claims import Run
 from rolehost.delivery.failures import describe
-from rolehost.delivery.groups import Group, GroupFailed
+from rolehost.delivery.groups import MOST_SAVEPOINTS, Group, GroupFailed
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runner import End, Runner
 from rolehost.delivery.runtime import DeliveryRuntime
@@ -26,6 +29,25 @@ Try = Callable[[Runner, ClaimedJob], Ended]
 
 class Together(list[ClaimedJob]):
     """Claimed jobs, each independent of the others, that one thread runs in groups."""
+
+
+def next_group(ready: deque[Run], may_join: Callable[[Run], bool]) -> Run:
+    """Remove and return the next run, with those after it that may join its group."""
+    run = ready.popleft()
+    if may_join(run):
+        run = Together(run)
+        while ready and len(run) < MOST_SAVEPOINTS and may_join(ready[0]):
+            run += ready.popleft()
+    return run
+
+
+def count_groups(ready: Iterable[Run], may_join: Callable[[Run], bool]) -> int:
+    """Return how many times :func:`next_group` can be called until no run is left."""
+    groups = members = 0
+    for run in ready:
+        members = members % MOST_SAVEPOINTS + 1 if may_join(run) else 0
+        groups += members <= 1
+    return groups
 
 
 class Members(Runner):
@@ -48,16 +70,8 @@ class Members(Runner):
             raise GroupFailed from error
         return super()._failed(job, actor, error, began)
 
-    def _record_end(
-        self,
-        job: ClaimedJob,
-        end: Finish,
-        began: int,
-        now: int,
-        raised: BaseException | None = None,
-    ) -> Finish:
-        record = partial(super()._record_end, job, end, began, now, raised)
-        self._group.reports.append(record)
+    def _record_end(self, job: ClaimedJob, end: Finish, *rest: Any) -> Finish:
+        self._group.reports.append(partial(super()._record_end, job, end, *rest))
         return end
 
 
@@ -111,7 +125,7 @@ def _run_group(
 
 
 def _stored(end: Finish, seconds: float) -> Ended:
-    return (end if end.stored else end._replace(stored=True)), seconds
+    return (end if end.stored else end.as_stored()), seconds
 
 
 def _leaves_work(jobs: Sequence[ClaimedJob], done: Sequence[Ended]) -> bool:

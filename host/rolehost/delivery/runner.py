@@ -151,7 +151,7 @@ class Runner:
                     # process has the job by now, they are rolled back.
                     if not scope.commit(partial(self._conclude, job, end, now, earlier)):
                         raise LeaseLost(f"job {job.id} was given to another process meanwhile")
-                    return self._record_end(job, end, began, now)._replace(stored=True)
+                    return self._record_end(job, end, began, now).as_stored()
                 except BaseException as error:
                     scope.busy_is_a_failure(error)
                     scope.close()
@@ -202,9 +202,10 @@ class Runner:
         return end
 
     def _record(self, job: ClaimedJob, outcome: str, began: int, now: int) -> None:
-        self.runtime.recorder.job(
-            job.actor, outcome, max(0, began - job.run_at) / 1000, (now - began) / 1000
-        )
+        recorder = self.runtime.recorder
+        if recorder:
+            waited = max(0, began - job.run_at) / 1000
+            recorder.job(job.actor, outcome, waited, (now - began) / 1000)
 
 
 def run_in_order(
@@ -227,7 +228,7 @@ def run_in_order(
             earlier.append((job, end))
             continue
         for index in range(len(ends) - 1 - len(earlier), len(ends) - 1):
-            ends[index] = (ends[index][0]._replace(stored=True), ends[index][1])
+            ends[index] = (ends[index][0].as_stored(), ends[index][1])
         earlier.clear()
 
 

@@ -158,7 +158,8 @@ class Scope(Unit):
     def close(self) -> None:
         """See :meth:`Unit.close`."""
         self.closed = True
-        self.roll_back()
+        if self._context is not None:
+            self.roll_back()
 
     def abandon(self) -> None:
         """See :meth:`Unit.abandon`."""

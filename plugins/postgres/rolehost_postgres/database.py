@@ -185,6 +185,25 @@ class _Session:
 _DEFERRED = ("SAVEPOINT ", "RELEASE SAVEPOINT ")
 
 
+class _NoRows:
+    """The result of a statement that is sent with the next one."""
+
+    rowcount = -1
+
+    def fetchone(self) -> None:
+        """Return None."""
+
+    def fetchall(self) -> list[Any]:
+        """Return no rows."""
+        return []
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
+_NO_ROWS = _NoRows()
+
+
 class _Transaction(PeeweeTransaction):
     __slots__ = ()
 
@@ -192,10 +211,11 @@ class _Transaction(PeeweeTransaction):
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
         """Run one statement; an error of the statement is raised as peewee's class for it."""
+        if sql.startswith(_DEFERRED) and not params and self.driver.defer(sql):
+            return _NO_ROWS  # PERF: a cursor costs as much as the rest of this call
         try:
             cursor = self.driver.cursor()
-            if not sql.startswith(_DEFERRED) or not self.driver.defer(sql):
-                _execute(cursor, sql, params)
+            _execute(cursor, sql, params)
         except psycopg2.Error as error:
             raise translate_error(error, self.connections.place) from error
         result: Cursor = cursor

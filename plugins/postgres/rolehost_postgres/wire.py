@@ -94,7 +94,13 @@ class Cursor(DriverCursor):
             ValueRefused: a parameter cannot be sent.
         """
         try:
-            self._execute(query, vars)
+            if not self.connection.pending:
+                super().execute(query, vars)
+            elif self.name is not None or not isinstance(query, (str, bytes)):
+                self._send_pending()
+                super().execute(query, vars)
+            else:
+                self._execute_with_pending(query, vars)
         except ValueError as error:
             raise value_error(error, vars) from error
 
@@ -108,15 +114,6 @@ class Cursor(DriverCursor):
             return super().mogrify(query, vars)
         except ValueError as error:
             raise value_error(error, vars) from error
-
-    def _execute(self, query: Any, vars: Any) -> None:  # noqa: A002 - as above
-        if not self.connection.pending:
-            super().execute(query, vars)
-        elif self.name is not None or not isinstance(query, (str, bytes)):
-            self._send_pending()
-            super().execute(query, vars)
-        else:
-            self._execute_with_pending(query, vars)
 
     @_statement
     def executemany(self, query: Any, vars_list: Any) -> None:

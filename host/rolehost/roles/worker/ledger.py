@@ -30,9 +30,8 @@ from rolehost import failpoints
 from rolehost.delivery import changes
 from rolehost.delivery.claims import Claims, Run
 from rolehost.delivery.failures import describe
-from rolehost.delivery.groups import MOST_SAVEPOINTS
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
-from rolehost.delivery.members import Together
+from rolehost.delivery.members import Together, count_groups, next_group
 from rolehost.delivery.runner import give_back
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
@@ -190,7 +189,9 @@ class LedgerConsumer(Consumer):
         self._finished += [(job, Finish("available", job.run_at, False, None)) for job in jobs]
 
     def _offer_slots(self) -> None:
-        self._slots_free = min(len(self._ready), self._threads - self._slots_used)
+        grouped = self._grouped
+        needed = count_groups(self._ready, self._may_join) if grouped else len(self._ready)
+        self._slots_free = min(needed, self._threads - self._slots_used)
 
     def _write_and_claim_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int
@@ -287,11 +288,8 @@ class LedgerConsumer(Consumer):
         with self._lock:
             if not self._ready:
                 return None
-            run = self._ready.popleft()
-            if self._grouped and self._may_join(run):
-                run = Together(run)
-                while self._ready and len(run) < MOST_SAVEPOINTS and self._may_join(self._ready[0]):
-                    run += self._ready.popleft()
+            grouped = self._grouped
+            run = next_group(self._ready, self._may_join) if grouped else self._ready.popleft()
             self._running += 1
         self._taken += 1
         self._taken_at = self._runtime.clock.now()

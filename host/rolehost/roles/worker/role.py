@@ -201,22 +201,22 @@ class WorkerRole:
             else:
                 run_in_order(run, partial(attempt, runner), ends)
         finally:
+            # Here, so that the limit of the last member covers the commit of its group.
+            thread = threading.get_ident()
+            self._limits.manager.remove_timeout(thread)
+            self._busy.pop(thread, None)
             consumer.finish(run, ends)
         return time.perf_counter()
 
     def _run(self, runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> Ended:
-        """Run one attempt; return its end and its seconds."""
+        """Begin the time limit and run one attempt; return its end and its seconds."""
         thread = threading.get_ident()
         limit = self._time_limit[job.actor]
         began = time.perf_counter()
-        try:
-            self._busy[thread] = began + limit / 1000
-            self._limits.manager.add_timeout(thread, limit)
-            # A copy, so that context variables that the attempt sets do not stay.
-            end = copy_context().run(self._attempt, runner, job, earlier)
-        finally:
-            self._limits.manager.remove_timeout(thread)
-            self._busy.pop(thread, None)
+        self._busy[thread] = began + limit / 1000
+        self._limits.manager.add_timeout(thread, limit)
+        # A copy, so that context variables that the attempt sets do not stay.
+        end = copy_context().run(self._attempt, runner, job, earlier)
         return end, time.perf_counter() - began
 
     @staticmethod
