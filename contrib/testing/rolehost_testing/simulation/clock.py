@@ -37,7 +37,7 @@ class SimulatedClock:
 
     @property
     def is_behind(self) -> bool:
-        """Whether it was set back, and has not come to the time before again."""
+        """Whether it was set back, and has not reached the earlier time again."""
         return self.milliseconds < self._latest
 
     @property
