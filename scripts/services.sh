@@ -24,7 +24,7 @@ services() {
 case "${1:-}" in
     install)
         scripts/system.sh postgres:postgresql redis-server:redis-server memcached:memcached \
-            java:default-jre-headless kcat:kcat openssl:openssl
+            java:default-jre-headless kcat:kcat openssl:openssl pgbouncer:pgbouncer
         echo "services: jars of Apache Kafka: kept, or 43 MB from Maven Central" >&2
         # As with packages: without them tests of Kafka are skipped, or fail with CI=true.
         services jars || [ "${CI:-}" != true ]

@@ -200,6 +200,15 @@ def test_a_missing_engine_is_reported_with_how_to_install_it(
         start(engine)
 
 
+def test_a_missing_pgbouncer_is_reported_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("rolehost_testing.services.places.ELSEWHERE", ())
+    with pytest.raises(Missing, match=r"scripts/services\.sh install"):
+        start("pgbouncer", server="postgresql://rolehost@127.0.0.1:1/rolehost")
+
+
 def test_a_java_that_is_too_old_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     old = tmp_path / "java"
     old.write_text("#!/bin/sh\necho 'openjdk version \"11.0.1\" 2018-10-16' >&2\n", "utf-8")

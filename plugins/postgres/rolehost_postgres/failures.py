@@ -153,6 +153,8 @@ _TEMPORARY = (
            "ALTER DATABASE … ALLOW_CONNECTIONS true"),
     _Known("too many", "the server has no connection left", "[postgres] pool_size",
            "lower it, or raise max_connections of the server"),
+    _Known("no more connections allowed", "the pooler has no connection left",
+           "[postgres] pool_size", "lower it, or raise max_client_conn of PgBouncer"),
     _Known("remaining connection slots", "the server has no connection left",
            "[postgres] pool_size", "lower it, or raise max_connections of the server"),
     _Known("session is not read-write", "none of these servers takes writes now", _URL,
@@ -203,6 +205,8 @@ _PERMANENT = (
            "GRANT CONNECT ON DATABASE … TO …"),
     _Known("ssl error", "TLS could not be agreed on", _MODE,
            "check the server's log; both need a common version of TLS"),
+    _Known("unsupported startup parameter", "a pooler refuses a parameter of the url", _URL,
+           "remove it (options=…), or name it in PgBouncer's ignore_startup_parameters"),
     _Known("invalid", "libpq refuses a parameter", _URL,
            "see https://www.postgresql.org/docs/current/libpq-connect.html"),
 )  # fmt: skip
@@ -241,6 +245,16 @@ def read_only_replica(place: str) -> StorageUnavailable:
     meaning = "expected a server that takes writes, got a read-only replica"
     fix = "name the primary, or several hosts and target_session_attrs=read-write"
     return _make_error(StorageUnavailable, place, meaning, _URL, fix)
+
+
+def sessions_mixed(place: str) -> StorageRefused:
+    """Return the host's error for a pooler that gives each transaction another session."""
+    meaning = (
+        "expected a session for each connection, got a pooler that gives each transaction another"
+        " session (pool_mode transaction or statement)"
+    )
+    fix = "name the server, or a pool of the mode session (PgBouncer: pool_mode = session)"
+    return _make_error(StorageRefused, place, meaning, _URL, fix)
 
 
 def too_old(place: str, version: int) -> StorageRefused:

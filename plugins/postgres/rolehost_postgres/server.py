@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import make_dsn, new_type, parse_dsn, register_type
+from rolehost.api import StorageUnavailable
 
 from rolehost_postgres.failures import (
     connection_lost,
@@ -16,6 +17,7 @@ from rolehost_postgres.failures import (
     read_only_replica,
     too_old,
 )
+from rolehost_postgres.pooler import require_session
 from rolehost_postgres.settings import PostgresSettings
 from rolehost_postgres.silence import watch
 from rolehost_postgres.wire import Connection, Cursor
@@ -102,6 +104,7 @@ class Server:
             limit = settings.statement_timeout
             answer_timeout = limit + _GRACE if limit else 0.0
         self._patience = answer_timeout
+        self._has_sessions = False
 
     def connect(self) -> Connection:
         """Open a connection in autocommit mode, with this plugin's time limits.
@@ -110,31 +113,42 @@ class Server:
             StorageRefused: these settings cannot work.
             StorageUnavailable: the server cannot be reached now.
         """
-        try:
-            opened = psycopg2.connect(
-                self._dsn, connection_factory=Connection, cursor_factory=Cursor
-            )
-        except psycopg2.Error as error:
-            raise not_connected(error, self.place) from None
+        opened = self._open()
         try:
             opened.patience = self._patience
             opened.idle_limit = self._settings.idle_in_transaction_timeout
-            watch.add(opened)
-            opened.autocommit = True
             register_type(_BYTES, opened)
+            if not self._has_sessions:
+                require_session(opened, self._open, self.place)
+                self._has_sessions = True
             read_only, pid = self._prepare(opened)
-            # A pooler in between reports other numbers, and may use another session each time.
+            # A pooler in between reports other numbers.
             if self._may_be_asked and pid == opened.info.backend_pid:
                 opened.sessions = self
         except psycopg2.Error as error:
             opened.close()
             raise connection_lost(self.place, error) from error
+        except StorageUnavailable:
+            opened.close()
+            raise
         if opened.server_version < MIN_VERSION:
             opened.close()
             raise too_old(self.place, opened.server_version)
         if read_only:
             opened.close()
             raise read_only_replica(self.place)
+        return opened
+
+    def _open(self) -> Connection:
+        """Open a connection in autocommit mode, whose settings are those of the server."""
+        try:
+            opened = psycopg2.connect(
+                self._dsn, connection_factory=Connection, cursor_factory=Cursor
+            )
+        except psycopg2.Error as error:
+            raise not_connected(error, self.place) from None
+        watch.add(opened)
+        opened.autocommit = True
         return opened
 
     def busy(self, pids: Sequence[int]) -> set[int]:

@@ -10,6 +10,7 @@ from typing import Any
 from rolehost_testing.services import compose
 from rolehost_testing.services.kafka import Broker, Cluster
 from rolehost_testing.services.memcached import Memcached
+from rolehost_testing.services.pgbouncer import PgBouncer
 from rolehost_testing.services.places import Missing
 from rolehost_testing.services.postgres import Postgres
 from rolehost_testing.services.redis import Redis
@@ -44,9 +45,10 @@ def start(name: str, **options: Any) -> Server:
     """Start a separate server and wait until it answers.
 
     Args:
-        name: ``postgres``, ``redis``, ``memcached`` or ``kafka``.
+        name: ``postgres``, ``redis``, ``memcached``, ``kafka`` or ``pgbouncer``.
         options: options of the engine. postgres: ``standby=True``, ``password``, ``tls=True``,
-            ``parameters`` (by name, as in postgresql.conf). redis: ``password``, ``tls=True``,
+            ``parameters`` (by name, as in postgresql.conf). pgbouncer: ``server`` (a URL),
+            ``parameters`` (of pgbouncer.ini). redis: ``password``, ``tls=True``,
             ``parameters``. kafka: ``brokers=3``, ``parameters`` (of server.properties); for a
             single broker also ``password`` with ``mechanisms`` (``PLAIN``, ``SCRAM-SHA-256``,
             ``SCRAM-SHA-512``), and ``tls=True``, each on a separate port. With ``tls``, all of
@@ -83,10 +85,12 @@ def _make(name: str, options: dict[str, Any]) -> Server:
         return Redis(**options)
     if name == "memcached":
         return Memcached(**options)
+    if name == "pgbouncer":
+        return PgBouncer(**options)
     if name == "kafka":
         brokers = options.pop("brokers", 1)
         return Broker(**options) if brokers == 1 else Cluster(brokers, **options)
-    raise ValueError(f"no engine {name!r}: expected one of {', '.join(VARIABLES)}")
+    raise ValueError(f"no engine {name!r}: expected one of {', '.join(VARIABLES)}, pgbouncer")
 
 
 def start_shared(name: str) -> Server:
