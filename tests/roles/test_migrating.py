@@ -98,3 +98,23 @@ def test_a_start_that_only_checks_requires_the_pre_migrations(
     write(package, "0003_third")
     with pytest.raises(StartError, match=r"1 migrations are pending .*0003_third"):
         brought_up(composition(tmp_path, "check"))
+
+
+def test_code_that_is_older_than_an_applied_post_migration_does_not_start(
+    tmp_path: Path, package: Path
+) -> None:
+    write(package, "0001_first", "0002_second")
+    brought_up(composition(tmp_path, "run"))
+    (package / "0002_second.sql").unlink()
+    for policy in ("run", "check"):
+        with pytest.raises(StartError, match="does not know the migrations sample/0002_second"):
+            brought_up(composition(tmp_path, policy))
+
+
+def test_code_that_is_older_than_an_applied_pre_migration_starts(
+    tmp_path: Path, package: Path
+) -> None:
+    write(package, "0001_first")
+    brought_up(composition(tmp_path, "run"))
+    (package / "0001_first.sql").unlink()
+    assert brought_up(composition(tmp_path, "check")) == []

@@ -81,12 +81,21 @@ def test_nothing_is_taken_back_from_processes_that_live(run, deployment: str) ->
 
 
 def test_status_is_a_document_too(run) -> None:
-    run("up", "--phase", "pre")
+    run("up")
     _, out, _ = run("status", "--json")
     lines = json.loads(out)
     assert {line["owner"] for line in lines} == {"rolehost", "embedded"}
     assert {line["state"] for line in lines} == {"applied"}
     assert all(line["applied_at"].endswith("Z") for line in lines)
+
+
+def test_a_phase_is_applied_and_listed_alone(run) -> None:
+    run("up", "--phase", "pre")
+    states = {}
+    for phase in ("pre", "post"):
+        lines = json.loads(run("status", "--phase", phase, "--json")[1])
+        states[phase] = {line["state"] for line in lines}
+    assert states == {"pre": {"applied"}, "post": {"pending"}}
 
 
 def test_an_owner_that_has_no_migrations_is_answered_with_the_nearest(run) -> None:

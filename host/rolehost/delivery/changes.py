@@ -78,6 +78,23 @@ def _merged(changes: Iterable[Change]) -> list[Change]:
     return [each._replace(freed=count) for each, count in freed.items()]
 
 
+def announce_forgotten(tx: Transaction) -> None:
+    """Append changes for partitions that have waiting jobs, but that no claimer looks at.
+
+    A process of before limits makes limited jobs available, and ends the job before them,
+    without a change.
+    """
+    tx.execute(
+        "INSERT INTO rolehost_partition_changes (partition_id, kind, name, queue, actor, freed)"
+        " SELECT DISTINCT partition_id, CASE WHEN key IS NULL THEN 'partition' ELSE 'key' END,"
+        " coalesce(key, partition, ''), queue, actor, 0 FROM rolehost_jobs AS j"
+        " WHERE state = 'available' AND partition_id IS NOT NULL AND NOT EXISTS (SELECT 1"
+        " FROM rolehost_partitions AS p WHERE p.id = j.partition_id"
+        " AND (p.open = 1 OR p.held > 0 OR p.due_at_us IS NOT NULL))"
+        f" LIMIT {_CHANGES}"
+    )
+
+
 class Changes:
     """Applies changes; for one claimer, used by one thread."""
 

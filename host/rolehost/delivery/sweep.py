@@ -10,11 +10,14 @@ from collections.abc import Iterable
 
 import structlog
 
-from rolehost.delivery import leases, limitstore
+from rolehost.delivery import changes, leases, limitstore
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
+
+#: The migration of the phase *post* after which no process of before limits runs.
+_ROLLED_OUT = "SELECT 1 FROM rolehost_migrations WHERE owner = 'rolehost' AND number = 7"
 
 #: The count of a partition is checked if no job of it was claimed for this many milliseconds.
 _COUNTS_SETTLE_MILLISECONDS = 60_000
@@ -50,18 +53,25 @@ def _release_all(runtime: DeliveryRuntime, owners: Iterable[str]) -> int:
 
 
 def recount_limits(runtime: DeliveryRuntime) -> None:
-    """Correct the counts of limited jobs; see :func:`limitstore.recount`."""
+    """Correct the counts of limited jobs, and look at forgotten ones.
+
+    See :func:`limitstore.recount` and :func:`changes.announce_forgotten`. Processes of before
+    limits may run until the migrations of the phase *post* are applied.
+    """
     database = runtime.database
     before = (runtime.clock.now() - _COUNTS_SETTLE_MILLISECONDS) * 1000
     with database.session():
         if not database.read(
             "SELECT 1 WHERE EXISTS (SELECT 1 FROM rolehost_limits)"
             " OR EXISTS (SELECT 1 FROM rolehost_partitions)"
+            f" OR NOT EXISTS ({_ROLLED_OUT})"
         ):
             return
         with database.transaction() as tx:
             skips = "skip-locked" in database.capabilities
             limitstore.recount(tx, skips=skips, served_before_us=before)
+            if not tx.execute(_ROLLED_OUT).fetchall():
+                changes.announce_forgotten(tx)
 
 
 def rewind_limits(runtime: DeliveryRuntime) -> None:

@@ -137,10 +137,10 @@ class _MaintenanceLoop(Loop):
         pulse = Pulse(manifest.hash, manifest.version, python, *self._vitals())
         self._presence.renew(self._identity, pulse)
 
-    def _leads(self) -> bool:
+    def _leads(self, lease: str = "sweep") -> bool:
         database, clock = self._runtime.database, self._runtime.clock
         ttl = self._runtime.policy.lease
-        return leases.acquire(database, clock, "sweep", self._identity.id, ttl)
+        return leases.acquire(database, clock, lease, self._identity.id, ttl)
 
     def _sweep(self) -> None:
         if self._leads():
@@ -150,6 +150,8 @@ class _MaintenanceLoop(Loop):
         began = time.monotonic()
         if self._leads():
             sweep.release_dead(self._runtime)
+        # A lease of its own, because a process of before limits may hold the other one.
+        if self._leads("limits"):
             sweep.recount_limits(self._runtime)
         pause = _CHECK_PART * (time.monotonic() - began)
         self._due[self._check_claims] = max(self._due[self._check_claims], began + pause)

@@ -23,12 +23,14 @@ def migrate_at_start(composition: Composition, database: Database) -> list[Migra
 
     Migrations of the phase *post* require that no older code runs. They are applied only if no
     process of the fleet runs; otherwise they stay pending for ``rolehost migrate up``. If several
-    processes call this at once, one of them does the work.
+    processes call this at once, one of them does the work. StartError if a newer version has
+    applied a migration of the phase *post*.
     """
-    from rolehost.schema import HOST_SET, pending, require_pre, up
+    from rolehost.schema import HOST_SET, pending, require_known_post, require_pre, up
 
     sets = [HOST_SET, *composition.schema_sets]
     with database.session():
+        require_known_post(database, sets)
         if migrate_policy(composition) == "run":
             applied = up(database, sets, phase="pre" if running_processes(database) else None)
             later = pending(database, sets)

@@ -2,7 +2,7 @@
 
 from rolehost.schema.files import Migration, Phase, SchemaError, Set, load, new
 from rolehost.schema.history import Drift, MigrationStatus, Schema, compare, status
-from rolehost.schema.runner import down, last, pending, require_pre, up
+from rolehost.schema.runner import down, last, pending, require_known_post, require_pre, up
 
 #: The host's own set of migrations, applied before the sets of all plugins.
 HOST_SET = ("rolehost", "rolehost.migrations")
@@ -22,6 +22,7 @@ __all__ = [
     "load",
     "new",
     "pending",
+    "require_known_post",
     "require_pre",
     "status",
     "up",

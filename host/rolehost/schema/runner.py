@@ -42,6 +42,19 @@ def require_pre(database: Database, sets: Iterable[Set], command: str) -> None:
         )
 
 
+def require_known_post(database: Database, sets: Iterable[Set]) -> None:
+    """Raise StartError if the schema has migrations of the phase *post* that have no file here.
+
+    Code that is older than such a migration does not work on its schema.
+    """
+    unknown = history.compare(load(sets, database.dialect), history.read(database)).too_new
+    if unknown:
+        raise StartError(
+            f"the schema is newer than this code, which does not know the migrations"
+            f" {', '.join(unknown)}: install a newer version, or revert them with that version"
+        )
+
+
 def up(
     database: Database,
     sets: Iterable[Set],

@@ -123,6 +123,8 @@ class Database(StorageClient):
     def migration_statement(self, sql: str) -> None:
         """Run one statement of a migration, outside of a transaction if the dialect needs that.
 
+        The calling process holds the migration lock.
+
         Raises:
             StorageUnavailable: the server cannot be reached.
             peewee.DatabaseError: the statement is wrong.

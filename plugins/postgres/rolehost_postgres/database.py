@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal
 
 import psycopg2
-from rolehost.api import Cursor, Database, PeeweeTransaction, StorageBusy, Transaction
+from rolehost.api import Cursor, Database, PeeweeTransaction, StorageBusy, StorageError, Transaction
 
 from rolehost_postgres import abilities
 from rolehost_postgres.bulk import run_many
@@ -62,6 +62,8 @@ class PostgresDatabase(Database):
         )
         self.peewee = Connections(pool, self._server.place)
         self._session = _Session(self.peewee)
+        #: The connection that holds the migration lock, while this process holds it.
+        self._lock_holder: Connection | None = None
 
     def session(self) -> AbstractContextManager[None]:
         """See :meth:`rolehost.api.Database.session`."""
@@ -90,7 +92,11 @@ class PostgresDatabase(Database):
                 self._wait_for_lock(holder)
             except psycopg2.Error as error:
                 raise translate_error(error, self._server.place) from error
-            yield
+            self._lock_holder = holder
+            try:
+                yield
+            finally:
+                self._lock_holder = None
         finally:
             holder.close()
 
@@ -129,9 +135,11 @@ class PostgresDatabase(Database):
         """See :meth:`rolehost.api.Database.migration_statement`.
 
         Without time limits: such a statement blocks no other one, and a time-out would leave an
-        invalid index. It runs on a separate connection.
+        invalid index. It runs on the connection that holds the migration lock.
         """
-        connection = self._server.connect()
+        connection = self._lock_holder
+        if connection is None:
+            raise StorageError(f"{self._server.place}: this process holds no migration lock")
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
@@ -139,8 +147,6 @@ class PostgresDatabase(Database):
                 cursor.execute(sql)
         except psycopg2.Error as error:
             raise translate_error(error, self._server.place) from error
-        finally:
-            connection.close()
 
     def ping(self) -> None:
         """See :meth:`rolehost.api.Database.ping`."""

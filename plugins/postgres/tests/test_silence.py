@@ -227,9 +227,10 @@ def test_a_statement_that_works_on_for_long_is_left_alone_without_a_time_limit(
     behind: PostgresSettings,
 ) -> None:
     database = PostgresDatabase(behind)
-    database.migration_statement("SELECT pg_sleep(1.5)")
-    with database.session(), database.migration_transaction() as tx:
-        tx.execute("SELECT pg_sleep(1.5)")
+    with database.migration_lock():
+        database.migration_statement("SELECT pg_sleep(1.5)")
+        with database.session(), database.migration_transaction() as tx:
+            tx.execute("SELECT pg_sleep(1.5)")
     database.close()
 
 
