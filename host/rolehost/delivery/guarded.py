@@ -245,6 +245,14 @@ class _Transaction:
             self._guard.statement_failed(error)
             raise
 
+    def execute_only(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        inner = self._checked()
+        try:
+            return inner.execute_only(sql, params)
+        except Exception as error:
+            self._guard.statement_failed(error)
+            raise
+
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         inner = self._checked()
         try:

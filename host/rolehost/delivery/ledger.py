@@ -83,6 +83,14 @@ class Ledger:
         self._database = database
         self._skips = "skip-locked" in database.capabilities
 
+    def insert_only(self, tx: Transaction, job: NewJob) -> int:
+        """Insert one job as the only statement of the transaction; return its id.
+
+        The job must be unlimited, or wait for a time, and have no ``unique``.
+        """
+        number: int = tx.execute_only(f"{_INSERT} RETURNING id", job).fetchone()[0]
+        return number
+
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
         """Insert one job; return its id and True, or the id that holds ``unique`` and False.
 

@@ -295,6 +295,8 @@ class unit_of_work:
             raise
         if self._own is None:
             scope.blocks += 1
+        else:
+            work.single = self._single
         return work
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

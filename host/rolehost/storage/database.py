@@ -54,6 +54,15 @@ class Transaction(Protocol):
             StorageUnavailable: as :meth:`execute`; the transaction may have been committed.
         """
 
+    def execute_only(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """Run the only statement of this transaction.
+
+        A backend may commit in the same round trip. So no other statement may follow.
+
+        Raises:
+            StorageUnavailable: as :meth:`execute`; the transaction may have been committed.
+        """
+
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
 

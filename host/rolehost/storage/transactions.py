@@ -85,6 +85,10 @@ class PeeweeTransaction(ABC):
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """See :meth:`Transaction.executemany`."""
 
+    def execute_only(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """See :meth:`Transaction.execute_only`. This default commits in a separate call."""
+        return self.execute(sql, params)
+
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
         """See :meth:`Transaction.conclude`. This default commits in a separate call."""
         return self.execute(sql, params).rowcount > 0

@@ -15,7 +15,7 @@ from rolehost.api import StorageError
 
 from rolehost_postgres.failures import storage_error, transaction_aborted, translate_error
 from rolehost_postgres.pool import Pool
-from rolehost_postgres.wire import Connection
+from rolehost_postgres.wire import BEGIN, Connection
 
 
 class _Held:
@@ -155,7 +155,7 @@ class Connections(peewee.PostgresqlDatabase):
         if isolation_level is not None:
             super().begin(isolation_level)
             return
-        self.driver().pending = "BEGIN;"
+        self.driver().pending = BEGIN
 
     def commit(self) -> None:
         """Commit.
@@ -168,7 +168,7 @@ class Connections(peewee.PostgresqlDatabase):
         connection = self._state.conn
         if (
             not connection.closed and connection.idle
-        ):  # it ran no statement, or conclude() committed it
+        ):  # it ran no statement, or its last one committed
             connection.pending = ""
             return
         try:

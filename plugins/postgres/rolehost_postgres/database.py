@@ -19,7 +19,7 @@ from rolehost_postgres.placeholders import translate
 from rolehost_postgres.pool import Pool
 from rolehost_postgres.server import Server
 from rolehost_postgres.settings import PostgresSettings
-from rolehost_postgres.wire import Connection
+from rolehost_postgres.wire import BEGIN, Connection
 
 #: Seconds that a process waits for the migrations of another one.
 _MIGRATION_WAIT = 600.0
@@ -226,6 +226,12 @@ class _Transaction(PeeweeTransaction):
             raise translate_error(error, self.connections.place) from error
         result: Cursor = cursor
         return result
+
+    def execute_only(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """Run the only statement; without BEGIN, the server commits it in the same round trip."""
+        if self.driver.pending == BEGIN:
+            self.driver.pending = ""
+        return self.execute(sql, params)
 
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
         """Run the last statement and commit; both in one round trip."""

@@ -20,6 +20,9 @@ from rolehost_postgres.failures import blame_transaction, remove_values, value_e
 if TYPE_CHECKING:
     from rolehost_postgres.server import Server
 
+#: The pending statement of a transaction without any other.
+BEGIN = "BEGIN;"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -131,3 +131,13 @@ def test_the_last_statement_of_a_failed_transaction_is_refused(
             tx.execute("INSERT INTO things VALUES (1, 1)")
         tx.conclude("UPDATE things SET value = 2")
     assert values(database) == [0, 0]
+
+
+def test_the_only_statement_of_a_transaction_commits_in_the_same_round_trip(
+    database: PostgresDatabase,
+) -> None:
+    with database.transaction() as tx:
+        cursor = tx.execute_only("INSERT INTO things VALUES (?, 7) RETURNING id", (3,))
+        assert database.peewee.driver().idle
+        assert cursor.fetchone() == (3,)
+    assert values(database) == [0, 0, 7]
