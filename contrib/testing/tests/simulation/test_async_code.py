@@ -57,7 +57,7 @@ def written(client: Client) -> None:
 
 def test_async_code_is_refused_on_the_loop_and_writes_through_run() -> None:
     simulation = Simulation([Plugin()], actions=[refused, written], faults=NONE)
-    acknowledged = simulation.run(1, steps=60).world.acknowledged
+    acknowledged = simulation.run(1, steps=120).world.acknowledged
     simulation.close()
     assert set(acknowledged["answers of PUT"]) == {500}
     assert set(acknowledged["answers of POST"]) == {201}
