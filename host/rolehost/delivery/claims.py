@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
@@ -52,7 +53,8 @@ class Claims:
         self._partitions = Partitions(database, runtime.limits, queue, actors, clock)
         self._unlimited_first = False
         self._move_at = 0  # milliseconds
-        self._limits_at: int | None = None  # milliseconds, when the limits were read
+        # When the limits were read, by the database's and the monotonic clock, milliseconds.
+        self._limits_at: tuple[int, int] | None = None
         self._set_limits: dict[str, Limits] | None = None  # those set at run time, as read then
         self._start: ScanStart[tuple[int, int, int]] = ScanStart(_FIRST, clock)
         # SKIP LOCKED: rows that another transaction is claiming are passed over, not waited for.
@@ -120,7 +122,12 @@ class Claims:
 
     def _read_limits(self, tx: Transaction, now: int) -> None:
         """Follow the limits that were set at run time, at most a second late."""
-        if self._limits_at is not None and 0 <= now - self._limits_at < _LIMITS_MILLISECONDS:
+        # Both clocks: one that was set back may come to the same time again.
+        times = now, int(time.monotonic() * 1000)
+        if self._limits_at and all(
+            0 <= one - other < _LIMITS_MILLISECONDS
+            for one, other in zip(times, self._limits_at, strict=True)
+        ):
             return
         limits = self._runtime.limits
         limits.stored = limitstore.load(tx)
@@ -132,7 +139,7 @@ class Claims:
         if missing:
             limitstore.ensure(tx, missing)
             limits.stored = limitstore.load(tx)
-        self._limits_at = now
+        self._limits_at = times
 
     def next_due(self) -> int | None:
         """Return when a job is due or a rate admits one, milliseconds; None if none waits."""
