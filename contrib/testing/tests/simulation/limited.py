@@ -144,6 +144,15 @@ def enqueue(client: Any) -> None:
             client.world.acknowledged.setdefault("jobs", []).append(job.id)
 
 
+def flood(client: Any) -> None:
+    """Enqueue many jobs of one tenant and one of each other, once in a run."""
+    if client.world.notes.setdefault("flood", client.number) != client.number:
+        return
+    with client.services.unit_of_work() as work:
+        for tenant in ("ann",) * 10 + TENANTS:
+            work.enqueue(OLD[-1], tenant=tenant)
+
+
 def replay(client: Any) -> None:
     """Replay a job, or cancel it."""
     jobs = client.world.acknowledged.get("jobs")
@@ -199,7 +208,7 @@ def limited_simulation(**options: Any) -> Simulation:
     ]
     return Simulation(
         found,
-        actions=[enqueue, enqueue, enqueue, replay, set_limit],
+        actions=[enqueue, enqueue, enqueue, replay, set_limit, flood],
         invariants=[],
         eventually=[all_ended, effects_once],
         extra={"limited": Plugin(*ACTORS), "limited-door": Plugin()},
