@@ -115,13 +115,13 @@ class Server:
         """
         opened = self._open()
         try:
-            opened.patience = self._patience
             opened.idle_limit = self._settings.idle_in_transaction_timeout
             register_type(_BYTES, opened)
             if not self._has_sessions:
                 require_session(opened, self._open, self.place)
                 self._has_sessions = True
             read_only, pid = self._prepare(opened)
+            opened.patience = self._patience
             # A pooler in between reports other numbers.
             if self._may_be_asked and pid == opened.info.backend_pid:
                 opened.sessions = self
@@ -147,6 +147,8 @@ class Server:
             )
         except psycopg2.Error as error:
             raise not_connected(error, self.place) from None
+        # A connection that falls silent before its settings are made fails to open.
+        opened.patience = self._settings.connect_timeout
         watch.add(opened)
         opened.autocommit = True
         return opened

@@ -55,7 +55,6 @@ class SilenceWatch:
         )
         self._thread: threading.Thread | None = None
         self._question: threading.Thread | None = None
-        self._ask_at = 0.0
 
     def add(self, connection: Connection) -> None:
         """Watch a connection until it is closed."""
@@ -78,8 +77,7 @@ class SilenceWatch:
             with self._guard:
                 now = time.monotonic()
                 suspects = [each for each in list(self._seen) if self._look(each, now)]
-            if suspects and now >= self._ask_at and self._question is None:
-                self._ask_at = now + SUSPECT
+            if suspects and self._question is None:
                 # The server may not answer, and the other connections must be watched meanwhile.
                 self._question = threading.Thread(
                     target=self._ask, args=(suspects,), name="rolehost-postgres-ask", daemon=True
@@ -101,7 +99,7 @@ class SilenceWatch:
         elif connection.patience and seconds > connection.patience:
             _end(connection, running, seconds)
         else:
-            return seconds > SUSPECT and connection.sessions is not None
+            return connection.sessions is not None and now - max(since, connection.asked) > SUSPECT
         return False
 
     def _ask(self, suspects: Sequence[Connection]) -> None:
@@ -110,6 +108,7 @@ class SilenceWatch:
         with self._guard:
             for each in suspects:
                 if each in self._seen and each.sessions is not None:
+                    each.asked = time.monotonic()
                     asked[each.sessions].append((each, *self._seen[each]))
         for server, statements in asked.items():
             # If the server cannot be asked now, it is asked again later.

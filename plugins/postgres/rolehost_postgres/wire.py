@@ -58,6 +58,7 @@ class Connection(DriverConnection):
         statements: counts the begins and ends of statements: odd while one runs.
         patience: seconds that a statement waits for its answer; 0 is for ever.
         sessions: knows whether the server works on its statement; None if it cannot be asked.
+        asked: when the server was last asked, monotonic seconds.
         silent: whether a statement waited longer, so that the connection was ended.
         idle_limit: seconds after which the server ends a transaction without a statement; 0: never.
         abandoned: whether its transaction ran no statement for longer.
@@ -67,6 +68,7 @@ class Connection(DriverConnection):
     statements = 0
     patience = 0.0
     sessions: Server | None = None
+    asked = 0.0
     silent = False
     idle_limit = 0.0
     abandoned = False

@@ -19,6 +19,7 @@ from rolehost_postgres.database import PostgresDatabase
 from rolehost_postgres.queue import PostgresQueue
 from rolehost_postgres.server import Server
 from rolehost_postgres.settings import PostgresSettings
+from rolehost_postgres.wire import Connection
 
 
 class Proxy:
@@ -141,6 +142,23 @@ def test_a_transaction_that_the_server_keeps_open_on_a_silent_connection_is_give
         proxy.forget()
         tx.execute("INSERT INTO things VALUES (1)")
     database.close()
+
+
+def test_a_connection_that_falls_silent_while_it_is_opened_is_given_up(
+    behind: PostgresSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = Server._prepare
+
+    def silent(server: Server, opened: Connection) -> Any:
+        proxy.forget()
+        return prepare(server, opened)
+
+    monkeypatch.setattr(Server, "_prepare", silent)
+    settings = msgspec.structs.replace(behind, answer_timeout=None, connect_timeout=2)
+    began = time.monotonic()
+    with pytest.raises(StorageUnavailable):
+        Server(settings, "test").connect()
+    assert time.monotonic() - began < 5
 
 
 def test_a_statement_on_which_the_server_works_is_left_alone(
