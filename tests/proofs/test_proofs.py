@@ -12,8 +12,15 @@ import pytest
 from scripts.prove import proofs
 from tests.proofs.kit import ROOT, in_ci
 
-#: These proofs mostly wait for engines to restart, so they may run in parallel with other tests.
-WAITING = {"bad-settings", "disposable-broker", "dramatiq-faults", "fleet-real", "kafka-faults"}
+#: These proofs mostly wait for engines, so they may run in parallel with other tests.
+WAITING = {
+    "bad-settings",
+    "disposable-broker",
+    "dramatiq-faults",
+    "fleet-real",
+    "kafka-faults",
+    "other-hosts",
+}
 
 #: These proofs have a time limit or a measurement that other load would disturb.
 ALONE = {
