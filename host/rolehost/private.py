@@ -98,7 +98,7 @@ def private_file(path: Path) -> int:
     try:
         descriptor = os.open(path, flags, 0o600)
     except OSError:
-        check_file(path)  # a better error, if the file is the reason
+        check_file(path)  # raises a better error if the file is the reason
         raise
     try:
         found = os.fstat(descriptor)

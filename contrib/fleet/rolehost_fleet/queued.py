@@ -121,7 +121,7 @@ def _by_type(actor: Actor, by_schema: Decoder) -> Decoder:
         try:
             return signature.decode(body)
         except PayloadError as error:
-            by_schema(body)  # its reason shows no value
+            by_schema(body)  # its error shows no value
             raise ValueError(str(error)) from None
 
     return read

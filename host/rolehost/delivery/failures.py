@@ -90,7 +90,7 @@ def loggable(error: BaseException) -> BaseException:
                 size = len("".join(traceback.format_exception(error)))
                 if type(text) is str and storable(text) == text and size < _MAX_TRACEBACK:
                     return error
-        except BaseException:  # a name, a text or a note that raises; a group too deep
+        except BaseException:  # a name, a text or a note raises; a group is too deep
             pass
     return ActorFailed(describe(error)).with_traceback(_short(error.__traceback__))
 

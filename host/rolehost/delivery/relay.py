@@ -102,7 +102,7 @@ class Relay:
         ]
         for topic, rows in found:
             if not rows:
-                # Another relay has its lease, or it has no rows any more.
+                # Another relay has the lease now, or the topic has no rows any more.
                 self._paused.pop(topic, None)
         self._more = any(len(rows) in (BATCH, PROBE) for _, rows in found)
         return [(topic, rows) for topic, rows in found if rows]

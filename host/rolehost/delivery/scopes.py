@@ -114,7 +114,7 @@ class Scope(Unit):
                 self.roll_back()
                 return False
             context = self._detach()
-            assert context is not None  # as long as there is a unit of work
+            assert context is not None  # set while there is a unit of work
             with _outside_scope():
                 context.__exit__(None, None, None)
         except BaseException as error:
@@ -143,7 +143,7 @@ class Scope(Unit):
                 raise UnitOfWorkFailed(_caught_text(statement)) from error
             raise
         context = self._detach()
-        assert context is not None  # as long as there is a unit of work
+        assert context is not None  # set while there is a unit of work
         context.__exit__(None, None, None)
         group.works.append(work)
         return True
@@ -301,7 +301,7 @@ class unit_of_work:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         scope, self._scope = self._scope, None
-        assert scope is not None  # as long as the block lasts
+        assert scope is not None  # set while the block lasts
         if scope.closed:
             self._leave_scope()
             return

@@ -93,7 +93,7 @@ class Work:
                 raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
         number, created = self._insert(new, conflict)
         self._announce([new])
-        # Also if the job existed already: claims skipped it while this transaction locked it.
+        # Wake workers for an existing job too: claims skipped it while this transaction locked it.
         self._wakes.add(f"queue:{new.queue}")
         return Job(number, new.actor, created)
 
@@ -229,8 +229,8 @@ class Work:
             except failpoints.Crash:
                 raise
             except BaseException as error:
-                # Also an interrupt (time limit, shutdown): the work is committed, so its caller
-                # must not see a failure, and the other callbacks run.
+                # Interrupts are caught too (time limit, shutdown): the work is committed, so its
+                # caller must not see a failure, and the other callbacks run.
                 report(log.error, "an after-commit callback failed", error)
 
 

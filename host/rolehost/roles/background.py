@@ -62,8 +62,8 @@ class _MaintenanceLoop(Loop):
     """Renews the presence row (heartbeat); the leader also sweeps and applies retention.
 
     Each heartbeat first measures the database's clock. If that clock was set, or another server
-    took over, other processes may still use the time before. They look dead to this one until their
-    next heartbeat, so it releases no work of others for the time of a lease.
+    took over, other processes may still use the earlier time, and look dead to this process until
+    their next heartbeat. So it releases no work of others for the time of a lease.
     """
 
     def __init__(

@@ -108,7 +108,7 @@ class Process:
         services = self._provision()
         for kind in tuple(services.backends):
             if kind not in services.backends:
-                continue  # its plugin failed with another kind
+                continue  # its plugin has failed already, for another kind
             try:
                 getattr(services, kind).ping()
                 if kind == "stream":

@@ -17,7 +17,7 @@ class Quota(NamedTuple):
     Attributes:
         allowed: whether the hit is within the limit. If not, it is not counted.
         remaining: how many more hits would be allowed now.
-        retry_after: seconds after which a hit like this one is allowed; 0.0 if this one is.
+        retry_after: seconds after which a hit like this one is allowed; 0.0 if this hit is allowed.
     """
 
     allowed: bool

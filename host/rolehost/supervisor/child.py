@@ -71,8 +71,8 @@ class Slot:
     ready: bool = False
     #: When it was started, monotonic seconds.
     started_at: float = 0.0
-    #: Without a process: when to start one. Else: when to kill it, because it is not ready or has
-    #: not ended by then. Monotonic seconds.
+    #: Monotonic seconds. Without a process: when to start one. Otherwise: when to kill the process,
+    #: because it is not ready or has not ended by then.
     due: float | None = None
     #: Deaths in a row, each before the process was stable.
     deaths: int = 0

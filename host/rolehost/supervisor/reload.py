@@ -108,7 +108,8 @@ class Reload:
         try:
             failure = yield from self._replace(steps)
         finally:
-            # Also if abandon() ends this coroutine: the supervisor closes only the running plan.
+            # This runs too if abandon() ends this coroutine: the supervisor closes only the running
+            # plan.
             if failure:
                 _close(new, keep=old)
         if failure:

@@ -58,8 +58,8 @@ class EmbeddedBroker(MessageBroker):
     def ensure_lease(self) -> bool:
         """Return False if the lease holds. Otherwise take one and return True.
 
-        After True, other processes may have the messages that this one held. The first call
-        starts the thread that renews the lease.
+        If it returns True, other processes may have the messages that this process held. The first
+        call starts the thread that renews the lease.
         """
         if time.monotonic() - self._renewed < self._lease:
             return False

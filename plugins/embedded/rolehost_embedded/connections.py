@@ -190,8 +190,8 @@ class Connections(peewee.SqliteDatabase):
     def _use_write_ahead_log(self, connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
             return
-        # For several processes that open a new file at once. SQLite's busy time-out does not
-        # cover the change of the mode.
+        # Several processes may open a new file at once, and SQLite's busy time-out does not cover
+        # the change of the journal mode.
         self.lock.acquire(self._wait)
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]

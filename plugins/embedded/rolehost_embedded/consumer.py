@@ -79,8 +79,9 @@ class EmbeddedConsumer(Consumer):
         deadline = time.monotonic() + self._timeout
         while True:
             if self._broker.ensure_lease() or time.monotonic() > self._stale_at:
-                # Others may have these messages by now. Or they took longer than expected, and
-                # messages with a higher priority may wait. Given back, any process can take them.
+                # Other processes may have these messages by now; or earlier messages ran for longer
+                # than expected, and some with a higher priority may wait. Any process can take
+                # messages that are given back.
                 self._give_back_ready()
             if self._ready and len(self._running) < self._prefetch:
                 message = self._ready.popleft()

@@ -78,7 +78,7 @@ class Wakes:
             StorageUnavailable: the folder of sockets cannot be used.
         """
         for _ in range(_TRIES):
-            folder = self._folder = socket_folder(self._path)  # again: the last listener removed it
+            folder = self._folder = socket_folder(self._path)  # removed by the last listener
             self._folders.clear()
             try:
                 listener = WakeListener(self, folder, frozenset(names))

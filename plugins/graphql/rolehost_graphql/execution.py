@@ -135,7 +135,7 @@ class Executor:
         except Refusal as refusal:
             answer = refusal.answer
         except RecursionError:
-            # From parsing, validating or measuring; resolver errors are in the result.
+            # Parsing, validating or measuring raised it; resolver errors are in the result.
             message = "The document is nested too deeply."
             answer = refuse(message, errors.TOO_DEEP).answer
         seconds = time.perf_counter() - started

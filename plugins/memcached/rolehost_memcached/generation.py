@@ -40,7 +40,7 @@ class Generation:
         return self._prefix
 
     def begin(self) -> None:
-        """Begin a new generation: no entry of the former is found again.
+        """Begin a new generation: no entry of earlier ones is found again.
 
         Raises:
             StorageUnavailable: no server answers.
@@ -48,7 +48,7 @@ class Generation:
         with self._guard:
             new = self._newer_than(self._read())
             for server in self._servers.alive():
-                with suppress(StorageUnavailable):  # the next process that reads it writes it there
+                with suppress(StorageUnavailable):  # a later reader writes it to that server
                     self._write(server, new)
             self._remember(new)
 

@@ -168,7 +168,7 @@ class Connections(peewee.PostgresqlDatabase):
         connection = self._state.conn
         if (
             not connection.closed and connection.idle
-        ):  # it ran no statement, or its last one committed
+        ):  # no statement ran, or the last one has committed
             connection.pending = ""
             return
         try:

@@ -38,7 +38,7 @@ class Sender:
 
     def send(self, names: Collection[str]) -> None:
         """Send these names soon. Never blocks, never raises."""
-        # They will be sent, and later than the commit that they announce: no lock is needed.
+        # Names that wait are sent later than the commit that they announce: no lock is needed.
         if self._names.issuperset(names):
             return
         with self._changed:
@@ -53,7 +53,7 @@ class Sender:
             self._changed.notify()
 
     def close(self) -> None:
-        """Send the rest, for a short time at most, and stop. Idempotent."""
+        """Send the remaining names for a short time at most, and stop. Idempotent."""
         with self._changed:
             self._closed = True
             thread = self._thread

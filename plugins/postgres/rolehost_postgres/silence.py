@@ -122,7 +122,7 @@ class SilenceWatch:
 
 def _end(connection: Connection, running: int, seconds: float) -> None:
     """Shut a connection down if this statement still runs on it, once."""
-    # Its thread may close it meanwhile.
+    # The thread of the connection may close it meanwhile.
     with contextlib.suppress(psycopg2.Error, OSError):
         if connection.silent:
             return

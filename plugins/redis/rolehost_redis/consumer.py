@@ -68,8 +68,8 @@ class RedisConsumer(Consumer):
                     self._lease_losses != self._held.lease_losses
                     or time.monotonic() > self._stale_at
                 ):
-                    # Others may have these messages by now. Or they took longer than expected,
-                    # and messages with a higher priority may wait.
+                    # Other processes may have these messages by now; or earlier messages ran for
+                    # longer than expected, and some with a higher priority may wait.
                     self._drop_ready()
                     self._poll_at = 0.0
                 elif len(self._running) < self._prefetch:

@@ -21,7 +21,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# For scripts that make messages available. Lower runs first; numbers of one priority are in the
+# For scripts that make messages available. Lower priorities run first; numbers of one are in the
 # order in which they were put, because they have the same length.
 _READY = """
 local function ready(waiting, number, priority)

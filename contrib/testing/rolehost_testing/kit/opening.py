@@ -68,7 +68,7 @@ class Hosts:
             beside: another host with which the new host shares database, queue, stream, cache
                 and clock. ``backends``, ``now`` and ``seed`` are then ignored.
             name: name of the deployment.
-            roles: roles with processes here, None means all; a host ``beside`` has the others.
+            roles: the roles whose processes this host has; None: all. A host ``beside`` has others.
             without: import names of libraries that cannot be imported while the host is open.
             now: start time of the clock.
             seed: seed of the random sources.

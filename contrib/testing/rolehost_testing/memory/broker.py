@@ -116,7 +116,7 @@ class MemoryConsumer(Consumer):
         if not held:
             del self._held[message.message_id]
         self._count -= 1
-        # Room for another one.
+        # There is room for another message.
         self._listener.interrupt()
         return found
 

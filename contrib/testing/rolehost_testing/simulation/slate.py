@@ -29,7 +29,7 @@ class Slate:
         }
 
     def wipe(self) -> None:
-        """Delete everything that was written since then."""
+        """Delete everything that was written since this object was made."""
         peewee = self._database.peewee
         with self._database.session():
             connection = peewee.driver()

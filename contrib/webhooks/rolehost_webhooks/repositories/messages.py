@@ -137,7 +137,7 @@ def narrow(select: Any, wanted: Filter) -> Any:
 
 
 def list_contains(column: peewee.Field, name: str) -> Any:
-    """Return an expression: whether a column with a compact JSON list of names has this one.
+    """Return an expression that is true if a column's compact JSON list of names has this name.
 
     Names need no JSON escaping, so a search for the quoted name is sufficient. ``REPLACE`` is
     used because, unlike ``LIKE``, it is case-sensitive in every dialect.

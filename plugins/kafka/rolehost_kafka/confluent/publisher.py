@@ -87,7 +87,7 @@ class ConfluentPublisher(Publisher):
                     topic, record.value, record.key, headers=headers, on_delivery=on_delivery
                 )
             except BufferError as error:
-                # Its queue is full of records of this call or of others.
+                # The producer's queue is full of records of this call or of others.
                 if time.monotonic() >= deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error
                 producer.flush(_POLL_STEP)

@@ -275,7 +275,7 @@ class ConfluentSubscription(Subscription):
 
     def _lost(self, _: Any, places: Collection[TopicPartition]) -> None:
         gone = [each for each in self._from_kafka(places) if each in self._owned]
-        # Others own them already, so the callback must not commit them.
+        # Other members own these partitions already, so the callback must not commit them.
         self._owned.difference_update(gone)
         self._call_back(self._on_revoked, gone)
         self._remove_partitions(gone)

@@ -58,7 +58,7 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
         try:
             return super()._read_msg()
         except UnicodeDecodeError:
-            # It has not moved on, and reads this record and the rest of the batch again.
+            # The batch has not moved on; this record and the rest are read from the new buffer.
             self._buffer = _Bytes(self._buffer)
             return super()._read_msg()
 

@@ -71,7 +71,7 @@ class KafkaPythonPublisher(Publisher):
             self._abandon(producer)
 
     def _abandon(self, producer: Any) -> None:
-        # Otherwise its thread would try for ever.
+        # Otherwise the producer's thread would try for ever.
         with contextlib.suppress(Exception):
             producer._sender.force_close()
             producer.close(timeout=1.0)

@@ -127,7 +127,7 @@ class KafkaPythonSubscription(Subscription):
     def _remove_partitions(self, call: Callback) -> None:
         gone = set(call.partitions) & self._owned
         if call.kind == "lost":
-            # Others own them already, so the callback must not commit them.
+            # Other members own these partitions already, so the callback must not commit them.
             self._owned -= gone
         try:
             if gone:
