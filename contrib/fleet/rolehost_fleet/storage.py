@@ -12,9 +12,9 @@ from rolehost_fleet.model import Fleet, FleetMember, named
 #: Consequence if deployments do not share a storage kind.
 _APART: dict[Kind, str] = {
     "database": "a deployment cannot see jobs, outbox, inbox and leases of the others",
-    "queue": "a wake-up in one does not reach workers that wait at another",
+    "queue": "a wake-up in one queue does not reach workers that wait at another",
     "stream": "a deployment cannot read events of the others",
-    "cache": "values that one invalidates stay in the others",
+    "cache": "values that one deployment invalidates stay in the caches of the others",
 }
 
 #: Beginnings of addresses and paths on the machine itself.

@@ -105,7 +105,7 @@ def named_fleet(given: Sequence[Path], name: str | None) -> Fleet:
 def takes_fleet(function: F) -> F:
     """Add the option ``--fleet NAME`` to a command; the parameter is ``fleet``."""
     return click.option(
-        "--fleet", metavar="NAME", help="Of several fleets among the files, this one."
+        "--fleet", metavar="NAME", help="Name of the fleet, if the files have several."
     )(function)
 
 

@@ -83,5 +83,5 @@ class Drained(list[Ran]):
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            text = f"{len(errors)} of {len(self)} that ran have failed"
+            text = f"{len(errors)} of {len(self)} items that ran have failed"
             raise BaseExceptionGroup(text, errors)
