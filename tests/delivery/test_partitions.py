@@ -12,6 +12,10 @@ from rolehost.delivery.claims import Claims
 def tenants(job, tenant: str): ...
 
 
+@actor(partition="tenant")
+def unlimited_tenants(job, tenant: str): ...
+
+
 @actor()
 def plain(job): ...
 
@@ -72,6 +76,30 @@ def test_partitions_get_their_turns_whatever_the_backlog_of_one(bench):
     assert sorted(partitions_of(bench.claim_runs(limit=6))) == [
         "big", *(f"small {number}" for number in range(5))
     ]  # fmt: skip
+
+
+def test_a_claim_that_looks_for_more_partitions_takes_no_job_twice(bench):
+    bench.make_runtime(unlimited_tenants)
+    claims = Claims(bench.runtime, "default", ["unlimited_tenants"], "me")
+    small = [{"tenant": f"small {number}"} for number in range(12)]
+
+    def claim(want: int) -> list[str]:
+        bench.clock.forward(1)
+        with bench.database.session(), bench.database.transaction() as tx:
+            runs = claims.claim(tx, want, bench.clock.now())
+        ids = [job.id for run in runs for job in run]
+        assert len(ids) == len(set(ids))
+        return partitions_of(runs)
+
+    fill(bench, unlimited_tenants, [{"tenant": "big"}] * 400)
+    for _ in range(4):  # from now on it expects many jobs of each partition
+        assert len(claim(50)) == 50
+    fill(bench, unlimited_tenants, small)
+    assert "big" not in claim(12)
+    fill(bench, unlimited_tenants, small)
+    claimed = claim(50)
+    assert claimed.count("big") == 8
+    assert len(set(claimed)) == 13
 
 
 def test_a_claim_of_one_job_passes_over_partitions_without_jobs(bench):

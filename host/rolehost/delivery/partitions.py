@@ -125,9 +125,13 @@ class Partitions:
         due = [limit.due_at_us(now_us) for limit in allowances]
         self._due_us = min((at for at in due if at is not None), default=None)
         shares: list[Share] = []
+        seen: set[int] = set()
         for _ in range(_ROUNDS):
             most = min(math.ceil(want / self._depth), _PARTITIONS)
-            partitions = self._lock_open(tx, _ready(above, now_us), changed, most)
+            found = self._lock_open(tx, _ready(above, now_us), changed, most)
+            # The caller has not claimed the jobs of the last round yet.
+            partitions = [each for each in found if each.id not in seen]
+            seen.update(each.id for each in partitions)
             served: list[Share] = []
             if partitions:
                 portion = self._portion(partitions, want, longest, most, now_us)
@@ -138,10 +142,11 @@ class Partitions:
             shares += served
             want -= _runs(served)
             # Partitions without a job are closed now, and others that have one may follow them.
-            if want <= 0 or len(partitions) < most:
+            if want <= 0 or len(found) < most or not partitions:
                 break
         if shares:
-            self._depth = max(1.0, (self._depth + _runs(shares) / len(shares)) / 2)
+            self._depth = (self._depth + _runs(shares) / len(shares)) / 2
+            self._depth = min(max(self._depth, 1.0), _TURN)
             self._store_limits(tx, above)
         return shares
 
