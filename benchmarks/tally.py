@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,8 @@ PROCESSES, THREADS = 16, 32
 LONGEST = 120.0
 #: Polling interval in seconds: short compared with a round, long compared with one poll.
 LOOK = 0.002
-_CELL = struct.Struct("=q")
+#: Bytes of a cell, a signed integer.
+_CELL = 8
 
 
 class _Own(threading.local):
@@ -39,11 +39,12 @@ class Tally:
     """
 
     def __init__(self, path: Path, slot: int = 0) -> None:
-        size = _CELL.size * (1 + PROCESSES + PROCESSES * THREADS)
+        size = _CELL * (1 + PROCESSES + PROCESSES * THREADS)
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             os.ftruncate(number, size)
-            self._cells = mmap.mmap(number, size)
+            # PERF: a poll that unpacked the bytes took 4 % of a processor from the processes.
+            self._cells = memoryview(mmap.mmap(number, size)).cast("q")
         finally:
             os.close(number)
         self._slot = slot
@@ -94,11 +95,10 @@ class Tally:
         return self._sum(1 + PROCESSES, PROCESSES * THREADS)
 
     def _write(self, cell: int, value: int) -> None:
-        _CELL.pack_into(self._cells, cell * _CELL.size, value)
+        self._cells[cell] = value
 
     def _sum(self, first: int, cells: int) -> int:
-        part = self._cells[first * _CELL.size : (first + cells) * _CELL.size]
-        return sum(value for (value,) in _CELL.iter_unpack(part))
+        return sum(self._cells[first : first + cells])
 
 
 def _await(true: Callable[[], bool]) -> None:

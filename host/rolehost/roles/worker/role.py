@@ -201,12 +201,17 @@ class WorkerRole:
             else:
                 run_in_order(run, partial(attempt, runner), ends)
         finally:
-            # Here, so that the limit of the last member covers the commit of its group.
-            thread = threading.get_ident()
-            self._limits.manager.remove_timeout(thread)
-            self._busy.pop(thread, None)
-            consumer.finish(run, ends)
+            try:
+                # Here, so that the limit of the last member covers the commit of its group.
+                self._end_time_limit()
+            finally:  # also if the limit has passed just now
+                consumer.finish(run, ends)
         return time.perf_counter()
+
+    def _end_time_limit(self) -> None:
+        thread = threading.get_ident()
+        self._limits.manager.remove_timeout(thread)
+        self._busy.pop(thread, None)
 
     def _run(self, runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> Ended:
         """Begin the time limit and run one attempt; return its end and its seconds."""
