@@ -21,10 +21,11 @@ from tests.proofs.upgrade_fleet import EFFECTS, Fleet, answer, fleet
 from tests.proofs.upgrade_versions import Version, earlier_schemas, install, this_version
 
 PROMISE = (
-    "A fleet with 10,000 waiting, delayed, keyed and dead jobs goes from each earlier schema to"
-    " this one under load, with old and new processes side by side, back once and forth again, on"
-    " PostgreSQL and SQLite: no job is lost, none has two effects, jobs of a key run in order; and"
-    " while a million jobs are migrated on PostgreSQL, no statement waits for a second"
+    "A fleet with 10,000 waiting, delayed, keyed and dead jobs is upgraded from each earlier schema"
+    " to this one, goes back, and is upgraded again, under load and with old and new processes side"
+    " by side, on PostgreSQL and SQLite: no job is lost, none has two effects, and the jobs of a"
+    " key run in order. While a million jobs are migrated on PostgreSQL, no statement waits for a"
+    " second"
 )
 DURATION = "about 8 min, the first time 2 min more; --short: 50 s"
 

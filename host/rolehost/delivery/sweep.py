@@ -16,7 +16,7 @@ from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: The migration of the phase *post* after which no process of before limits runs.
+#: The migration of the phase *post* after which no process of a version without limits runs.
 _ROLLED_OUT = "SELECT 1 FROM rolehost_migrations WHERE owner = 'rolehost' AND number = 7"
 
 #: The count of a partition is checked if no job of it was claimed for this many milliseconds.
@@ -55,8 +55,8 @@ def _release_all(runtime: DeliveryRuntime, owners: Iterable[str]) -> int:
 def recount_limits(runtime: DeliveryRuntime) -> None:
     """Correct the counts of limited jobs, and look at forgotten ones.
 
-    See :func:`limitstore.recount` and :func:`changes.announce_forgotten`. Processes of before
-    limits may run until the migrations of the phase *post* are applied.
+    See :func:`limitstore.recount` and :func:`changes.announce_forgotten`. Processes of a version
+    without limits may run until the migrations of the phase *post* are applied.
     """
     database = runtime.database
     before = (runtime.clock.now() - _COUNTS_SETTLE_MILLISECONDS) * 1000

@@ -150,7 +150,7 @@ class _MaintenanceLoop(Loop):
         began = time.monotonic()
         if self._leads():
             sweep.release_dead(self._runtime)
-        # A lease of its own, because a process of before limits may hold the other one.
+        # A separate lease: a process of a version without limits may hold the other one.
         if self._leads("limits"):
             sweep.recount_limits(self._runtime)
         pause = _CHECK_PART * (time.monotonic() - began)

@@ -26,9 +26,9 @@ def require_session(first: Connection, open_second: Callable[[], Connection], pl
     """Check that a connection has a session of its own; changes no setting of the session.
 
     The process id that the server reports at login is that of the session. A pooler reports a
-    random number instead, because clients use it to cancel statements. Only then a second
-    connection is opened: it notifies the first one, which listens and sends nothing meanwhile. A
-    notification reaches the first one only if the session is still its own.
+    random number instead, because clients use it to cancel statements. Only if the two differ, a
+    second connection is opened: it notifies the first one, which listens and sends nothing
+    meanwhile. A notification reaches the first one only if the session is still its own.
 
     Args:
         first: the connection to check.
@@ -36,7 +36,7 @@ def require_session(first: Connection, open_second: Callable[[], Connection], pl
         place: backend, host and database, for the message.
 
     Raises:
-        StorageRefused: a pooler is between, and does not keep the session.
+        StorageRefused: a pooler in between does not keep the session.
         psycopg2.Error: a connection was lost, or got no answer in time.
     """
     with first.cursor() as cursor:

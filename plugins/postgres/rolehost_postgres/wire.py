@@ -20,7 +20,7 @@ from rolehost_postgres.failures import blame_transaction, remove_values, value_e
 if TYPE_CHECKING:
     from rolehost_postgres.server import Server
 
-#: The pending statement of a transaction without any other.
+#: What is pending in a transaction that has run no statement.
 BEGIN = "BEGIN;"
 
 F = TypeVar("F", bound=Callable[..., Any])
