@@ -119,6 +119,30 @@ def test_draining_finishes_running_jobs_and_releases_jobs_that_have_not_started(
     assert here.read("SELECT max(attempt) FROM rolehost_jobs WHERE state = 'available'") == [(0,)]
 
 
+def test_draining_hands_back_the_rest_of_a_key(host, collected):
+    release = threading.Event()
+
+    @actor()
+    def held(context, n: int):
+        collected.add(n)
+        release.wait(20)
+
+    here = host([held])
+    role = worker(here)
+    with here.services.unit_of_work() as work:
+        for n in range(5):
+            work.enqueue(held, n=n, key="k")
+    collected.wait(1)
+    stopping = threading.Thread(target=here.stop)
+    stopping.start()
+    [consumer] = role._consumers.values()
+    assert consumer._stopping.wait(20)
+    release.set()
+    stopping.join(20)
+    assert collected.items == [0]
+    assert states(here) == {"completed": 1, "available": 4}
+
+
 def test_a_job_longer_than_the_grace_is_interrupted_and_handed_back_uncounted(host, collected):
     @actor()
     def endless(context):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -209,7 +209,7 @@ class Runner:
 
 
 def run_in_order(
-    run: Sequence[ClaimedJob],
+    run: Iterable[ClaimedJob],
     attempt: Callable[[ClaimedJob, Sequence[End]], tuple[Finish, float]],
     ends: list[tuple[Finish, float]],
 ) -> None:

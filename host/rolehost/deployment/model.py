@@ -119,7 +119,8 @@ class WorkerSettings(Settings, frozen=True):
         processes: number of processes.
         threads: number of jobs that one process runs at the same time.
         queues: queues to take jobs from; by default the queues of all its actors.
-        prefetch: maximum number of rows that one process claims ahead of its threads.
+        prefetch: maximum number of jobs that one process claims ahead of its threads. Jobs of a key
+            that it claims together count as one.
         grace: seconds that a running job may take to finish when the process stops; after that
             it is interrupted and handed back, and the attempt is not counted.
     """

@@ -99,7 +99,7 @@ class LedgerConsumer(Consumer):
         self._slots_used = 0  # slots given to Dramatiq and not ended
         self._slots_free = 0  # slots to give to Dramatiq
         self._ready: deque[Run] = deque()
-        self.outstanding = 0  # runs claimed and unfinished
+        self._outstanding = 0  # runs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
         self._known: set[tuple[int, int]] = set()  # ids and tokens of the claims it knows
@@ -161,7 +161,7 @@ class LedgerConsumer(Consumer):
             self._ready.extend(runs)
             if runs:
                 self._claimed_at = self._runtime.clock.now()
-            self.outstanding += len(runs)
+            self._outstanding += len(runs)
             self._offer_slots()
         if any(end.state not in FINISHED or job.partition_id for job, end in finished):
             self._runtime.wake([f"queue:{self._queue}"])
@@ -180,7 +180,7 @@ class LedgerConsumer(Consumer):
 
     def _hand_back_ready(self) -> None:
         """Hand back the jobs that no thread has taken; holds the lock."""
-        self.outstanding -= len(self._ready)
+        self._outstanding -= len(self._ready)
         self._hand_back([job for run in self._ready for job in run])
         self._ready.clear()
 
@@ -250,7 +250,7 @@ class LedgerConsumer(Consumer):
             return self._threads - self._running - len(self._ready)
         if len(self._ready) * 2 > limit - self._threads:
             return 0
-        return limit - self.outstanding
+        return limit - self._outstanding
 
     def _longest_run(self) -> int:
         """Return how many jobs of a key to claim for one thread."""
@@ -262,7 +262,7 @@ class LedgerConsumer(Consumer):
 
     def _wait(self) -> None:
         with self._lock:
-            busy = bool(self.outstanding or self._finished) or self._stopping.is_set()
+            busy = bool(self._outstanding or self._finished) or self._stopping.is_set()
             # From now on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
         self._listener.wait(FLUSH_INTERVAL if busy else self._until_due())
@@ -277,6 +277,16 @@ class LedgerConsumer(Consumer):
         if due is None:
             return longest
         return min(longest, max(0.0, (due - runtime.clock.now()) / 1000))
+
+    @property
+    def claimed(self) -> int:
+        """The number of claimed jobs whose ends are not written yet."""
+        return len(self._known)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no more jobs may start."""
+        return self._stopping.is_set()
 
     def take(self) -> Run | None:
         """Return the next jobs for a thread to run one after another, or None.
@@ -344,7 +354,7 @@ class LedgerConsumer(Consumer):
         """
         with self._lock:
             self._running -= 1
-            self.outstanding -= len(run) if isinstance(run, Together) else 1
+            self._outstanding -= len(run) if isinstance(run, Together) else 1
             for job, (end, seconds) in zip(run, ends, strict=False):
                 self._seconds += (seconds - self._seconds) * 0.1
                 if end.stored:
@@ -353,7 +363,7 @@ class LedgerConsumer(Consumer):
                     self._finished.append((job, end))
             self._hand_back(run[len(ends) :])
             # If half of the claimed jobs are done, write them and claim more.
-            wake = self._waiting and self.outstanding * 2 < self._limit()
+            wake = self._waiting and self._outstanding * 2 < self._limit()
             if wake:
                 self._waiting = False
         if wake:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextvars import copy_context
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import dramatiq
@@ -137,7 +138,7 @@ class WorkerRole:
         self._broker.close()
 
     def _in_flight(self) -> int:
-        return sum(consumer.outstanding for consumer in self._consumers.values())
+        return sum(consumer.claimed for consumer in self._consumers.values())
 
     def _declare_slots(self, queue: str, runner: Runner) -> None:
         dramatiq.Actor(
@@ -199,7 +200,9 @@ class WorkerRole:
             if isinstance(run, Together) and len(run) > 1:
                 run_together(runner, run, attempt, ends)
             else:
-                run_in_order(run, partial(attempt, runner), ends)
+                # A stopping process hands back the rest of a run.
+                started = takewhile(lambda _: not consumer.stopping, run)
+                run_in_order(started, partial(attempt, runner), ends)
         finally:
             try:
                 # Here, so that the limit of the last member covers the commit of its group.
