@@ -27,7 +27,7 @@ PROMISE = (
     " key run in order. While a million jobs are migrated on PostgreSQL, no statement waits for a"
     " second"
 )
-DURATION = "about 8 min, the first time 2 min more; --short: 50 s"
+DURATION = "about 10 min, the first time 2 min more; --short: 40 s"
 
 
 class Size(NamedTuple):

@@ -37,9 +37,14 @@ _INSERT = (
 )
 _CLAIM = (
     "UPDATE rolehost_jobs SET state = 'claimed' WHERE id = (SELECT id FROM rolehost_jobs WHERE"
-    " state = 'available' AND queue = 'queue' ORDER BY priority, run_at, id LIMIT 1"
+    " state = 'available' AND queue = 'queue'{unlimited} ORDER BY priority, run_at, id LIMIT 1"
     " FOR UPDATE SKIP LOCKED)"
 )
+#: How old processes claim, which run during the phase pre, and new ones.
+_CLAIMS = {
+    "pre": _CLAIM.format(unlimited=""),
+    "post": _CLAIM.format(unlimited=" AND partition_id IS NULL"),
+}
 
 
 def measure(url: str, task: Task) -> dict[str, Any]:
@@ -54,8 +59,8 @@ def measure(url: str, task: Task) -> dict[str, Any]:
         execute(url, "VACUUM ANALYZE rolehost_jobs")
         task.advance()
         figures: dict[str, Any] = {}
-        for phase in ("pre", "post"):
-            with _load(url) as waits:
+        for phase, claim in _CLAIMS.items():
+            with _load(url, claim) as waits:
                 began = time.monotonic()
                 schema.up(database, sets, phase=phase)
                 figures[f"{phase}_s"] = round(time.monotonic() - began, 1)
@@ -67,7 +72,7 @@ def measure(url: str, task: Task) -> dict[str, Any]:
 
 
 @contextmanager
-def _load(url: str) -> Iterator[list[float]]:
+def _load(url: str, claim: str) -> Iterator[list[float]]:
     """Insert and claim jobs during the block; collect the seconds of each pair."""
     waits, stopping, began = [], threading.Event(), threading.Event()
 
@@ -78,7 +83,7 @@ def _load(url: str) -> Iterator[list[float]]:
                 while not stopping.is_set():
                     at = time.monotonic()
                     cursor.execute(_INSERT)
-                    cursor.execute(_CLAIM)
+                    cursor.execute(claim)
                     waits.append(time.monotonic() - at)
                     began.set()
 
