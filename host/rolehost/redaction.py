@@ -41,7 +41,7 @@ def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> N
     """
     texts = {*secrets, *(text for text in variables if not _PLAIN.fullmatch(text))}
     texts |= {part for text in texts for part in _passwords(text)}
-    # Also the forms that the texts have in JSON, in a Python literal, and in joined lines.
+    # The forms that the texts have in JSON, in a Python literal and in joined lines are hidden too.
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {" ".join(text.split()) for text in texts}
     texts = {text for text in texts if len(text) >= MIN_LENGTH and not _COMMON.fullmatch(text)}

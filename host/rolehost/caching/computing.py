@@ -157,7 +157,7 @@ class SingleFlight(Generic[T]):
         else:
             data = serializer.dump_computed(value, self._now() + ttl, took)
             ttl += self._options.stale
-        # A copy for each caller, because callers may change values.
+        # Each caller gets a copy, because callers may change values.
         wanted.copy = lambda: serializer.load(data).value
         if wanted.prefix is not None:
             self._entries.store(wanted.key, data, ttl, wanted.tags, prefix=wanted.prefix)

@@ -35,7 +35,7 @@ class Entries(Generic[T]):
     def find(self, key: str) -> Entry[T] | None:
         """Return the entry of a key, fresh or not; the caller counts hits and misses."""
         breaker = self._breaker
-        # PERF: attempt() without its closure, because every get comes here.
+        # PERF: this is attempt() without its closure, because every get runs it.
         if breaker.failing and not breaker.admit():
             return self._failed(breaker.unavailable(), None)
         try:

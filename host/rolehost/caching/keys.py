@@ -121,7 +121,8 @@ class Generation:
     def _read(self) -> str:
         known = self._cache.get(self._key)
         if known is None:
-            # The cache lost it. A random generation never equals an old one with old values.
+            # The cache has lost the generation. A random one never equals an old one, which may
+            # have old values.
             fresh = secrets.token_hex(4).encode()
             if "atomic-add" in self._cache.capabilities:
                 self._cache.add(self._key, fresh)

@@ -114,7 +114,7 @@ def _report(problems: Problems, found: InstalledPlugin, hook: str, error: BaseEx
     if isinstance(error, ConfigurationError):
         problems.add_raised(found.name, error.problems)
     elif isinstance(error, SettingRefused):
-        # An error of the operator: a start without the plugin would hide it.
+        # This is an error of the operator: a start without the plugin would hide it.
         problems.found.append(_refused(problems, found, error))
     elif isinstance(error, TimeLimitExceeded):
         where = f"{error.where}, {hook}" if error.where else hook

@@ -111,7 +111,7 @@ def _check_implementations(
     for hook, function in marked.items():
         meant = [] if hook in offered else _meant(hook, offered, installed)
         if meant:
-            # It may also be a misspelt rolehost_middleware.
+            # The function may also be a misspelt rolehost_middleware.
             problems.unknown_results |= {(name, each) for each in (*meant, "rolehost_middleware")}
             problems.add(
                 "unknown-hook.extension",

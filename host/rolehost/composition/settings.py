@@ -99,7 +99,7 @@ def effective(composition: Composition) -> Iterator[Effective]:
         key = f"on_failure.{name}"
         yield Effective(key, word, origins.get(key, default))
     for section, decoded in _sections(deployment, composition.plugins):
-        # PERF: not msgspec's own list of fields, which looks up every type anew.
+        # PERF: msgspec's own list of fields would look up every type anew.
         names = zip(decoded.__struct_encode_fields__, decoded.__struct_fields__, strict=True)
         for written, name in names:
             key = f"{section}.{written}"

@@ -160,7 +160,7 @@ def _not_in_json(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def resolve(actor: Actor) -> dict[str, Any]:
     """Return the type of each argument, by default ``Any``. Raises like :func:`annotation`."""
-    # Resolved one by one, because other annotations may exist for type checkers only.
+    # Annotations are resolved one by one, because others may exist for type checkers only.
     return {
         name: Any
         if parameter.annotation is inspect.Parameter.empty

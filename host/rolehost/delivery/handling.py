@@ -134,7 +134,7 @@ class Handling:
             with self._quarantine:
                 return self._with_retries(record, identity)
         finally:
-            # Also at a shutdown, which does not count as a crash.
+            # This runs at a shutdown too, which does not count as a crash.
             self._write(lambda tx: inbox.end(tx, group, identity))
 
     def _with_retries(self, record: Record, identity: str) -> str:
@@ -145,7 +145,7 @@ class Handling:
                 # Decoded for each attempt, because a handler may have changed the event.
                 event = envelope.to_event(record, self._decoder)
             except PayloadError as error:
-                # Its attributes are unreliable, so the position identifies the dead letter.
+                # The event's attributes are unreliable, so the position identifies the dead letter.
                 text = f"{type(error).__name__}: {error}"
                 return self._add_dead_letter(record, envelope.position(record), text, error)
             try:
@@ -154,7 +154,7 @@ class Handling:
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
                 if runtime.guard.is_outage(error):
-                    # Not the handler's failure, so the attempt is not counted.
+                    # This is not the handler's failure, so the attempt is not counted.
                     log.warning("database unavailable, events wait", error=str(error))
                     self._sleep(1.0, error)
                     continue

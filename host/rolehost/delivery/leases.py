@@ -182,7 +182,7 @@ def acquire(database: Database, clock: Clock, name: str, owner: str, ttl: float)
         held = database.read(
             "SELECT owner, expires_at FROM rolehost_leases WHERE name = ?", (name,)
         )
-        # The same condition as in the statement below: a process that waits takes no write lock.
+        # This is the condition of the statement below, so a process that waits takes no write lock.
         if held and held[0][0] != owner and now <= held[0][1] <= far:
             return False
         free = "owner = ? OR expires_at < ? OR expires_at > ?"

@@ -69,7 +69,7 @@ class Relay:
         with self._runtime.database.session():
             for topic, rows in self._batches(now):
                 if self._runtime.clock.now() >= self._renew_at:
-                    # Failed topics took so long that the leases may end.
+                    # Failed topics took so long that the leases may expire.
                     self._more = True
                     break
                 failpoints.reach("outbox.before_relay")
@@ -117,7 +117,7 @@ class Relay:
         """Publish rows of one topic; return how many were removed from the outbox."""
         runtime = self._runtime
         locked = self._locked.pop(topic, {})
-        # The whole row is compared, because another copy of the database gives ids again.
+        # The whole row is compared, because a restored database gives the same ids again.
         published = [row for row in rows if locked.get(row.id) == row]
         fresh = [row for row in rows if locked.get(row.id) != row] if published else rows
         outcomes = self._publish(topic, fresh) if fresh else ()
@@ -157,7 +157,7 @@ class Relay:
         except StorageUnavailable as error:
             return [error] * len(rows)
         except Exception as error:
-            # An unexpected error of the backend; other topics may still work.
+            # The backend raised an unexpected error; other topics may still work.
             log.exception("the stream failed to publish", topic=topic)
             return [StorageUnavailable(f"{type(error).__name__}: {error}")] * len(rows)
 

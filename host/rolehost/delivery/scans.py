@@ -36,7 +36,7 @@ class ScanStart(Generic[T]):
     def begin(self) -> T:
         """Begin a scan; return the first entry to read."""
         self._began = self._clock()
-        # If the next whole scan is further away than that, the clock was set back.
+        # If the next whole scan is further away than ``_LONGEST``, the clock was set back.
         self._whole = not 0 < self._next_whole - self._began <= _LONGEST
         return self.position
 

@@ -108,7 +108,7 @@ class Scope(Unit):
         try:
             self._refuse_partial_commit()
             work.flush()
-            # Before the last statement, because a backend may send the commit with it.
+            # This comes before the last statement, because a backend may send the commit with it.
             failpoints.reach("work.before_commit")
             if last is not None and not last(work.transaction):
                 self.roll_back()
@@ -285,7 +285,7 @@ class unit_of_work:
                 self._runtime.guard.check()
             if self._first:
                 caller = sys._getframe(1)
-                # PERF: its text is made only when a message needs it.
+                # PERF: the text of the location is made only when a message needs it.
                 scope.opener = caller.f_code, caller.f_globals, caller.f_lineno
                 # While a generator or coroutine is suspended, other code can write in its unit.
                 self._first = not caller.f_code.co_flags & _SUSPENDABLE

@@ -82,8 +82,8 @@ class WaitingJobs:
             " FOR UPDATE SKIP LOCKED",
             (numbers(self._dialect, ids),),
         ).fetchall()
-        # Filtered here, because with a condition the planner may read a whole index of waiting
-        # rows.
+        # The rows are filtered here, because with a condition the planner may read a whole index of
+        # waiting rows.
         return {number for number, state in rows if state == "available"}
 
 

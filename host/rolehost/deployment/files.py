@@ -58,7 +58,7 @@ class Sources:
     @classmethod
     def from_descriptor(cls, number: int) -> Sources:
         """Read the texts that :meth:`write` has written to a file descriptor."""
-        # pread(2), because processes share the offset of the open file.
+        # This is pread(2), because processes share the offset of the open file.
         return cls(json.loads(os.pread(number, os.fstat(number).st_size, 0)))
 
 

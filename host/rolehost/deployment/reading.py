@@ -79,7 +79,7 @@ def read(
     problems = ProblemList(f"deployment {path}" if path else "deployment (no file)")
     files = Files(sources, problems)
     tree: Tree = files.tree(path) if path else {}
-    # The plugins of the files: if an override disables one, its section is still allowed.
+    # These are the plugins of the files: if an override disables one, its section is still allowed.
     listed = _names(tree.get(PLUGINS))
     sections_known = (*HOST_SECTIONS, ON_FAILURE, *tree, *listed)
     merge(tree, from_environment(environ, sections_known, NAMED))

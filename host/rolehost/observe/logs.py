@@ -134,8 +134,9 @@ class _Writer:
                 return lines.as_console(line, colour=self.colour)
             return self.encoder.encode(line)
         except Exception:
-            # For example a lone surrogate, a key that is not text, an integer beyond 64 bits, or a
-            # repr() that fails. This is slower, but no line is lost, and the work gets no error.
+            # The line has, for example, a lone surrogate, a key that is not text, an integer beyond
+            # 64 bits, or an object whose repr() fails. This is slower, but no line is lost, and the
+            # work gets no error.
             plain = {_as_json_value(key): _as_json_value(value) for key, value in line.items()}
             if self.console:
                 return lines.as_console(plain, colour=self.colour)

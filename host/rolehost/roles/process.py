@@ -230,7 +230,7 @@ class Process:
 
     def _start_plugins(self, services: ProcessServices) -> None:
         """Start the plugins in order; remove those that fail and are allowed to fail."""
-        # An earlier attempt to start may have removed plugins from it.
+        # An earlier attempt to start may have removed plugins from the composition.
         services.composition = self._provisioned
         if self.role != "command":  # a command's output must not mix with these lines
             for each in self._provisioned.degraded:
@@ -256,8 +256,8 @@ class Process:
         missing = next((name for name in plugin.info.depends if name in failed), None)
         if missing is not None:
             raise plugins.dependency_error(failed[missing], plugin, self.services.deployment)
-        # Less than the supervisor's timeout, so that an error names the hook before the supervisor
-        # kills the process.
+        # This is less than the supervisor's timeout, so that an error names the hook before the
+        # supervisor kills the process.
         patience = self.composition.deployment.host.supervisor.start_timeout / 2
         plugins.start(plugin, self._context(plugin), min(self._limits.start, patience))
 

@@ -147,7 +147,7 @@ class Supervisor:
         for slot in self._slots:
             slot.due = None
             if slot.phase is Phase.JOINING:
-                # It has no work yet, and may not handle TERM yet.
+                # The process has no work yet, and may not handle TERM yet.
                 slot.kill()
         self._level = level
         self._drain = Drain(self._slots, self._plan.grace, self._report, level)

@@ -35,7 +35,8 @@ class Limits:
             now = self._clock()
             full_again = max(self._full_again.get(name, now), now)
             wanted = full_again + cost * each
-            # A billionth of a period: a hit after ``retry_after`` must not fail by rounding.
+            # A billionth of a period is allowed: a hit after ``retry_after`` must not fail by
+            # rounding.
             over = wanted - now - period * (1 + 1e-9)
             if over > 0:
                 return Quota(False, _whole_hits((now + period - full_again) / each), over)

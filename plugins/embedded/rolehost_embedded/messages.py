@@ -279,7 +279,7 @@ class MessageStore:
             version = self._version()
             if version in _STEPS:
                 with self._database.transaction() as transaction:
-                    # Another process may have done it in the meantime.
+                    # Another process may have upgraded the file in the meantime.
                     steps = _STEPS.get(self._version(), ())
                     for statement in steps:
                         transaction.execute(statement)

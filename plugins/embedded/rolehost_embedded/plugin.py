@@ -56,7 +56,7 @@ def rolehost_backends(context: DeclareContext) -> Sequence[Backend]:
             capabilities=abilities.DATABASE,
             fleet=FleetFacts(identity=file),
         ),
-        # Each process has its own, so there is nothing to compare.
+        # Each process has a separate cache, so there is nothing to compare.
         Backend(
             kind="cache", name=NAME, factory=partial(_cache, settings), capabilities=abilities.CACHE
         ),

@@ -19,7 +19,7 @@ from rolehost_embedded.database import EmbeddedDatabase
 #: Records deleted in one transaction, so that trimming does not delay writers.
 _TRIM_BATCH = 1000
 _decode = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
-#: The same if a name is not UTF-8.
+#: Decodes headers if a name is not UTF-8.
 _decode_raw = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -123,7 +123,7 @@ class Wakes:
 
     def _targets(self, name: str) -> tuple[str, ...]:
         """Return the links of a name, from memory if the folder has not changed."""
-        # PERF: strings, not paths, because every commit comes here.
+        # PERF: these are strings, not paths, because every commit runs this.
         folder = self._folders.get(name)
         if folder is None:
             folder = self._folders[name] = str(links_folder(self._ensure_folder(), name))

@@ -245,7 +245,7 @@ class Executor:
             shown["path"] = list(error.path)
         cause = error.original_error
         if cause is None or isinstance(cause, GraphQLError):
-            # An error in the document or its variables, not in a resolver.
+            # The error is in the document or its variables, not in a resolver.
             shown["extensions"] = {"code": errors.BAD_USER_INPUT, **(error.extensions or {})}
             return shown
         refusal = cause if isinstance(cause, Refused) else self._translate(cause)

@@ -58,8 +58,8 @@ def rolehost_routes(context: DeclareContext) -> Sequence[Route | ErrorFormat | A
     open_by_default = context.environment != "production"
     introspection = open_by_default if settings.introspection is None else settings.introspection
     shows_page = open_by_default if settings.graphiql is None else settings.graphiql
-    # None if the hook could not be collected. The routes are declared anyway, so that they are
-    # listed and checked for conflicts, but they are not served.
+    # This is None if the hook could not be collected. The routes are declared anyway, so that they
+    # are listed and checked for conflicts, but they are not served.
     parts = context.extensions.get(HOOK)
     executor = None
     if parts is not None:

@@ -70,7 +70,7 @@ def _identity(settings: KafkaSettings) -> str:
 def _missing(settings: KafkaSettings) -> str:
     """Return how to install a missing module; empty if none is missing. Imports nothing."""
     if settings.client == "confluent":
-        # Its wheels have every compression.
+        # The wheels of confluent-kafka have every compression.
         if find_spec("confluent_kafka") is None:
             return "[kafka] client = \"confluent\" needs: pip install 'rolehost-kafka[confluent]'"
         return ""

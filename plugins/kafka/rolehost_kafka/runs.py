@@ -88,7 +88,7 @@ def publish_runs(
                 attempt([index])
         failure = next((outcomes[index] for index in run if is_temporary(outcomes[index])), None)
         if failure is not None:
-            # Later records must not overtake it.
+            # Later records must not overtake a failed one.
             for index in range(run[-1] + 1, len(records)):
                 outcomes[index] = failure
             break

@@ -39,7 +39,7 @@ class Server:
         #: time.monotonic() until which it is not used if another answers.
         self.dead_until = 0.0
         self._settings = settings
-        # PERF: a tenth of the cost of a semaphore, which is not written in C.
+        # PERF: this costs a tenth of a semaphore, which is not written in C.
         self._slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(settings.connections):
             self._slots.put(None)
@@ -60,7 +60,7 @@ class Server:
             StorageBusy: no connection became free in time.
             StorageError: memcached refuses the command.
         """
-        # PERF: without a context manager, because every get() comes here.
+        # PERF: there is no context manager, because every get() runs this.
         try:
             self._slots.get(True, self._wait)
         except Empty:

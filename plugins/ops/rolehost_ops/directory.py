@@ -118,7 +118,7 @@ class MetricFiles:
         for name in journal.removes:
             (self.path / name).unlink(missing_ok=True)
         for new, name in journal.renames.items():
-            # If it is missing, it was renamed before the crash.
+            # If the file is missing, it was renamed before the crash.
             with contextlib.suppress(FileNotFoundError):
                 (self.path / new).replace(self.path / name)
         path.unlink()

@@ -51,7 +51,7 @@ class Cell:
     def __init__(self, file: MmapedDict, key: str) -> None:
         self._file = file
         self._key = key
-        # Not 0 if an earlier process had the same id: its count continues.
+        # The value is not 0 if an earlier process had the same id: its count continues.
         self._value: float = file.read_value(key)[0]  # type: ignore[no-untyped-call]
 
     def add(self, amount: float) -> None:

@@ -35,7 +35,8 @@ class _ThreadState(threading.local):
     def __init__(self, pool: Pool) -> None:
         self.depth = 0
         self.held: list[Connection] = []
-        # Ends with the thread, even if a suspended generator still refers to the connection.
+        # The mark ends with the thread, even if a suspended generator still refers to the
+        # connection.
         self._mark = _Held()
         finalizer = weakref.finalize(self._mark, _thread_ended, pool, self.held, os.getpid())
         finalizer.atexit = False

@@ -101,8 +101,8 @@ class PostgresDatabase(Database):
             holder.close()
 
     def _wait_for_lock(self, holder: Connection) -> None:
-        # Polled: a statement that waits is a transaction, and CREATE INDEX CONCURRENTLY, which
-        # runs under this lock, would wait for that transaction.
+        # The lock is polled: a statement that waits is a transaction, and CREATE INDEX
+        # CONCURRENTLY, which runs under this lock, would wait for that transaction.
         until = time.monotonic() + _MIGRATION_WAIT
         with holder.cursor() as cursor:
             while True:

@@ -67,7 +67,7 @@ class Sender:
             with self._changed:
                 while not self._names and not self._closed:
                     self._changed.wait()
-                # Names that arrive now go with it.
+                # Names that arrive now are sent in the same notification.
                 self._changed.wait_for(lambda: self._closed, sent + _GAP - time.monotonic())
                 if not self._names:
                     return

@@ -80,7 +80,7 @@ class Server:
         try:
             parts = {} if settings.url is None else parse_dsn(settings.url.reveal())
         except psycopg2.Error:
-            # Without the driver's text, which shows the URI with the password.
+            # The driver's text is left out, because it shows the URI with the password.
             raise invalid_url() from None
         options = {
             "password": None if settings.password is None else settings.password.reveal(),

@@ -31,7 +31,7 @@ class Script:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        # Its name on the server, not a secret.
+        # The digest is the name of the script on the server, not a secret.
         self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -46,7 +46,7 @@ class Connections:
         settings = server.settings
         self._server = server
         self._most, self._wait = settings.connections, settings.connection_wait
-        # PERF: a tenth of the cost of a semaphore, which is not written in C.
+        # PERF: this costs a tenth of a semaphore, which is not written in C.
         self._slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(settings.connections):
             self._slots.put(None)
@@ -111,7 +111,7 @@ class Connections:
             connection.disconnect()
 
     def _with_connection(self, exchange: Callable[[Any], T], retry: bool) -> T:
-        # PERF: without a context manager, because every get() comes here.
+        # PERF: there is no context manager, because every get() runs this.
         try:
             self._slots.get(True, self._wait)
         except Empty:

@@ -22,7 +22,7 @@ def probe_protocol(host: str, port: int) -> Protocol:
     """
     with contextlib.suppress(OSError), _connect(host, port) as connection:
         # An inline command (https://redis.io/docs/latest/develop/reference/protocol-spec/); a
-        # server that wants a password refuses it, with an error in the same language.
+        # server that wants a password refuses it, with an error in the same protocol.
         connection.sendall(b"PING\r\n")
         if connection.recv(64).startswith((b"+PONG\r\n", b"-NOAUTH", b"-ERR", b"-LOADING")):
             return "plain"

@@ -71,7 +71,7 @@ class HeldMessages:
         self._steady = steady
         self._done: list[bytes] = []
         self._returned: list[bytes] = []
-        # Greater than those of an earlier broker of this process.
+        # Numbers of calls are greater than those of an earlier broker of this process.
         self._calls = time.monotonic_ns() // 1000
         self._guard = threading.Lock()
         self._exchanging = threading.Lock()

@@ -99,7 +99,7 @@ class Connections(peewee.SqliteDatabase):
         if state.closed:
             if state.depth == 0:
                 raise StorageError("memory: this thread is in no database.session()")
-            # PERF: like connect(), without its lock and checks, which are not needed here.
+            # PERF: this is connect() without its lock and checks, which are not needed here.
             state.set_connection(self._connect())
         connection: sqlite3.Connection = state.conn
         return connection

@@ -41,7 +41,8 @@ def folder() -> Path:
             _sweep(base)
             made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-", dir=base))
             _folders[pid] = made
-            # In the module, so that it runs when the interpreter ends, at the latest.
+            # The class is an object of the module, so this runs at the latest when the interpreter
+            # ends.
             weakref.finalize(Store, shutil.rmtree, made, ignore_errors=True)
         return _folders[pid]
 

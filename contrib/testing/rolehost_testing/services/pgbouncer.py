@@ -27,7 +27,7 @@ class PgBouncer(Server):
 
     def __init__(self, server: str, parameters: Mapping[str, object] | None = None) -> None:
         self._program = program("pgbouncer", "pgbouncer")
-        # Like PostgreSQL, it does not run as root.
+        # PgBouncer, like PostgreSQL, does not run as root.
         self._account = account()
         super().__init__()
         self._server = urlsplit(server)

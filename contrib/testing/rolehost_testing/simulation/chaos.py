@@ -59,7 +59,7 @@ class Chaos:
         self._thaw[process.name] = run.step + run.chance.randint(5, 60)
         run.note("simulation", f"freezes {process.name}")
         if run.chance.random() < 0.7:
-            # Long enough for its leases to expire, so that other processes take them.
+            # This is long enough for its leases to expire, so that other processes take them.
             run.pass_time(run.chance.uniform(1.0, 2.0) * run.simulation.lease)
 
     def _thaw_some(self) -> None:

@@ -50,7 +50,7 @@ def explain(error: BaseException, url: str, timeout: float) -> Failure:
         (Cause.DNS, (urllib3.NameResolutionError, socket.gaierror), "name not found: {where}"),
         (Cause.TLS, (ssl.SSLError, urllib3.SSLError), "TLS failed with {where}: {detail}"),
         (Cause.REFUSED, (ConnectionRefusedError,), "connection refused by {where}"),
-        # Before ConnectTimeoutError, because it is a subclass of that in urllib3.
+        # This comes before ConnectTimeoutError, of which urllib3 makes it a subclass.
         (Cause.UNREACHABLE, (urllib3.NewConnectionError,), "{where} cannot be reached"),
         (
             Cause.TIMEOUT,

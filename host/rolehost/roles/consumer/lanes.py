@@ -83,7 +83,8 @@ class Lanes:
                 continue
             with lane.lock:
                 if lane.waiting:
-                    # At the end of the queue, so that a long lane does not occupy a thread.
+                    # The lane goes to the end of the queue, so that a long one does not occupy a
+                    # thread.
                     self._runnable.put((lane, lane.waiting.popleft()))
                 else:
                     lane.closed = True

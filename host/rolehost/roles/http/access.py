@@ -73,7 +73,7 @@ def admission_by(authentication: Authentication) -> Admission:
         except Exception:
             raise
         except BaseException as error:
-            # For example SystemExit, which would end the process before a response.
+            # This may be SystemExit, for example, which would end the process before a response.
             raise as_runtime_error(error) from error
         if admitted is not True:
             raise falcon.HTTPUnauthorized(

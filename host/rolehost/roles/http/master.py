@@ -109,7 +109,7 @@ class Master(Arbiter):  # type: ignore[misc]
                     self.kill_worker(pid, signal.SIGKILL)
             elif self._hang and silence and silence[1] >= self._hang and not self._retires:
                 worker.kill_at = at + self._grace
-                # Before the stacks, which arrive in pieces on the same pipe.
+                # This line comes before the stacks, which arrive in pieces on the same pipe.
                 self._beats.write(f"hung {pid} {silence[1]:.1f}")
                 self.kill_worker(pid, DUMP_SIGNAL)
                 self.kill_worker(pid, signal.SIGTERM)

@@ -69,7 +69,7 @@ class ConfluentAdmin(Admin):
     def create_topic(self, topic: str, partitions: int, replication: int | None) -> None:
         """See :meth:`Admin.create_topic`."""
         wanted = NewTopic(topic, partitions, -1 if replication is None else replication)
-        # Another process has created it in the meantime.
+        # Another process may have created the topic in the meantime.
         self._ask(
             f"creating topic {topic}; see [kafka] topics, replication",
             lambda client, wait: list(client.create_topics([wanted], **wait).values()),

@@ -76,7 +76,7 @@ def producer(settings: KafkaSettings, on_error: Callable[[Any], None]) -> dict[s
         "message.max.bytes": max(1000, settings.max_message),
         "delivery.timeout.ms": timeout,
         "request.timeout.ms": min(milliseconds(settings.request_timeout), timeout),
-        # The same partition of a key as Java's clients and kafka-python choose.
+        # A key goes to the same partition as with Java's clients and kafka-python.
         "partitioner": "murmur2_random",
         "allow.auto.create.topics": settings.topics == "none",
     }

@@ -140,7 +140,7 @@ class ConfluentSubscription(Subscription):
             self.commit({})
         while True:
             left = deadline - time.monotonic()
-            # Even if enough records are held, because rebalances happen in a poll.
+            # Poll even if enough records are held, because rebalances happen in a poll.
             self._fetch(0.0 if self._held else max(0.0, min(left, _POLL_STEP)), limit)
             failure, self._failure = self._failure, None
             if failure is not None:
@@ -334,7 +334,7 @@ class ConfluentSubscription(Subscription):
             raise failures.temporary("committing", "no answer in time")
         self._committing = None
         if committing.error is None:
-            # It may be the result of an earlier call, which took too long.
+            # The result may be that of an earlier call, which took too long.
             if committing.offsets == wanted:
                 self._uncommitted = {}
         elif committing.error.code() not in _COMMIT_REFUSED:
@@ -387,7 +387,7 @@ class ConfluentSubscription(Subscription):
         self._committing = None
         if consumer is None:
             return
-        # In a thread, because it waits without a time-out for brokers that are away.
+        # Closing runs in a thread, because it waits without a time-out for brokers that are away.
         leaving = threading.Thread(target=consumer.close, name="kafka-leaving", daemon=True)
         leaving.start()
         leaving.join(_LEAVE_TIMEOUT)

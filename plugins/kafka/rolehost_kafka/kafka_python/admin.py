@@ -61,7 +61,7 @@ class KafkaPythonAdmin(Admin):
             "num_partitions": partitions,
             "replication_factor": -1 if replication is None else replication,
         }
-        # Another process has created it in the meantime.
+        # Another process may have created the topic in the meantime.
         with contextlib.suppress(TopicAlreadyExistsError):
             self._ask(
                 f"creating topic {topic}; see [kafka] topics, replication",

@@ -57,7 +57,8 @@ class KafkaPython(Client):
             names = [self._names.to_kafka(topic) for topic in topics]
             make_lenient(consumer)
             consumer.subscribe(names, listener=listener)
-            # Loaded before it joins, otherwise it might assign topics without their partitions.
+            # Metadata is loaded before the member joins; otherwise it might assign topics without
+            # their partitions.
             for name in names:
                 consumer.partitions_for_topic(name)
             return consumer
