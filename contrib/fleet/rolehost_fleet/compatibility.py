@@ -71,7 +71,9 @@ class _Comparison:
 
     def __init__(self, reader: Schema, writer: Schema) -> None:
         self._defs = (reader.get("$defs", {}), writer.get("$defs", {}))
-        self._open: set[tuple[int, int]] = set()  # being compared now: types may be recursive
+        self._open: set[tuple[int, int]] = (
+            set()
+        )  # pairs that are being compared: types may be recursive
 
     def differ(self, reader: Schema, writer: Schema, at: str) -> Iterator[str]:
         """Yield what the writer may encode and the reader refuses."""

@@ -55,7 +55,7 @@ class Limits:
         return self.concurrency is not None or self.rate is not None
 
 
-#: Nothing is limited.
+#: Limits that limit nothing.
 NO_LIMITS = Limits()
 
 

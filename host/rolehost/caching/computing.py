@@ -42,7 +42,7 @@ class Computation(Generic[T]):
     compute: Callable[[], T]
     ttl: float | None
     tags: Collection[str]
-    #: The key prefix when it began; None if the cache is unavailable.
+    #: The key prefix when the computation began; None if the cache is unavailable.
     prefix: str | None = None
     done: threading.Event = field(default_factory=threading.Event)
     #: Returns a new copy of the value for each caller.

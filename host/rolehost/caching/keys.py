@@ -14,7 +14,7 @@ import msgspec
 
 from rolehost.storage import Cache
 
-#: Most characters of a key of the storage kind ``cache``.
+#: Maximum number of characters of a key of the storage kind ``cache``.
 MAX_KEY_LENGTH = 200
 #: At most 80 characters, which leaves room for the rest of a key.
 _NAMESPACE = re.compile(r"[A-Za-z0-9._/<>-]{1,80}")

@@ -70,7 +70,9 @@ def _exit(error: BaseException | None) -> NoReturn:
 def _before_fork() -> None:
     # The child gets a copy of the buffers, and would write their content a second time.
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # missing, broken, closed
+        with suppress(
+            AttributeError, OSError, ValueError
+        ):  # the stream may be missing, broken or closed
             stream.flush()
     if _resets:
         # Otherwise a signal that reaches the child before the reset of its handlers is lost.

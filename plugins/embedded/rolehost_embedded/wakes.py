@@ -176,7 +176,7 @@ class WakeListener(Listener):
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         try:
-            remove(self._path)  # of a dead process with our process id
+            remove(self._path)  # left by a dead process with this process id
             bind_private(self._socket, Path(self._path))
             for name in names:
                 self._links.append(self._link(links_folder(folder, name)))

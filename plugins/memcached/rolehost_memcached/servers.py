@@ -116,7 +116,7 @@ class Server:
         while True:
             try:
                 client = self._idle.pop()
-            except IndexError:  # no test before: other threads take from it too
+            except IndexError:  # not tested before, because other threads take too
                 return
             client.close()
 

@@ -70,7 +70,7 @@ def _references(node: Any) -> Iterator[str]:
         for key, value in node.items():
             if key == "$ref" and isinstance(value, str) and value.startswith(_REF):
                 yield value.removeprefix(_REF)
-            elif key == "mapping" and isinstance(value, dict):  # of a discriminator
+            elif key == "mapping" and isinstance(value, dict):  # the mapping of a discriminator
                 yield from (text.removeprefix(_REF) for text in value.values())
             else:
                 yield from _references(value)

@@ -106,7 +106,7 @@ class Connections:
         while True:
             try:
                 connection = self._idle.pop()
-            except IndexError:  # no test before: other threads take from it too
+            except IndexError:  # not tested before, because other threads take too
                 return
             connection.disconnect()
 

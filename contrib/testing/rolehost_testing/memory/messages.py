@@ -51,7 +51,7 @@ class Messages:
         self._guard = threading.Lock()
         self._numbers = itertools.count(1)
         self._waiting: dict[str, list[Waiting]] = {}
-        #: Messages that are not due yet, by the time at which they are.
+        #: Delayed messages, with the time at which they are due.
         self._delayed: dict[str, list[tuple[int, Waiting]]] = {}
         self._taken: dict[str, dict[int, Waiting]] = {}
         self._started: set[int] = set()
