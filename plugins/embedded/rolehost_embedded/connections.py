@@ -17,7 +17,7 @@ from rolehost_embedded.failures import storage_error, translate_error
 from rolehost_embedded.location import create, make_private, prepare
 from rolehost_embedded.locks import FileLock, lock_of
 
-#: After so many cursors, references to those that are gone are removed.
+#: Number of new cursors after which references to deleted ones are removed.
 _CURSORS = 64
 #: Prepared statements that each connection keeps.
 _STATEMENTS = 512

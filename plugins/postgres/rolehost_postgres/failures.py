@@ -131,7 +131,7 @@ class _Known(NamedTuple):
 _URL, _PASSWORD = "[postgres] url", "[postgres] password"
 _MODE, _CA = "[postgres] sslmode", "[postgres] sslrootcert"
 
-#: Waiting may help.
+#: Errors after which waiting may help.
 _TEMPORARY = (
     _Known("could not translate host name", "there is no such host, or not yet", _URL,
            "correct the name if it is wrong"),
@@ -163,7 +163,7 @@ _TEMPORARY = (
            "set the primary, or wait until one of them takes writes"),
 )  # fmt: skip
 
-#: Waiting cannot help. The first match counts, so special ones come first.
+#: Errors after which waiting cannot help. The first match counts, so special ones come first.
 _PERMANENT = (
     _Known("password authentication failed", "wrong user or password", _PASSWORD,
            "set user and password of a role of this server, there or in the url"),

@@ -30,7 +30,7 @@ class _Known(NamedTuple):
     fix: str
 
 
-#: Waiting cannot help.
+#: Errors after which waiting cannot help.
 _PERMANENT = (
     _Known("called without any password configured",
            "the server has no password, but one is set", "remove it from the URL"),
@@ -57,7 +57,7 @@ _PERMANENT = (
     _Known("Protocol Error", "the server at this address is not Redis", "correct host and port"),
 )  # fmt: skip
 
-#: Waiting may help.
+#: Errors after which waiting may help.
 _TEMPORARY = (
     _Known("OOM", "the server's memory is full (OOM)", "raise its maxmemory"),
     _Known("READONLY", "the server is a replica and takes no writes", "name the primary"),

@@ -16,7 +16,7 @@ _FORBIDDEN = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
 
-#: No broker can be used; the reason was reported before.
+#: Codes that mean that no broker can be used; the reason was reported before.
 _NO_BROKER = {
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
@@ -26,7 +26,7 @@ _NO_BROKER = {
     KafkaError._AUTHENTICATION,
 }
 
-#: Errors of a record that come again as often as it is sent.
+#: Errors of a record that come at every attempt to send it.
 _TOO_LARGE = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_MSG_SIZE,

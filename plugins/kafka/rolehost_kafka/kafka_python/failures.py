@@ -32,7 +32,7 @@ from rolehost_kafka.settings import KafkaSettings
 #: whose input and output thread has ended.
 DRIVER_ERRORS = (KafkaError, OSError, RuntimeError)
 
-#: Errors of a record that come again as often as it is sent. The last ones are raised for invalid
+#: Errors of a record that come at every attempt to send it. The last ones are raised for invalid
 #: arguments, for example an invalid name of a topic.
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _REFUSED = (
