@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from benchmarks.children import figures
 from benchmarks.deployments import place
 from benchmarks.ledger import EFFECTS, PLAIN, drained, pair
 from benchmarks.model import Bench, Figure, Goal
-from benchmarks.pairs import Side, interleave
+from benchmarks.pairs import Rounds, Side, interleave
 from benchmarks.postgres import ACTORS, Runs, server
 
 #: The plugins with limits, and with groups.
@@ -38,7 +39,7 @@ def groups(bench: Bench) -> list[Figure]:
             step=bench.begin(bench.rounds, "groups: PostgreSQL"),
             patience=bench.patience,
         )
-    found = [("PostgreSQL", rounds, "drain")]
+    found = _grouped("PostgreSQL", rounds, "drain", "total")
     rounds = interleave(
         _sqlite(bench, "grouped", 4 * EFFECTS),
         _sqlite(bench, "effect", EFFECTS // 2),
@@ -46,19 +47,29 @@ def groups(bench: Bench) -> list[Figure]:
         step=bench.begin(bench.rounds, "groups: SQLite"),
         patience=bench.patience,
     )
-    found.append(("SQLite", rounds, "rate"))
+    return found + _grouped("SQLite", rounds, "rate", "rate_cost")
+
+
+def _grouped(engine: str, rounds: Rounds, rate: str, cost: str) -> list[Figure]:
+    """Return the figures of an engine from the samples with these names."""
+    alone = "beside the same alone"
+    shown: Sequence[tuple[str, str, bool, Goal | None]] = (
+        ("in groups", rate, False, WANTED),
+        (f"in groups, {alone}", rate, True, None),
+        (f"in groups, {alone}: processes, sessions", cost, True, None),
+    )
     return [
         Figure(
             benchmark="groups",
-            what=f"{name}: jobs run, one effect row each, in groups{beside}",
-            unit="/s",
+            what=f"{engine}: jobs run, one effect row each, {what}",
+            unit="µs CPU" if sample == cost else "/s",
             ours=rounds.ours[sample],
-            bare=rounds.bare[sample] if beside else (),
+            bare=rounds.bare[sample] if compared else (),
             quiet=rounds.quiet,
-            goal=None if beside else WANTED,
+            inverse=sample == cost,
+            goal=goal,
         )
-        for name, rounds, sample in found
-        for beside in ("", ", beside the same alone")
+        for what, sample, compared, goal in shown
     ]
 
 
