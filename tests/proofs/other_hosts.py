@@ -19,7 +19,7 @@ PROMISE = (
     " lost, none runs twice or is completed without running, and every thread of every worker runs"
     " jobs within 15 s after the server can be reached again"
 )
-DURATION = "about 6 min; --short: 1 min"
+DURATION = "about 5 min; --short: 1 min"
 
 #: Parts by name, with their steps; and those of a short proof, which has two faults of the network.
 PARTS = {
