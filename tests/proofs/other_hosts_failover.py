@@ -20,8 +20,9 @@ from rolehost_testing.services import start
 from benchmarks.postgres import execute
 from tests.proofs import other_hosts_network
 from tests.proofs.fault_proxy import FaultProxy
+from tests.proofs.kills import processes
 from tests.proofs.kit import Options, Task
-from tests.proofs.other_hosts_ground import PATIENCE, Fleet, audit, fleet
+from tests.proofs.other_hosts_ground import PATIENCE, THREADS, Fleet, audit, fleet
 from tests.proofs.running import eventually
 
 HOSTS = ("first", "second")
@@ -32,12 +33,12 @@ LOAD = 3.0
 APART = 3.0
 #: Seconds until the standby has what was enqueued before.
 SETTLED = 1.0
-#: Jobs that hosts hold over the failover, and their seconds: until their ids are given again.
-HOLDERS, HELD = 2, 10.0
+#: Seconds of jobs that hosts hold over the failover, until their ids are given again.
+HELD = 10.0
 #: Seconds of load after the standby has stopped to follow. A new server leaves out up to 32 ids.
 BEHIND = 2.5
-#: Jobs that take the ids again, their seconds, and their keys, so that hosts hold many of them.
-AGAIN, AGAIN_SECONDS, AGAIN_KEYS = 130, 0.06, 8
+#: Seconds and priority of the jobs that take the ids again: they run when the old jobs end.
+AGAIN, FIRST = 4.0, -10
 
 _STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 _SYNCHRONOUS = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
@@ -92,8 +93,7 @@ def asynchronous(options: Options, task: Task) -> dict[str, Any]:
                 _move(hosts.proxies[name], new)
             steady = hosts.clients["steady"]
             steady.phase = " new"
-            for number in range(AGAIN):
-                steady.enqueue("keyed", AGAIN_SECONDS, key=f"again {number % AGAIN_KEYS}")
+            _give_again(hosts, held)
             _during(APART)
             for name in ("first", "client"):
                 _move(hosts.proxies[name], new)
@@ -109,17 +109,28 @@ def asynchronous(options: Options, task: Task) -> dict[str, Any]:
 
 
 def _hold(hosts: Fleet) -> set[int]:
-    """Let hosts run long jobs; return the ids of these jobs."""
+    """Let hosts run long jobs until the second host has one; return the ids of its jobs."""
     client = hosts.clients["steady"]
-    labels = [client.enqueue("plain", HELD) for _ in range(HOLDERS)]
-    held = {client.acknowledged[label] for label in labels}
-    numbers = ", ".join(map(str, held))
-    _wait_for(
-        hosts.url,
-        f"SELECT count(*) = {HOLDERS} FROM rolehost_jobs WHERE id IN ({numbers})"
-        " AND state IN ('claimed', 'running')",
-    )
-    return held
+    workers = {f"-{pid}-" for pid, _ in processes(hosts.hosts["second"].pid)}
+    for _ in range(len(HOSTS) * THREADS):
+        job = client.acknowledged[client.enqueue("plain", HELD)]
+        question = f"SELECT owner FROM rolehost_jobs WHERE id = {job} AND owner IS NOT NULL"
+        _wait_for(hosts.url, question)
+        [(owner,)] = execute(hosts.url, question)
+        if any(pid in owner for pid in workers):
+            return {job}
+    raise AssertionError("the second host claimed no job")
+
+
+def _give_again(hosts: Fleet, held: set[int]) -> None:
+    """Enqueue long jobs with the ids of jobs that the second host, now alone here, holds."""
+    # The ids between are left out, as a sequence may always do.
+    sequence = "pg_get_serial_sequence('rolehost_jobs', 'id')"
+    execute(hosts.url, f"SELECT setval({sequence}, {min(held) - 1})")
+    client = hosts.clients["steady"]
+    job = 0
+    while job < max(held):
+        job = client.acknowledged[client.enqueue("plain", AGAIN, priority=FIRST)]
 
 
 def _histories(hosts: Fleet, held: set[int]) -> dict[str, int]:

@@ -132,7 +132,7 @@ class Client:
         self.stop()
         self._services.close()
 
-    def enqueue(self, kind: str, seconds: float, **options: str) -> str:
+    def enqueue(self, kind: str, seconds: float, **options: Any) -> str:
         """Try once to enqueue a job; return its label."""
         label = f"{self._name}{self.phase}-{next(self._numbers)}"
         try:
