@@ -121,8 +121,9 @@ class Route:
             ``req.context.services.unit_of_work()``.
         suffix: Falcon's responder suffix; empty: no suffix.
         idempotent: honour the header ``Idempotency-Key`` in synchronous POST and PATCH responders.
-            The same key with the same body gets the stored response; with another body it gets
-            422. A unit of work that the responder opens commits together with the stored response.
+            The same key with the same request (query, body, ``Authorization``) gets the stored
+            response; with another one it gets 422. A unit of work that the responder opens commits
+            together with the stored response.
         max_body: largest body in bytes; None: ``[http] max_body``.
         waiting: True: answer also while the process waits for a backend at its start. All other
             routes then answer 503. No plugin has started yet, so the responder has only the

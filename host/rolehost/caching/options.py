@@ -30,16 +30,16 @@ class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
         stale: seconds after ``ttl`` for which
             :meth:`~rolehost.caching.Caching.get_or_compute` may return the old value, while
             a new one is computed or if computing fails. Default 0.
-        none_ttl: as ``ttl``, for a computed None. None, the default, treats it like every other
-            value. If it is 0, the result is not cached.
+        none_ttl: as ``ttl``, for results that are None. If it is None (the default), ``ttl``
+            applies to them too. If it is 0, they are not cached.
         serializer: the format of the bytes: ``msgpack`` (default), ``json``, or ``raw`` for
             values that are bytes.
         strict: raise :class:`~rolehost.errors.StorageUnavailable` from every call if the cache
             is unavailable. Default False.
         patience: seconds for which callers wait for another caller to compute a value; then
             they compute it themselves. Default 5.
-        eagerness: how early a value is computed again before it expires. 1.0, the default: by
-            about the time that computing took. 0.0: never early.
+        eagerness: how long before its expiry a value is computed again. 1.0 (the default):
+            about as long as computing it took. 0.0: never before it.
         invalidate_within: maximum number of seconds until other processes see
             :meth:`~rolehost.caching.Caching.invalidate`. Default 1.
     """

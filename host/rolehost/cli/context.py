@@ -115,6 +115,7 @@ class Context:
         deployment, file_errors = self._read
         examined = Examined(deployment, file_errors, *examine(deployment))
         if self.owns_process:
+            # rolehost.cli.main disabled the garbage collector until here.
             gc.freeze()
             gc.enable()
         return examined

@@ -41,7 +41,7 @@ MIDDLEWARE: dict[str, tuple[str, ...]] = {
     "process_resource_ws": ("req", "ws", "resource", "params"),
 }
 
-#: The error of a function, and the fix.
+#: What the host got instead of a function that it can call, and the fix.
 _Fault = tuple[str, str]
 
 
@@ -60,7 +60,7 @@ def _mismatch(
 
 
 def _is_coroutine(fn: Any) -> bool:
-    """Return whether calling a function makes a coroutine, including partials and ``__call__``."""
+    """Return whether a call makes a coroutine, also for partials and objects with ``__call__``."""
     fn = _without_partial(fn)
     return callable(fn) and (
         inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
@@ -93,7 +93,7 @@ def check(contributions: Contributions, problems: Problems) -> None:
 def _plain_functions(
     contributions: Contributions,
 ) -> Iterator[tuple[Owned[Any], str, str, Any, tuple[str, ...]]]:
-    """Yield the functions that threads call: owner, code, subject, function, arguments."""
+    """Yield the functions that must be synchronous: owner, code, subject, function, arguments."""
     for owned in contributions.of(Authentication):
         subject = f"admits of the authentication of {owned.plugin}"
         yield owned, "authentication-signature", subject, owned.value.admits, ("req",)
@@ -281,7 +281,7 @@ def _has_wrong_context(actor: Actor, first: inspect.Parameter) -> bool:
         origin = typing.get_origin(option) or option
         if origin in (Any, object, context) or isinstance(origin, typing.TypeVar):
             return False
-        # The plugin may annotate its own protocol with the members that it uses.
+        # The annotation may be a protocol of the plugin, with the members of the context it uses.
         if origin is not other and getattr(origin, "_is_protocol", False):
             return False
     return True

@@ -28,7 +28,7 @@ class Gathered:
     """The input of the checks: the loaded plugins and their contributions.
 
     ``loaded`` are the plugins whose declaring hooks were called. ``plugins`` are the same plugins
-    as the composition has them: their ``publishes`` includes the topics from their settings.
+    in the form of the composition, in which ``publishes`` has the topics from their settings too.
     """
 
     problems: Problems

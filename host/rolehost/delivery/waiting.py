@@ -26,7 +26,7 @@ _OF_KEY = (
 
 
 class WaitingJob(NamedTuple):
-    """A job that a claim may take; for a key, any unfinished job."""
+    """A job of a partition: a waiting one, or, if the partition is a key, any unfinished one."""
 
     id: int
     actor: str
@@ -37,13 +37,13 @@ class WaitingJob(NamedTuple):
 
 
 class WaitingJobs:
-    """The waiting jobs of partitions: by id for a key, otherwise by priority."""
+    """The waiting jobs of partitions: those of a key sorted by id, others by priority."""
 
     def __init__(self, database: Database) -> None:
         self._dialect = database.dialect
 
     def of_partitions(self, tx: Transaction, ids: Sequence[int], most: int) -> Found[int]:
-        """Return up to ``most`` available jobs of each partition that is not a key, by its id."""
+        """Return the id of each partition → up to ``most`` available jobs that have no key."""
         if self._dialect == "postgresql":
             sql = _for_each("BIGINT", _OF_PARTITION.format(condition="partition_id = p.name"))
             return self._together(tx, sql, ids, most)
@@ -52,8 +52,8 @@ class WaitingJobs:
     def of_keys(self, tx: Transaction, keys: Sequence[str], most: int) -> Found[str]:
         """Return up to ``most`` unfinished jobs of each key."""
         if self._dialect == "postgresql":
-            # With ``key = …``, the planner may choose the order of the primary key, and read all
-            # finished jobs. Only the index of keys has the order of a range of keys.
+            # With ``key = …``, the planner may read the primary key in its order, with all finished
+            # jobs. With BETWEEN it needs the order of (key, id), which only the index of keys has.
             sql = _for_each("TEXT", _OF_KEY.format(condition="key BETWEEN p.name AND p.name"))
             return self._together(tx, sql, keys, most)
         return self._one_by_one(tx, _OF_KEY.format(condition="key = ?"), keys, most)

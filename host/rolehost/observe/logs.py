@@ -4,9 +4,9 @@ Standard output belongs to commands. One call writes and flushes a line, so line
 processes on one pipe do not mix. A role binds the id of its work (``request_id``, ``job_id``,
 ``event_id``) with :func:`structlog.contextvars.bind_contextvars`; each line of the work has it.
 
-Log lines of libraries have statements and names, but no values. By default, peewee logs the
-parameters of each statement and clients of engines log their data at level ``debug``, and
-Dramatiq logs the arguments of messages at every level.
+Log lines of libraries have statements and names, but no values. Without this module, they would:
+at level ``debug``, peewee logs the parameters of each statement and clients of engines log their
+data; Dramatiq logs the arguments of messages at every level.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class Supervisor:
         for slot in self._slots:
             slot.due = None
             if slot.phase is Phase.JOINING:
-                # The process has no work yet, and may not handle TERM yet.
+                # The process has no work yet, and perhaps no handler of TERM.
                 slot.kill()
         self._level = level
         self._drain = Drain(self._slots, self._plan.grace, self._report, level)
@@ -259,11 +259,11 @@ class Supervisor:
             self._exit = self._exit or EXIT_KILLED
 
     def _cannot_start(self, slot: Slot, ended: Exit) -> None:
-        """End the first start, because a process reports that a restart cannot help."""
+        """Stop all processes: at the first start, one of them reports that no restart can help."""
         if slot.reason:
             self._report("error", f"{slot.role.role} cannot start: {slot.reason}")
         self._exit = ended.status
-        # The other processes end at level debug, so that the reason is the only line.
+        # The ends of the other processes are logged at level debug; so only the reason is seen.
         self._begin_drain("debug")
 
     def _restart(self, slot: Slot, ended: Exit) -> None:

@@ -21,8 +21,8 @@ class Waiting(NamedTuple):
         number: unique; rises with every message.
         due: milliseconds since the epoch.
         data: its bytes.
-        crashes: how many processes died while running it; None if no process that had taken it
-            died.
+        crashes: how many processes died while they ran it; None until a process that has taken
+            it dies.
     """
 
     priority: int
@@ -112,8 +112,8 @@ class Messages:
         Args:
             queue: its queue.
             number: its number.
-            died: its process died. The message is a possible poison message from now on; if its
-                start was recorded, it counts one more crash.
+            died: its process died. The message is a possible poison message from now on. If
+                :meth:`start` recorded that it ran, ``crashes`` rises by one.
         """
         with self._guard:
             started = number in self._started

@@ -23,7 +23,7 @@ def render(folder: str, name: Name, marks: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         folder: path below ``templates``, with ``/``.
-        name: the name that replaces the three spellings.
+        name: replaces ``acme-name``, ``acme_name`` and ``AcmeName`` in paths and texts.
         marks: the text for each ``@mark@``.
     """
     words = {"acme-name": name.plugin, "acme_name": name.identifier, "AcmeName": name.prefix}

@@ -33,7 +33,7 @@ _PRIVATE_4 = (
     "198.51.100.0/24",  # 2010-01, RFC 5737: documentation
     "203.0.113.0/24",  # 2010-01, RFC 5737: documentation
     "224.0.0.0/4",  # 1989-08, RFC 1112 and RFC 5771: multicast
-    "240.0.0.0/4",  # 1989-08, RFC 1112: reserved; with it 1984-10, RFC 919: broadcast
+    "240.0.0.0/4",  # 1989-08, RFC 1112: reserved; includes 1984-10, RFC 919: broadcast
 )
 
 #: Parts of the blocks above that are globally reachable.
@@ -42,8 +42,8 @@ _PUBLIC_4 = (
     "192.0.0.10/32",  # 2017-02, RFC 8155: TURN anycast
 )
 
-#: The only IPv6 block from which addresses are allocated (RFC 4291, RFC 3513). Addresses
-#: outside it are not public, even if the registry does not list them: ::/128 and ::1/128 (2006-02,
+#: The only IPv6 block from which addresses are allocated (RFC 4291, RFC 3513). Addresses outside it
+#: are not public (except ``_NAT64``), even if no registry lists them: ::/128 and ::1/128 (2006-02,
 #: RFC 4291), ::/96 (IPv4-compatible, deprecated by RFC 4291), ::ffff:0:0:0/96 (IPv4-translated,
 #: RFC 2765), 64:ff9b:1::/48 (2017-06, RFC 8215), 100::/64 (2012-06, RFC 6666), 100:0:0:1::/64
 #: (2025-04, RFC 9780), 5f00::/16 (2024-04, RFC 9602), fc00::/7 (2005-10, RFC 4193), fe80::/10
@@ -52,7 +52,7 @@ _UNICAST_6 = ipaddress.IPv6Network("2000::/3")
 
 #: Blocks within 2000::/3 that are not globally reachable.
 _PRIVATE_6 = (
-    "2001::/23",  # 2000-09, RFC 2928: IETF protocol assignments; with it 2006-01, RFC 4380:
+    "2001::/23",  # 2000-09, RFC 2928: IETF protocol assignments; includes 2006-01, RFC 4380:
     #               Teredo; 2008-04, RFC 5180: benchmarking; 2007-03, RFC 4843: ORCHID
     "2001:db8::/32",  # 2004-07, RFC 3849: documentation
     "3fff::/20",  # 2024-07, RFC 9637: documentation
@@ -100,8 +100,8 @@ def parse(text: str) -> Address | None:
 def is_public(text: str) -> bool:
     """Return whether an address is public; False if the text is not an address.
 
-    An IPv6 address that embeds an IPv4 address (NAT64, 6to4, ISATAP) is public only if both
-    are, because a router may forward the packets to the IPv4 address.
+    An IPv6 address that embeds an IPv4 address is public only if the IPv4 address is (NAT64), or
+    both are (6to4, ISATAP), because a router may forward the packets to the IPv4 address.
     """
     address = parse(text)
     if address is None:

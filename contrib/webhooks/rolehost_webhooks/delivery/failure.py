@@ -1,7 +1,8 @@
 """Explains why a request had no response: a cause from a fixed list, and one readable line.
 
-The line contains the cause, host, port and time limit. It does not contain the error text of
-the HTTP library, because that may include header values or the query of a URL.
+The line contains the cause, host and port, and for a timeout the time limit, for a TLS error the
+reason that OpenSSL gives. It does not contain the error text of the HTTP library, because that may
+include header values or the query of a URL.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Status(IntEnum):
     CANCELED = 4
 
 
-#: Statuses that older clients do not know, and their replacements without
+#: Status that older clients do not know → status that is shown instead, unless the request has
 #: ``expanded_statuses``.
 COLLAPSED = {Status.SENDING: Status.PENDING, Status.CANCELED: Status.FAIL}
 
@@ -32,7 +32,7 @@ class Delivery(peewee.Model):
     ``SENDING`` means that an attempt failed and the delivery is retried at ``next_attempt``.
 
     Attributes:
-        application: the joined row, for an attempt.
+        application: the joined row, if the delivery was read to make an attempt.
         endpoint: the joined row, in listings by message.
         message: the joined row, in listings by endpoint.
     """

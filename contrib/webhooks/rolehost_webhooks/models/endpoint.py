@@ -11,8 +11,8 @@ class Endpoint(peewee.Model):
     """One receiver. Times are Unix milliseconds.
 
     Attributes:
-        event_types: names of the event types to send; None sends all.
-        channels: channels to send; None sends all.
+        event_types: names of the event types that it receives; None: all.
+        channels: channels whose messages it receives; None: all messages.
         headers: headers added to each request.
         version: a number that clients set; it has no effect.
         secret: the current signing secret, ``whsec_…``.
