@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import tokenize
 import venv
 import zipfile
 from pathlib import Path
@@ -19,12 +21,22 @@ from tests.proofs.kit import ROOT, Figures, Options, Unavailable
 
 PROMISE = (
     "The host's wheel boots in an empty environment with no plugin, reports what is missing,"
-    " imports no framework, driver or client, and has no code for tests or fleets."
+    " imports no framework, driver or client, and has no code for tests or fleets, and at most"
+    " 22,000 lines of code."
 )
 DURATION = "25 s"
 
+#: Most lines of code of the host, without blank lines, comments and docstrings (decision 0043).
+MOST_CODE = 22_000
+
 #: Packages that only roles and plugins need; none of them may be installed or imported.
 FOREIGN = ("dramatiq", "falcon", "gunicorn", "kafka", "peewee", "psycopg2", "redis")
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_NO_CODE = {
+    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+    tokenize.ENDMARKER,
+}  # fmt: skip
 
 #: Runs a command in this process and prints its status and all imported modules.
 FOOTPRINT = """
@@ -49,6 +61,8 @@ def prove(options: Options) -> Figures:
         there = sorted(set(found) & set(FOREIGN))
         assert not there, f"the wheel's mandatory requirements bring {', '.join(there)}"
         files = code(wheel)
+        size = sum(map(code_lines, files.values()))
+        assert size <= MOST_CODE, f"the host has {size} lines of code, at most {MOST_CODE}"
         modules = 0
         for arguments, status, words in _COMMANDS:
             line.relabel(f"rolehost {' '.join(arguments)}")
@@ -58,6 +72,7 @@ def prove(options: Options) -> Figures:
         say(python, folder, "-m", "rolehost", "--version")
         return {
             "lines": sum(text.count("\n") for text in files.values()),
+            "code_lines": size,
             "files": len(files),
             "packages": len(found),
             "modules": modules,
@@ -65,6 +80,19 @@ def prove(options: Options) -> Figures:
             "run_status": 5,
             "version_ms": round((time.monotonic() - began) * 1000),
         }
+
+
+def code_lines(text: str) -> int:
+    """Return the number of lines of a module that are not blank, comments or docstrings."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in _NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            docstring = node.body[0]
+            lines.difference_update(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
+    return len(lines)
 
 
 def code(wheel: Path) -> dict[str, str]:
