@@ -128,7 +128,7 @@ class WorkerSettings(Settings, frozen=True):
     processes: Count = 1
     threads: Count = 8
     queues: tuple[str, ...] | None = None
-    prefetch: Count = 200
+    prefetch: Count = 500
     grace: Positive = 25.0
 
 
