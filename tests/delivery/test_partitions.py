@@ -95,11 +95,29 @@ def test_a_claim_that_looks_for_more_partitions_takes_no_job_twice(bench):
     for _ in range(4):  # from now on it expects many jobs of each partition
         assert len(claim(50)) == 50
     fill(bench, unlimited_tenants, small)
+    assert set(claim(8)) == {"big"}
     assert "big" not in claim(12)
     fill(bench, unlimited_tenants, small)
     claimed = claim(50)
     assert claimed.count("big") == 8
     assert len(set(claimed)) == 13
+
+
+def test_new_partitions_do_not_pass_one_that_waits(bench):
+    @actor(limits=Limits(concurrency=1), partition="tenant")
+    def one(job, tenant: str): ...
+
+    bench.make_runtime(one)
+    fill(bench, one, [{"tenant": "old"}] * 2)
+    served = []
+    for number in range(4):
+        [job] = bench.claim()
+        served.append(job.partition)
+        bench.clock.forward(0.001)
+        fill(bench, one, [{"tenant": f"new {number} {each}"} for each in "ab"])
+        bench.run(job)
+        bench.clock.forward(0.001)
+    assert served.count("old") == 2
 
 
 def test_a_claim_of_one_job_passes_over_partitions_without_jobs(bench):

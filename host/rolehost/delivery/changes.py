@@ -155,7 +155,7 @@ class Changes:
         stored = self._read(tx)
         due = self._due(tx, now)
         missing = self._lock(tx, {each.partition_id for each in stored.values()} | due, changed)
-        self._insert(tx, stored.values(), missing, changed)
+        self._insert(tx, stored.values(), missing, changed, now * 1000 - 1)
         done = self._apply_some(tx, stored, changed)
         for number in due & changed.keys():
             changed[number] = changed[number]._replace(open=1, due_at_us=None)
@@ -208,10 +208,11 @@ class Changes:
         changes: Iterable[Change],
         missing: Collection[int],
         changed: dict[int, Partition],
+        turn: int,
     ) -> None:
-        """Add partitions that do not exist yet."""
+        """Add partitions that do not exist yet, behind those that wait for their turn already."""
         new = {
-            each.partition_id: Partition(*each[:-1], open=0, turn=0)
+            each.partition_id: Partition(*each[:-1], open=0, turn=turn)
             for each in changes
             if each.partition_id in missing
         }

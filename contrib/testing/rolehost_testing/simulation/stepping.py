@@ -33,8 +33,9 @@ _HORIZON = 3_000_000
 _LEAPS = 200
 #: Factor on the probability of a switch while a write transaction is open.
 _IN_TRANSACTION = 0.25
-#: Rounds, each of half a lease, within which a job must be claimed if nothing else happens.
-_PATIENT_ROUNDS = 3
+#: Rounds, each of half a lease, within which a job must be claimed if nothing else happens. A sweep
+#: that corrects counts may be late by a lease and a step of the clock.
+_PATIENT_ROUNDS = 8
 #: Half leases within which a process leads the sweep, also after the clock was set back.
 _SWEEPS = 10
 #: Activities with which a process maintains leases.
