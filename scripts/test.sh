@@ -69,20 +69,17 @@ else
     tox=
     set -- tests plugins contrib
 fi
-# These tests mostly wait for servers that stop and start, so two groups of them run side by side.
-.venv/bin/python -m pytest -q -m "engine or waiting" tests >"$folder/engines.log" 2>&1 &
+# These tests mostly wait for servers that stop and start.
+.venv/bin/python -m pytest -q -m "engine or waiting" tests plugins contrib >"$folder/engines.log" 2>&1 &
 engines=$!
-.venv/bin/python -m pytest -q -m "engine or waiting" plugins contrib >"$folder/plugins.log" 2>&1 &
-plugins=$!
-running="$tox $engines $plugins"
+running="$tox $engines"
 
 step "documents, packages and the short proofs; the tests on engines and tox run beside them"
 .venv/bin/python -m pytest -q -m "not engine and not waiting and not alone" "$@" || failed=yes
 
 step "the tests on PostgreSQL, Redis, memcached and Apache Kafka"
 wait "$engines" || failed=yes
-wait "$plugins" || failed=yes
-cat "$folder/engines.log" "$folder/plugins.log"
+cat "$folder/engines.log"
 
 if [ -n "$tox" ]; then
     step "tox: each distribution by itself, against wheels"
