@@ -24,7 +24,7 @@ _LOCK = int.from_bytes(b"changes", "big")
 #: partitions, which others pass over, so the server ends it early if its host is lost.
 _TRY_LOCK = (
     "SELECT pg_try_advisory_xact_lock(? + CAST(CAST('rolehost_partition_changes' AS regclass)"
-    " AS oid)::bigint) AND ({found}),"
+    " AS oid)::bigint), {found},"
     " set_config('idle_in_transaction_session_timeout', '3s', true)"
 )
 _FOUND = (
@@ -103,6 +103,8 @@ class Changes:
         self._postgres = database.dialect == "postgresql"
         self._skip = " FOR UPDATE SKIP LOCKED" if self._postgres else ""
         self._waiting = WaitingJobs(database)
+        #: Whether the last call left changes, because another process had locked them.
+        self.missed = False
         #: Where changes are read from, by id.
         self.start = ScanStart(0, clock)
         #: Where partitions whose rate admits a job are read from, by ``due_at_us``.
@@ -129,16 +131,18 @@ class Changes:
 
         Two processes would wait for each other's new partitions.
         """
-        sql = f"SELECT {_FOUND}"
+        sql = f"SELECT 1, {_FOUND}"
         params = [self.start.begin(), self.due_start.begin(), now * 1000]
         if self._postgres:
             sql = _TRY_LOCK.format(found=_FOUND)
             params.insert(0, _LOCK)
-        [(found, *_)] = tx.execute(sql, params).fetchall()
-        if not found:
-            self.start.end(None)
-            self.due_start.end(None)
-        return bool(found)
+        [(locked, found, *_)] = tx.execute(sql, params).fetchall()
+        self.missed = bool(found and not locked)
+        if found and locked:
+            return True
+        self.start.end(None)
+        self.due_start.end(None)
+        return False
 
     def _apply_own(
         self, tx: Transaction, own: Sequence[Change], changed: dict[int, Partition]
@@ -164,6 +168,7 @@ class Changes:
                 f"DELETE FROM rolehost_partition_changes WHERE id {among(self._dialect)}",
                 (numbers(self._dialect, done),),
             )
+        self.missed = self.missed or len(done) < len(stored)
         return len(done)
 
     def _read(self, tx: Transaction) -> dict[int, Change]:

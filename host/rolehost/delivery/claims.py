@@ -106,6 +106,11 @@ class Claims:
         applies = self._runtime.limits.applies
         return [actor for actor in self._actors if applies(actor, self._queue)]
 
+    @property
+    def missed(self) -> bool:
+        """Whether the last claim passed over jobs that another process had locked."""
+        return self._partitions.missed
+
     def may_find_jobs(self, now: int) -> bool:
         """Return whether a claim may find jobs; takes no write lock."""
         due = self._due.next()

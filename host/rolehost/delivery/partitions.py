@@ -194,6 +194,11 @@ class Partitions:
             return NO_LIMITS
         return self._limits.of_partition(partition.actor, partition.name)
 
+    @property
+    def missed(self) -> bool:
+        """Whether the last claim left changes, because another process had locked them."""
+        return self._changes.missed
+
     def may_find_jobs(self, now: int) -> bool:
         """Return whether a claim may find jobs; takes no write lock."""
         if self._due_us is not None and self._due_us <= now * 1000:

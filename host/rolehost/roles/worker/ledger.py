@@ -53,6 +53,9 @@ CANCEL_CACHE_SECONDS = 0.01
 #: Seconds after which finished jobs are written, even if there is no room for new ones.
 FLUSH_INTERVAL = 0.05
 
+#: Seconds after which changes that another process had locked are looked for again.
+MISSED_INTERVAL = 0.005
+
 #: Milliseconds for which a claimed job waits for a thread of this process; then it is handed back.
 HOARD_MILLISECONDS = 200
 
@@ -108,6 +111,7 @@ class LedgerConsumer(Consumer):
         self._compared_at = runtime.clock.now()  # milliseconds; see :meth:`_write_and_claim`
         self._seconds = PREFETCH_SECONDS  # a running mean of the duration of a job
         self._waiting = False
+        self._missed = False  # whether the last claim passed over changes that another had locked
         self._cancels: Collection[tuple[int, int]] = ()
         self._cancels_at = 0.0  # when they were read
         self._taken = 0  # runs that threads have taken, for :meth:`stalls`
@@ -235,6 +239,7 @@ class LedgerConsumer(Consumer):
                     changes.append(tx, own)
                     return []
                 runs = self._claims.claim(tx, room, now, self._longest_run(), own)
+                self._missed = self._claims.missed
         if runs:
             failpoints.reach("ledger.after_claim")
         return runs
@@ -265,7 +270,12 @@ class LedgerConsumer(Consumer):
             busy = bool(self._outstanding or self._finished) or self._stopping.is_set()
             # From now on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
-        self._listener.wait(FLUSH_INTERVAL if busy else self._until_due())
+        seconds = FLUSH_INTERVAL if busy else self._until_due()
+        if self._missed:
+            # The other process may have no room for these jobs, and sends no wake-up.
+            self._missed = False
+            seconds = min(seconds, MISSED_INTERVAL)
+        self._listener.wait(seconds)
         self._waiting = False
 
     def _until_due(self) -> float:
