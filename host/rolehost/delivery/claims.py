@@ -53,6 +53,8 @@ class Claims:
         self._partitions = Partitions(database, runtime.limits, queue, actors, clock)
         self._unlimited_first = False
         self._move_at = 0  # milliseconds
+        #: Whether the last claim passed over changes that another process had locked.
+        self.missed = False
         # When the limits were read, by the database's and the monotonic clock, milliseconds.
         self._limits_at: tuple[int, int] | None = None
         self._set_limits: dict[str, Limits] | None = None  # those set at run time, as read then
@@ -81,6 +83,7 @@ class Claims:
         Limited and unlimited jobs of a queue come first in turns, so neither waits until the
         others end. See :meth:`Partitions.claim` for ``longest`` and ``own``.
         """
+        self.missed = False
         self._due.promote(tx, now)
         self._read_limits(tx, now)
         limited = self._limited()
@@ -105,11 +108,6 @@ class Claims:
         """Return the actors whose jobs are claimed by partition."""
         applies = self._runtime.limits.applies
         return [actor for actor in self._actors if applies(actor, self._queue)]
-
-    @property
-    def missed(self) -> bool:
-        """Whether the last claim passed over jobs that another process had locked."""
-        return self._partitions.missed
 
     def may_find_jobs(self, now: int) -> bool:
         """Return whether a claim may find jobs; takes no write lock."""
@@ -201,6 +199,7 @@ class Claims:
         if not own and not self._partitions.may_find_jobs(now):
             return []
         found = self._partitions.claim(tx, want, now, longest, own)
+        self.missed = self._partitions.missed
         shares = [each for each in found if each.jobs]
         if not shares:
             return []
