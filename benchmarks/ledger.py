@@ -8,8 +8,8 @@ from benchmarks.model import Bench, Figure, Goal
 from benchmarks.pairs import Rounds, Side, interleave
 from benchmarks.postgres import Runs, server
 
-#: Jobs of one round: run without an effect, run with one effect row, enqueued.
-PLAIN, EFFECTS, SINGLE = 30_000, 5000, 8000
+#: Jobs of one round: run without an effect (for two seconds), run with one effect row, enqueued.
+PLAIN, EFFECTS, SINGLE = 100_000, 5000, 8000
 
 #: The figures of a pair: a description, the name of the samples, unit, goal.
 Shown = Sequence[tuple[str, str, str, Goal | None]]

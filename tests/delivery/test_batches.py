@@ -161,3 +161,33 @@ def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, co
     [again] = [each for each in bench.claim(limit=1000) if each.id == number]
     consumer._cancels_at = float("inf")
     assert consumer.mark_cancelled(again).cancel == 0
+
+
+def offered(consumer) -> int:
+    """Return how many worker slots the consumer gives if all threads are free."""
+    with consumer._lock:
+        consumer._slots_used, consumer._slots_free = 0, 0
+        consumer._offer_slots()
+        return consumer._slots_free
+
+
+def test_quick_jobs_share_one_thread(consumer):
+    consumer._seconds = 20e-6
+    assert offered(consumer) == 1
+
+
+def test_jobs_that_wait_for_something_use_all_threads(consumer):
+    consumer._seconds = 0.01
+    assert offered(consumer) == THREADS
+
+
+def test_quick_jobs_that_wait_behind_a_slow_one_get_another_thread(bench, consumer):
+    consumer._seconds = 20e-6
+    consumer._write_at = float("inf")
+    assert offered(consumer) == 1
+    assert next(consumer) is not None
+    assert consumer.take()  # and it does not return
+    bench.clock.forward(0.006)
+    consumer._wait = pytest.fail  # it does not wait before it gives the slot
+    assert next(consumer) is None
+    assert next(consumer) is not None

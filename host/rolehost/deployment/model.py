@@ -128,7 +128,7 @@ class WorkerSettings(Settings, frozen=True):
     processes: Count = 1
     threads: Count = 8
     queues: tuple[str, ...] | None = None
-    prefetch: Count = 500
+    prefetch: Count = 1000
     grace: Positive = 25.0
 
 

@@ -5,8 +5,9 @@ due jobs available, and claims the next batch. It prefetches about a tenth of a 
 that slow jobs stay available to other processes.
 
 Dramatiq gives a thread not a job but a *worker slot*, in which the thread runs claimed jobs of
-this queue one after the other. Quick jobs share a slot, because a slot costs as much as a message.
-No job waits behind another while a thread is free. Slots are not stored: ``ack``, ``nack`` and
+this queue one after the other. Quick jobs share few slots, because a slot costs as much as a
+message, and threads that run Python code exclude each other. No job waits behind another for more
+than 5 ms while a thread is free. Slots are not stored: ``ack``, ``nack`` and
 ``requeue`` do nothing, because the state of jobs is in the ledger.
 
 Claimed jobs that find no free thread for a while are handed back, so that they do not wait behind
@@ -55,6 +56,13 @@ FLUSH_INTERVAL = 0.05
 
 #: Seconds after which changes that another process had locked are looked for again.
 MISSED_INTERVAL = 0.005
+
+#: Mean seconds of a job for each thread that is used. Threads that run shorter jobs are busy with
+#: Python code, so more of them only wait for the interpreter lock (GIL), and delay the next claim.
+QUICK_SECONDS = 50e-6
+
+#: Milliseconds after which all threads are used because claimed jobs wait; one of them may be slow.
+SHARE_MILLISECONDS = 5
 
 #: Milliseconds for which a claimed job waits for a thread of this process; then it is handed back.
 HOARD_MILLISECONDS = 200
@@ -129,7 +137,7 @@ class LedgerConsumer(Consumer):
         try:
             claimed = self._cycle()
             self._beats.beat(f"taking jobs of {self._queue}")
-            if not claimed:
+            if not claimed and not self._slots_free:
                 self._wait()
         except StorageUnavailable as error:
             self._beats.beat(f"taking jobs of {self._queue}")
@@ -148,6 +156,7 @@ class LedgerConsumer(Consumer):
             self._hand_back_hoarded()
             room = 0 if stopping else self._room()
             if room <= 0 and not stopping and time.monotonic() < self._write_at:
+                self._offer_slots()
                 return False
             finished, self._finished = self._finished, []
             self._write_at = time.monotonic() + FLUSH_INTERVAL
@@ -173,11 +182,14 @@ class LedgerConsumer(Consumer):
 
     def _hand_back_hoarded(self) -> None:
         """Hand back the claimed jobs if no thread took one for :data:`HOARD_MILLISECONDS`."""
-        waited = self._runtime.clock.now() - max(self._taken_at, self._claimed_at)
-        if self._ready and waited > HOARD_MILLISECONDS:
+        if self._ready and self._waited() > HOARD_MILLISECONDS:
             self._hand_back_ready()
             self._slots_free = 0
             self._write_at = 0.0
+
+    def _waited(self) -> int:
+        """Return for how many milliseconds no thread has taken a claimed job."""
+        return self._runtime.clock.now() - max(self._taken_at, self._claimed_at)
 
     def _all_threads_are_slow(self) -> bool:
         return self._runtime.clock.now() - self._taken_at > HOARD_MILLISECONDS
@@ -195,7 +207,13 @@ class LedgerConsumer(Consumer):
     def _offer_slots(self) -> None:
         grouped = self._grouped
         needed = count_groups(self._ready, self._may_join) if grouped else len(self._ready)
-        self._slots_free = min(needed, self._threads - self._slots_used)
+        self._slots_free = max(0, min(needed, self._useful_threads() - self._slots_used))
+
+    def _useful_threads(self) -> int:
+        """Return how many threads to use: fewer for quick jobs, but all if claimed jobs wait."""
+        if self._waited() > SHARE_MILLISECONDS:
+            return self._threads
+        return min(self._threads, math.ceil(self._seconds / QUICK_SECONDS))
 
     def _write_and_claim_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int
@@ -271,6 +289,8 @@ class LedgerConsumer(Consumer):
             # From now on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
         seconds = FLUSH_INTERVAL if busy else self._until_due()
+        if self._ready and self._slots_used < self._threads:  # see _useful_threads
+            seconds = min(seconds, SHARE_MILLISECONDS / 1000)
         if self._missed:
             # The other process may have no room for these jobs, and sends no wake-up.
             self._missed = False
@@ -383,9 +403,9 @@ class LedgerConsumer(Consumer):
         """End a worker slot; offer another slot if claimed jobs wait."""
         with self._lock:
             self._slots_used -= 1
-            wake = bool(self._ready) and not self._stopping.is_set()
-            if wake:
+            if not self._stopping.is_set():
                 self._offer_slots()
+            wake = self._slots_free > 0
         if wake:
             self._listener.interrupt()
 
