@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rolehost import failpoints
 from rolehost.api import Event, PayloadError, UndeclaredError, UnknownActor, actor
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.delivery.work import new_id
@@ -25,6 +26,22 @@ def test_a_job_exists_when_the_block_ends_and_its_queue_is_woken(bench):
         assert bench.woken == []
     assert bench.job(job.id)["state"] == "available"
     assert bench.woken == ["queue:default"]
+
+
+def test_a_lone_call_reaches_each_failpoint_of_its_commit_once(bench):
+    runtime = bench.make_runtime(add)
+    reached = []
+    disarm = [
+        failpoints.arm(name, lambda name: reached.append((name, bench.count("rolehost_jobs"))))
+        for name in ("work.before_commit", "work.after_commit")
+    ]
+    try:
+        with unit_of_work(runtime, single=True) as work:
+            work.enqueue(add, n=1)
+    finally:
+        for each in disarm:
+            each()
+    assert reached == [("work.before_commit", 0), ("work.after_commit", 1)]
 
 
 def test_an_exception_takes_jobs_events_and_callbacks_back(bench):

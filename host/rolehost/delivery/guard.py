@@ -178,7 +178,7 @@ class Guard:
             raise DatabaseMisused(_loop_message())
         unit = current.get()
         here = self.units.get(self.execution_id())
-        if unit is not here:
+        if unit is not here and (here or (unit and unit.work)):
             self._check_owner(unit, here)
         if self.simulated_loop is not None and self.simulated_loop():
             raise DatabaseMisused(_loop_message())

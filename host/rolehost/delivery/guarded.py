@@ -176,7 +176,8 @@ class _Session:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         guard = self._guard
-        left = guard.units.get(guard.execution_id())
+        execution_id = guard.execution_id()
+        left = guard.units.get(execution_id)
         if left is not None and left is not self._before:
             left.close()
         else:
@@ -186,9 +187,9 @@ class _Session:
         except StorageUnavailable as raised:
             guard.mark_origin(raised)
             raise
-        lost = guard.lost_writes.get(guard.execution_id())
+        lost = guard.lost_writes.get(execution_id)
         if lost is not self._lost_writes:
-            guard.lost_writes.pop(guard.execution_id(), None)
+            guard.lost_writes.pop(execution_id, None)
             if lost is not None and error is None:
                 raise DatabaseMisused(lost)
         if left is not None and error is None:

@@ -46,6 +46,7 @@ _INSERT = (
     " enqueued_at, cause, unique_held, unique_until, partition, partition_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_INSERT_ONE = f"{_INSERT} RETURNING id"
 _FINISH = (
     "UPDATE rolehost_jobs SET state = ?, run_at = ?, attempt = attempt + ?, error = ?,"
     " finished_at = ?, owner = NULL"
@@ -88,7 +89,7 @@ class Ledger:
 
         The job must be unlimited, or wait for a time, and have no ``unique``.
         """
-        number: int = tx.execute_only(f"{_INSERT} RETURNING id", job).fetchone()[0]
+        number: int = tx.execute_only(_INSERT_ONE, job).fetchone()[0]
         return number
 
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
@@ -100,7 +101,7 @@ class Ledger:
         a job of another actor.
         """
         if job.unique is None:
-            number: int = tx.execute(f"{_INSERT} RETURNING id", job).fetchone()[0]
+            number: int = tx.execute(_INSERT_ONE, job).fetchone()[0]
             return number, True
         sql = f"{_INSERT} ON CONFLICT (unique_key) WHERE {HOLDS} DO NOTHING RETURNING id"
         while True:

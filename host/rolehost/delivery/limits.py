@@ -26,6 +26,13 @@ class LimitTable:
     def __init__(self, actors: Mapping[str, Actor]) -> None:
         self._actors = actors
         self._queues = {each.queue: each.queue_limits for each in actors.values()}
+        # PERF: asked for each new job.
+        self._limited_actors = {
+            name
+            for name, each in actors.items()
+            if each.partition is not None or each.partition_limits or each.limits
+        }
+        self._limited_queues = {name for name, limits in self._queues.items() if limits}
         self.stored: Mapping[str, Limits | None] = {}
 
     def declared(self) -> list[str]:
@@ -50,9 +57,10 @@ class LimitTable:
 
     def applies(self, actor: str, queue: str) -> bool:
         """Return whether the jobs of an actor in a queue are claimed by partition."""
-        known = self._actors.get(actor)
-        partitioned = known is not None and (known.partition is not None or known.partition_limits)
-        return bool(partitioned or self.of_actor(actor) or self.of_queue(queue))
+        if actor in self._limited_actors or queue in self._limited_queues:
+            return True
+        stored = self.stored
+        return bool(stored and (stored.get(f"actor:{actor}") or stored.get(f"queue:{queue}")))
 
 
 class Allowance:

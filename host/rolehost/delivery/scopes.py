@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import structlog
@@ -108,15 +108,15 @@ class Scope(Unit):
         try:
             self._refuse_partial_commit()
             work.flush()
-            # This comes before the last statement, because a backend may send the commit with it.
-            failpoints.reach("work.before_commit")
+            if not work.concluded:
+                # Before the last statement, because a backend may send the commit with it.
+                failpoints.reach("work.before_commit")
             if last is not None and not last(work.transaction):
                 self.roll_back()
                 return False
             context = self._detach()
             assert context is not None  # set while there is a unit of work
-            with _outside_scope():
-                context.__exit__(None, None, None)
+            _call_outside_scope(context.__exit__, None, None, None)
         except BaseException as error:
             self.roll_back()
             self.guard.mark_origin(error)
@@ -124,8 +124,7 @@ class Scope(Unit):
                 raise UnitOfWorkFailed(_caught_text(statement or "a statement failed")) from error
             raise
         failpoints.reach("work.after_commit")
-        with _outside_scope():
-            work.run_after_commit()
+        _call_outside_scope(work.run_after_commit)
         return True
 
     def _join(self, group: Group, work: Work) -> bool:
@@ -331,12 +330,11 @@ class unit_of_work:
             self._own.close()
 
 
-@contextmanager
-def _outside_scope() -> Iterator[None]:
-    """Run a commit and its callbacks outside of the scope; callbacks open separate units."""
+def _call_outside_scope(function: Callable[..., object], *arguments: None) -> None:
+    """Call a commit or its callbacks outside of the scope; callbacks open separate units."""
     token = current.set(None)
     try:
-        yield
+        function(*arguments)
     finally:
         current.reset(token)
 

@@ -46,6 +46,7 @@ class Work:
         "_runtime",
         "_unit",
         "_wakes",
+        "concluded",
         "single",
         "transaction",
     )
@@ -62,6 +63,8 @@ class Work:
         self._after: list[Callable[[], None]] = []
         #: Whether the transaction is for one call only.
         self.single = False
+        #: Whether its only statement has run, which a backend may have committed already.
+        self.concluded = False
         #: The open transaction, for the host's own statements.
         self.transaction = transaction
 
@@ -92,18 +95,23 @@ class Work:
             except (TypeError, ValueError) as error:
                 raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
         number, created = self._insert(new, conflict)
-        self._announce([new])
         # Wake workers for an existing job too: claims skipped it while this transaction locked it.
         self._wakes.add(f"queue:{new.queue}")
         return Job(number, new.actor, created)
 
     def _insert(self, new: NewJob, conflict: str) -> tuple[int, bool]:
         ledger = self._runtime.ledger
+        change = new.waits()
         # PERF: on PostgreSQL, one round trip instead of two.
-        if self.single and new.unique is None and new.waits() is None:
+        if self.single and new.unique is None and change is None:
             failpoints.reach("work.before_commit")
-            return ledger.insert_only(self.transaction, new), True
-        return ledger.insert(self.transaction, new, conflict)
+            number = ledger.insert_only(self.transaction, new)
+            self.concluded = True
+            return number, True
+        inserted = ledger.insert(self.transaction, new, conflict)
+        if change is not None:
+            self._partitions.add(change)
+        return inserted
 
     def enqueue_many(
         self,
@@ -124,7 +132,8 @@ class Work:
                 raise PayloadError(f"job {len(rows)} of enqueue_many(), from 0: {error}") from None
         if rows:
             self._runtime.ledger.insert_many(self.transaction, rows)
-            self._announce(rows)
+            # One change for each partition is enough.
+            self._partitions.update(filter(None, (row.waits() for row in rows)))
             self._wakes.add(f"queue:{rows[0].queue}")
         return len(rows)
 
@@ -199,10 +208,6 @@ class Work:
     def wake(self, name: str) -> None:
         """Wake the listeners of a name after the commit."""
         self._wakes.add(name)
-
-    def _announce(self, jobs: Iterable[NewJob]) -> None:
-        """Note the partitions that get jobs; one change for each is enough."""
-        self._partitions.update(filter(None, (job.waits() for job in jobs)))
 
     def flush(self) -> None:
         """Write the events to the *transactional outbox*.

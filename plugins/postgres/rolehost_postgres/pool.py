@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 import psycopg2
 from rolehost.api import StorageError, StorageUnavailable
@@ -42,7 +43,11 @@ class Pool:
         _pools.add(self)
 
     def _start_empty(self) -> None:
-        self._free = threading.BoundedSemaphore(self._size)
+        #: One None for each connection that may be taken. PERF: threading's
+        #: semaphores are written in Python.
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self._size):
+            self._free.put(None)
         self._guard = threading.Lock()
         self._idle: list[tuple[Connection, float]] = []
 
@@ -55,11 +60,13 @@ class Pool:
         """
         if self._closed:
             raise StorageError(f"{self._server.place}: it was closed in this process")
-        if not self._free.acquire(timeout=self._timeout):
+        try:
+            self._free.get(timeout=self._timeout)
+        except Empty:
             raise StorageUnavailable(
                 f"{self._server.place}: all {self._size} connections of this process are in"
                 " use; raise [postgres] pool_size"
-            )
+            ) from None
         try:
             while (found := self._pop()) is not None:
                 connection, since = found
@@ -68,7 +75,7 @@ class Pool:
                 connection.close()
             return self._server.connect()
         except BaseException:
-            self._free.release()
+            self._free.put(None)
             raise
 
     def give(self, connection: Connection) -> None:
@@ -85,7 +92,7 @@ class Pool:
             if not keep:
                 connection.close()
         finally:
-            self._free.release()
+            self._free.put(None)
 
     def close(self) -> None:
         """Close the idle connections; others are closed when given back. Idempotent."""
