@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import pytest
-from rolehost.api import StorageUnavailable, actor
+from rolehost.api import Limits, StorageUnavailable, actor
 from rolehost.delivery import administration
 from rolehost.delivery.jobs import Finish
 from rolehost.delivery.scopes import unit_of_work
@@ -19,29 +19,42 @@ def quick(context, number: int) -> None:
     """Do nothing."""
 
 
+@actor(partition="number", partition_limits=Limits(concurrency=1))
+def limited(context, number: int) -> None:
+    """Do nothing, one at a time for each number."""
+
+
 THREADS, MOST = 2, 20
 
 
 @pytest.fixture
 def consumer(bench):
     """A consumer that knows its jobs to be quick, so that it claims as many as it may."""
-    runtime = bench.make_runtime(quick)
-    with unit_of_work(runtime) as work:
-        work.enqueue_many(quick, [{"number": number} for number in range(300)])
-    consumer = LedgerConsumer(
-        runtime,
+    bench.make_runtime(quick)
+    consumer = consumer_of(bench, quick)
+    enqueue(bench, quick, range(300))
+    while len(claimed(bench)) < MOST:
+        finish_one(consumer)
+    yield consumer
+    consumer.close()
+
+
+def enqueue(bench, actor, numbers) -> None:
+    with unit_of_work(bench.runtime) as work:
+        work.enqueue_many(actor, [{"number": number} for number in numbers])
+
+
+def consumer_of(bench, actor) -> LedgerConsumer:
+    return LedgerConsumer(
+        bench.runtime,
         queue="default",
-        actors=["quick"],
+        actors=[actor.name],
         owner="me",
         threads=THREADS,
         most=MOST,
         listener=PollingListener(),
         beats=Beats(),
     )
-    while len(claimed(bench)) < MOST:
-        finish_one(consumer)
-    yield consumer
-    consumer.close()
 
 
 def claimed(bench) -> list[int]:
@@ -191,3 +204,47 @@ def test_quick_jobs_that_wait_behind_a_slow_one_get_another_thread(bench, consum
     consumer._wait = pytest.fail  # it does not wait before it gives the slot
     assert next(consumer) is None
     assert next(consumer) is not None
+
+
+@pytest.fixture
+def wakes(bench, monkeypatch) -> list[list[str]]:
+    """A runtime with a limited actor, and the wake-ups that it sends from now on."""
+    runtime = bench.make_runtime(limited)
+    enqueue(bench, limited, [1])
+    sent: list[list[str]] = []
+    monkeypatch.setattr(runtime, "wake", sent.append)
+    return sent
+
+
+def run_one(consumer, state: str = "completed", later: int = 0) -> None:
+    """Let the consumer claim a job, finish it and write its end."""
+    consumer._cycle()
+    run = consumer.take()
+    end = Finish(state, run[0].run_at + later, True, None)
+    consumer.finish(run, [(end, 0.0)])
+    consumer._write_at = 0.0
+    consumer._cycle()
+
+
+def test_a_process_that_takes_all_waiting_jobs_wakes_no_other(bench, wakes):
+    consumer = consumer_of(bench, limited)
+    run_one(consumer)
+    assert wakes == []
+
+
+def test_a_process_without_room_wakes_others_for_the_place_that_it_frees(bench, wakes):
+    consumer = consumer_of(bench, limited)
+    consumer._cycle()
+    enqueue(bench, limited, [1, 2, 3, 4])
+    consumer._taken_at = bench.clock.now() - 1000  # all threads are slow
+    consumer._running = THREADS
+    wakes.clear()
+    run_one(consumer)
+    assert wakes == [["queue:default"]]
+
+
+@pytest.mark.parametrize(("later", "woken"), [(0, True), (1000, True), (60_000, False)])
+def test_others_are_woken_for_a_retry_that_they_would_find_late(bench, wakes, later, woken):
+    consumer = consumer_of(bench, limited)
+    run_one(consumer, "retrying", later)
+    assert bool(wakes) == woken

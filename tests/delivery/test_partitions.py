@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rolehost.api import JobQueue, Limits, PayloadError, RetryPolicy, Snooze, Unique, actor
-from rolehost.delivery import administration, limitstore, sweep
+from rolehost.delivery import administration, changes, limitstore, sweep
 from rolehost.delivery.claims import Claims
 
 
@@ -370,6 +370,23 @@ def test_the_server_ends_the_claim_of_a_lost_host_early(postgres):
             claims.claim(tx, 1, bench.clock.now())
             assert tx.execute(shown).fetchone() == ("3s",)
         assert bench.database.read(shown) == [("1min",)]
+
+
+@pytest.mark.parametrize(("queue", "missed"), [("default", True), ("other", False)])
+def test_a_claim_has_missed_only_changes_of_its_queue(postgres, queue, missed):
+    @actor(queue="other")
+    def elsewhere(job): ...
+
+    bench = postgres
+    bench.make_runtime(tenants, elsewhere)
+    fill(bench, tenants, [{"tenant": "a"}])
+    claims = bench.claims_of("me", queue)
+    table = "CAST(CAST('rolehost_partition_changes' AS regclass) AS oid)::bigint"
+    with bench.lost_host(f"SELECT pg_advisory_xact_lock({changes._LOCK} + {table})"):
+        assert bench.claim_runs(queue=queue) == []
+        assert claims.missed == missed
+    bench.claim_runs(queue=queue)
+    assert not claims.missed
 
 
 def test_a_clock_that_is_set_back_delays_no_turn(bench):

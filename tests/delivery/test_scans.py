@@ -6,7 +6,7 @@ import pytest
 from rolehost.api import Limits, actor
 from rolehost.delivery import ledger
 from rolehost.delivery.claims import Claims
-from rolehost.delivery.due import DueJobs
+from rolehost.delivery.due import _FIRST_JOBS, DueJobs
 from rolehost.delivery.scans import ScanStart
 
 from tests.delivery.things import plain
@@ -114,3 +114,35 @@ def test_the_ends_of_claims_are_not_found_by_the_index_of_held_rows(bench):
         with bench.database.session():
             plan = str(bench.database.read(f"EXPLAIN {sql}", params))
         assert "rolehost_jobs_pkey" in plan
+
+
+def test_a_process_waits_for_the_first_job_of_its_queue(bench):
+    @actor(queue="other")
+    def elsewhere(job): ...
+
+    runtime = bench.make_runtime(plain, elsewhere)
+    due = DueJobs(bench.database, bench.clock.now)
+    now = runtime.clock.now()
+    with bench.unit_of_work() as work:
+        work.enqueue(elsewhere, delay=1)
+        work.enqueue(plain, delay=3)
+    with bench.database.session():
+        assert due.next() == now + 1000
+        assert due.next_of("other") == now + 1000
+        assert due.next_of("default") == now + 3000
+        assert due.next_of("empty") is None
+
+
+def test_a_process_reads_few_jobs_of_other_queues(bench):
+    @actor(queue="other")
+    def elsewhere(job): ...
+
+    runtime = bench.make_runtime(plain, elsewhere)
+    due = DueJobs(bench.database, bench.clock.now)
+    now = runtime.clock.now()
+    with bench.unit_of_work() as work:
+        work.enqueue(plain, delay=3)
+        for number in range(_FIRST_JOBS):
+            work.enqueue(elsewhere, delay=1 + number / 1000)
+    with bench.database.session():
+        assert due.next_of("default") == now + 1000 + _FIRST_JOBS - 1

@@ -31,6 +31,12 @@ _FOUND = (
     "EXISTS (SELECT 1 FROM rolehost_partition_changes WHERE id >= ?)"
     " OR EXISTS (SELECT 1 FROM rolehost_partitions WHERE due_at_us BETWEEN ? AND ?)"
 )
+#: Like _FOUND, for one queue. It reads more than a few rows only if another queue has many changes.
+_FOUND_OF_QUEUE = (
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM rolehost_partition_changes WHERE id >= ? AND queue = ?)"
+    " OR EXISTS (SELECT 1 FROM rolehost_partitions"
+    " WHERE due_at_us BETWEEN ? AND ? AND queue = ?)"
+)
 
 
 class Change(NamedTuple):
@@ -96,14 +102,15 @@ def announce_forgotten(tx: Transaction) -> None:
 
 
 class Changes:
-    """Applies changes; for one claimer, used by one thread."""
+    """Applies changes of all queues, for the claimer of one ``queue``; used by one thread."""
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, queue: str, clock: Callable[[], int]) -> None:
+        self._queue = queue
         self._dialect = database.dialect
         self._postgres = database.dialect == "postgresql"
         self._skip = " FOR UPDATE SKIP LOCKED" if self._postgres else ""
         self._waiting = WaitingJobs(database)
-        #: Whether the last call left changes, because another process had locked them.
+        #: Whether the last call left changes of this queue that another process had locked.
         self.missed = False
         #: Where changes are read from, by id.
         self.start = ScanStart(0, clock)
@@ -137,9 +144,12 @@ class Changes:
             sql = _TRY_LOCK.format(found=_FOUND)
             params.insert(0, _LOCK)
         [(locked, found, *_)] = tx.execute(sql, params).fetchall()
-        self.missed = bool(found and not locked)
         if found and locked:
+            self.missed = False
             return True
+        first, first_due, now_us = params[-3:]
+        of_queue = (first, self._queue, first_due, now_us, self._queue)
+        self.missed = bool(found and tx.execute(_FOUND_OF_QUEUE, of_queue).fetchall())
         self.start.end(None)
         self.due_start.end(None)
         return False
@@ -153,6 +163,7 @@ class Changes:
         for number in self._apply_some(tx, pending, changed):
             del pending[number]
         append(tx, pending.values())
+        self.missed = self.missed or bool(pending)
 
     def _apply_stored(self, tx: Transaction, now: int, changed: dict[int, Partition]) -> int:
         """Apply and delete the oldest stored changes; return how many."""
@@ -168,7 +179,8 @@ class Changes:
                 f"DELETE FROM rolehost_partition_changes WHERE id {among(self._dialect)}",
                 (numbers(self._dialect, done),),
             )
-        self.missed = self.missed or len(done) < len(stored)
+        left = (stored[number] for number in stored.keys() - done)
+        self.missed = self.missed or any(each.queue == self._queue for each in left)
         return len(done)
 
     def _read(self, tx: Transaction) -> dict[int, Change]:

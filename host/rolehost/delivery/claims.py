@@ -146,7 +146,7 @@ class Claims:
 
     def next_due(self) -> int | None:
         """Return when a job is due or a rate admits one, milliseconds; None if none waits."""
-        due = [self._due.next(), self._partitions.next_due()]
+        due = [self._due.next_of(self._queue), self._partitions.next_due()]
         return min((at for at in due if at is not None), default=None)
 
     def _claim_unlimited(self, tx: Transaction, want: int, limited: Sequence[str]) -> list[Run]:

@@ -15,6 +15,11 @@ _DUE = (
     f"SELECT id FROM rolehost_jobs WHERE {_WAITS} AND run_at <= ? ORDER BY run_at LIMIT {_PROMOTED}"
 )
 _NEXT = f"SELECT min(run_at) FROM rolehost_jobs WHERE {_WAITS}"
+#: The index has no queue. So a process reads a few jobs to find the first one of its queue.
+_FIRST_JOBS = 50
+_FIRST = (
+    f"SELECT run_at, queue FROM rolehost_jobs WHERE {_WAITS} ORDER BY run_at LIMIT {_FIRST_JOBS}"
+)
 
 
 class DueJobs:
@@ -45,3 +50,16 @@ class DueJobs:
         self._start.end(None)
         # SQLite may hold a text in a column of integers, and sorts texts after numbers.
         return due if isinstance(due, int) else None
+
+    def next_of(self, queue: str) -> int | None:
+        """Return when to look for due jobs of a queue, milliseconds; None if none waits.
+
+        It is the time of the first job, or an earlier one if many jobs of other queues wait.
+        """
+        rows = self._database.read(_FIRST, (self._start.begin(),))
+        self._start.end(None)
+        times = [(at, name) for at, name in rows if isinstance(at, int)]
+        own = (at for at, name in times if name == queue)
+        if len(rows) < _FIRST_JOBS or not times:
+            return next(own, None)
+        return next(own, times[-1][0])

@@ -94,7 +94,7 @@ class Partitions:
         self._actors = actors
         self._postgres = database.dialect == "postgresql"
         self._skip = " FOR UPDATE SKIP LOCKED" if self._postgres else ""
-        self._changes = Changes(database, clock)
+        self._changes = Changes(database, queue, clock)
         self._waiting = WaitingJobs(database)
         self._due_us: int | None = None
         self._depth = 1.0  # a running mean of the runs that a claim takes of a partition

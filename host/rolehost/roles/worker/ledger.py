@@ -176,9 +176,23 @@ class LedgerConsumer(Consumer):
                 self._claimed_at = self._runtime.clock.now()
             self._outstanding += len(runs)
             self._offer_slots()
-        if any(end.state not in FINISHED or job.partition_id for job, end in finished):
+        if self._others_may_run_more(finished, len(runs) >= room):
             self._runtime.wake([f"queue:{self._queue}"])
         return bool(runs)
+
+    def _others_may_run_more(self, ends: list[tuple[ClaimedJob, Finish]], full: bool) -> bool:
+        """Return whether these ends let other processes run jobs that they do not know yet.
+
+        ``full``: this process has no room for more jobs. Other processes look for due jobs once in
+        a poll interval, or more often.
+        """
+        known_from = self._runtime.clock.now() + int(self._runtime.policy.poll * 1000)
+        full = full or self._claims.missed
+        return any(
+            (full and job.partition_id is not None)
+            or (end.state not in FINISHED and end.run_at < known_from)
+            for job, end in ends
+        )
 
     def _hand_back_hoarded(self) -> None:
         """Hand back the claimed jobs if no thread took one for :data:`HOARD_MILLISECONDS`."""
