@@ -21,7 +21,7 @@ _KIND = ("state", "queue", "actor")
 
 #: Maximum number of jobs that one call of :func:`search` reads.
 _SEARCHED = 2000
-#: Maximum number of sources in one statement.
+#: Maximum number of statements of :func:`_sources` that are joined into one.
 _KINDS = 100
 _LAST_ID = 2**63 - 1
 
@@ -158,7 +158,7 @@ def retry(
     now: int,
     only: Sequence[str] = ("dead", "cancelled", "retrying", "scheduled"),
 ) -> str | None:
-    """Make a job available now and reset its attempts; return the name to wake.
+    """Make a job available now and reset its attempts; return the name for the wake-up.
 
     Returns None if the job does not exist or has another state than ``only``, or if another job
     holds its ``unique`` text.
@@ -181,7 +181,7 @@ def retry(
 
 
 def cancel(tx: Transaction, number: int, now: int) -> str | None:
-    """Cancel a waiting job, ask a running one to stop; return ``cancelled``, ``asked`` or None."""
+    """Cancel a waiting job, ask a claimed one to stop; return ``cancelled``, ``asked`` or None."""
     waiting = tx.execute(
         "UPDATE rolehost_jobs SET state = 'cancelled', finished_at = ?"
         " WHERE id = ? AND state IN ('available', 'scheduled', 'retrying')"

@@ -1,8 +1,8 @@
 """Dead letters: work that failed for good, stored with everything that a replay needs.
 
-A dead job, ``job:12``, stays a row of the ledger. A dead event, ``event:34``, has a table. The
-queue backend keeps a dead message of an ephemeral actor, ``message:56``: a Dramatiq message, or
-bytes that other software put into the queue.
+A dead job, ``job:12``, stays a row of the ledger. A dead event, ``event:34``, is a row of
+``rolehost_dead_events``. The queue backend keeps a dead message of an ephemeral actor,
+``message:56``: a Dramatiq message, or bytes that other software put into the queue.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def parse(letter: str) -> tuple[str, int]:
 def add(
     tx: Transaction, handler: Handler, record: Record, event: str, error: str, now: int
 ) -> None:
-    """Store an event after its last failed attempt; if it has a row, increment ``deaths``."""
+    """Store an event after its last failed attempt; if it has a row already, count the death."""
     _insert(tx, handler.group, handler.name, record, event, error, now)
 
 
@@ -134,7 +134,7 @@ def _printable(headers: tuple[tuple[str, bytes], ...]) -> dict[str, str | list[s
 
 
 def replay(tx: Transaction, letter: str, now: int) -> str | None:
-    """Retry a dead job or event from its first attempt; return the name to wake, or None."""
+    """Retry a dead job or event from attempt 1; return the name for the wake-up, or None."""
     kind, number = parse(letter)
     if kind == "job":
         return administration.retry(tx, number, now, only=("dead",))

@@ -23,7 +23,7 @@ _FIRST = (
 
 
 class DueJobs:
-    """Makes waiting jobs available at their time; for one thread. ``clock``: milliseconds."""
+    """Makes waiting jobs available at their time; for one thread. ``clock``: in milliseconds."""
 
     def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         self._database = database

@@ -132,7 +132,7 @@ def indexable(text: str) -> str:
 
 
 def id_and_data(record: Record) -> tuple[str, bytes]:
-    """Return id and data of a record's event; an empty id and the value if they are unreadable."""
+    """Return id and data of a record's event; if unreadable, an empty id and the record's value."""
     try:
         attributes, data = _attributes(record)
     except PayloadError:
@@ -180,7 +180,8 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
 def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
     """Return the unchecked attributes and the data of a record's event.
 
-    Ignore other headers; PayloadError if the name of one is not UTF-8.
+    Ignore other headers. Raises PayloadError if an attribute occurs twice or cannot be read, or if
+    the name of another header is not UTF-8.
     """
     found: dict[str, str] = {}
     for name, value in record.headers:
@@ -201,7 +202,10 @@ def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
 
 
 def _attribute(name: str) -> str:
-    """Return the attribute that a header holds, empty for other headers; PayloadError as above."""
+    """Return the attribute that a header holds; empty for other headers.
+
+    Raises PayloadError if the name of another header is not UTF-8.
+    """
     lower = name.lower()
     if lower.startswith("ce_"):
         return lower[3:]

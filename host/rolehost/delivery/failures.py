@@ -20,7 +20,7 @@ MAX_ERROR = 4000
 _MEMBERS = 3
 #: Maximum numbers of frames, linked exceptions and characters in a traceback.
 _MAX_FRAMES, _MAX_CHAIN, _MAX_TRACEBACK = 100, 50, 32_000
-#: Exceptions that end a thread or a process. If a plugin's code raises one, it is a failure.
+#: Exceptions that end a thread or a process. If a plugin's code raises one, that is a failure.
 TERMINATING = (SystemExit, KeyboardInterrupt, GeneratorExit, BaseExceptionGroup)
 
 

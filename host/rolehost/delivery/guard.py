@@ -275,9 +275,9 @@ class Guard:
 
     def _held(self) -> list[Writing]:
         """Return the write transactions of living threads."""
-        # Not sys._current_frames(): its dict and this frame would be a reference cycle. Until it is
-        # collected, it keeps the variables of other threads alive. On SQLite one may be a cursor,
-        # and the thread's next statements would read the old snapshot of that cursor.
+        # Not sys._current_frames(): its dict and this frame would be a reference cycle. Until the
+        # cycle is collected, the variables of other threads stay alive. On SQLite a variable may be
+        # a cursor, and the thread's next statements would read the old snapshot of that cursor.
         threads = {thread.ident for thread in threading.enumerate()}
         return [each for each in self._writing.copy().values() if each.thread in threads]
 

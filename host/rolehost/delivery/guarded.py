@@ -1,4 +1,4 @@
-"""Runs the guard's checks before a backend's methods, in subclasses of its classes.
+"""Runs the guard's checks before a backend's methods, in subclasses of the backend's classes.
 
 Every use of a database begins with one of a few calls: a session or transaction of the backend, or
 a cursor or transaction of peewee. :func:`guard_of` replaces the class of both objects, so a
@@ -30,7 +30,7 @@ _installing = threading.Lock()
 
 
 def guard_of(database: Database) -> Guard:
-    """Return the guard of a database; the first call puts it in place."""
+    """Return the guard of a database; the first call installs it."""
     found: Guard | None = getattr(database, "_rolehost_guard", None)
     if found is not None:
         return found

@@ -96,7 +96,7 @@ class Handling:
     def handle(self, record: Record, *, suspect: bool) -> str:
         """Handle one record; return ``handled``, ``duplicate`` or ``dead``.
 
-        If it is ``suspect``, its start is recorded, because a process may have died while it
+        The start of a ``suspect`` is recorded first, because a process may have died while it
         handled this record. Raises Stopping if the process stops before there is an outcome.
         """
         identity = envelope.identity(record)
@@ -303,8 +303,8 @@ class Handling:
     def handle_group(self, records: Sequence[Record]) -> list[bool]:
         """Handle records as members of groups, in order; return False for each to handle alone.
 
-        These are the records that failed, later records of the same keys, and all records of a
-        group that failed as a whole.
+        See :mod:`rolehost.delivery.groups`. The records to handle alone are those that failed,
+        later records of their keys, and, after a group that failed as a whole, all the rest.
         """
         done: list[bool] = []
         failed = set[bytes]()
@@ -332,7 +332,7 @@ class Handling:
     def _run_group(
         self, group: Group, records: Sequence[Record], failed: set[bytes]
     ) -> list[str | None]:
-        """Run members until the group is full, and commit; return None for each that failed."""
+        """Run members until the group is full, and commit; return None for each to handle alone."""
         outcomes: list[str | None] = []
         with self._runtime.database.session(), group:
             for record in records:

@@ -1,4 +1,4 @@
-"""The inbox (*idempotent consumer*): marks of handled events, committed with their effects.
+"""The inbox (*idempotent consumer*): marks of handled events, committed with the events' effects.
 
 An event has one mark per consumer group. An HTTP request has one per idempotency key, with its
 stored response. The mark is the first statement of the unit of work. So a duplicate stops before

@@ -28,7 +28,8 @@ class NewJob(NamedTuple):
     """A row to be inserted, in the order of the columns.
 
     ``held`` is 0 if the job has no ``unique``. ``until`` is in milliseconds, for ``FOR_A_PERIOD``.
-    ``partition_id`` is None if the job is unlimited.
+    A job is *limited* if it has a key or a partition, or if limits apply to its actor or queue. An
+    unlimited job has no ``partition_id``.
     """
 
     queue: str
@@ -57,8 +58,8 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     """A row that this process holds.
 
     ``suspect`` is 1 if a process died while it held the job, which may be a *poison message*.
-    ``partition_id`` is None if the job is unlimited. ``row_error``: why the row cannot be read, if
-    other software wrote it; the job becomes dead.
+    ``partition_id`` is None if the job is unlimited (:class:`NewJob`). ``row_error``: why the row
+    cannot be read, if other software wrote it; the job becomes dead.
     """
 
     id: int

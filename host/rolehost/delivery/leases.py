@@ -23,8 +23,8 @@ from rolehost.api.services import Clock
 from rolehost.delivery.statements import marks
 from rolehost.storage import Database, Transaction
 
-#: After a process of a role crashed, consumers record the start of each event for this many
-#: seconds, to find a *poison message*.
+#: Seconds for which the crash of a process is remembered. A consumer that gets partitions in this
+#: time records the starts of their first events, to find a *poison message*.
 CRASH_MEMORY = 600.0
 #: Maximum *clock skew* in seconds. A lease that ends later than now + duration + skew counts as
 #: expired: a wrong clock wrote it, and it would block others long after its holder died.
@@ -136,7 +136,7 @@ def is_live_in(tx: Transaction, owner: str, now: int) -> bool:
 
 
 def remove(database: Database, tx: Transaction, owner: str) -> bool:
-    """Remove a process's presence and its named leases; return whether it had presence.
+    """Remove a process's presence and its named leases; return whether the presence was removed.
 
     A locked row is left: a lease expires by itself, and the next sweep finds the presence.
     """

@@ -1,12 +1,12 @@
 """The jobs ledger: every durable job is a row, from its enqueueing until its retention ends.
 
 A claim has a *fencing token*, a random number that no other claim has. The end of a job is written
-only with the token of the last claim, so a process with an expired claim changes nothing, and
-neither does one that made its claim in another history of the database (a restored or failed-over
-copy gives ids of jobs again).
+only with the token of the last claim. So a process with an expired claim changes nothing, and
+neither does a process that made its claim in another history of the database: a copy that was
+restored, or took over after a failover, gives ids of jobs again.
 
-Whoever makes a limited job available, or ends its claim, appends a change of its partition
-(:mod:`rolehost.delivery.changes`) in the same transaction.
+A transaction that makes a limited job available (:class:`NewJob`), or ends its claim, also appends
+a change of its partition (:mod:`rolehost.delivery.changes`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rolehost.storage import Database, Transaction
 
 _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"
 _WAITING_SQL = "('available', 'scheduled', 'retrying')"
-#: Held rows. Statements by id say ``owner IS NOT NULL``, which means the same. With the states,
+#: Held rows. Statements by id use ``owner IS NOT NULL``, which means the same: with the states,
 #: PostgreSQL's planner reads the whole index of held rows, and the dead entries of earlier claims.
 _HELD_SQL = "state IN ('claimed', 'running')"
 
@@ -93,7 +93,7 @@ class Ledger:
         return number
 
     def insert(self, tx: Transaction, job: NewJob, conflict: str = "keep") -> tuple[int, bool]:
-        """Insert one job; return its id and True, or the id that holds ``unique`` and False.
+        """Insert one job; return its id and True, or the job that holds ``unique`` and False.
 
         The caller appends the change of the job (:meth:`NewJob.waits`), once for a transaction.
 
@@ -272,9 +272,9 @@ class Ledger:
     ) -> None:
         """Make rows that a living process holds available again, without counting an attempt.
 
-        A process may hold rows of a queue that it does not know, for example if the connection
-        breaks during a claim, or after a failover to a server that missed their ends: all except
-        those of its ``known`` tokens. Without ``queue``, all its rows are handed back.
+        A process may hold rows that it does not know, for example if the connection breaks during a
+        claim, or after a failover to a server that missed the ends of its jobs. Rows with a
+        ``known`` token are not handed back. Without ``queue``, the rows of all queues are.
         """
         condition = "owner = ?"
         params: list[Any] = [owner, *known]
@@ -317,7 +317,7 @@ def _finish_params(job: ClaimedJob, end: Finish, now: int) -> tuple[Any, ...]:
 
 
 def announce(tx: Transaction, rows: Iterable[Sequence[Any]], freed: int = 0) -> None:
-    """Append the changes of limited jobs, given as rows of ``PARTITION_COLUMNS``."""
+    """Append a change for each limited job, given as ``PARTITION_COLUMNS``; ``freed``: 0 or 1."""
     changes.append(
         tx,
         [

@@ -18,9 +18,9 @@ from rolehost.errors import PayloadError
 class LimitTable:
     """The limits in force: those set at run time, else those of the deployment and the plugins.
 
-    ``stored`` are the rows of ``rolehost_limits``: the limits set at run time (None if only its
-    jobs are counted), by ``actor:NAME``, ``queue:NAME`` or ``partition:ACTOR/VALUE``. The
-    attribute may be replaced by any thread.
+    ``stored`` are the rows of ``rolehost_limits``: the limits set at run time (None for a limit
+    whose jobs are only counted), by ``actor:NAME``, ``queue:NAME`` or ``partition:ACTOR/VALUE``.
+    Any thread may replace the attribute.
     """
 
     def __init__(self, actors: Mapping[str, Actor]) -> None:
@@ -144,7 +144,7 @@ class Name(NamedTuple):
 
     @property
     def id(self) -> int:
-        """A hash of 63 bits. Partitions with one hash would share their limits, which is safe."""
+        """A hash of 63 bits. Partitions with the same hash would share limits, which is safe."""
         scope = () if self.kind == "key" else (self.queue, self.actor)
         text = "\0".join((self.kind, self.value, *scope))
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -208,8 +208,8 @@ def share(
     """Decide what to take of one partition, and count it in the limits ``above`` it.
 
     ``above``: by actor, the limits of the actor and of the queue, by name; without an entry, the
-    jobs of the actor cannot be claimed now. A serial partition is taken as a run of several jobs,
-    which one process runs one after another, and only if nothing of it is held.
+    jobs of the actor cannot be claimed now. The jobs of a serial partition are taken as one run,
+    which one process runs in order, and only if no job of the partition is claimed.
     """
     partition = candidates.partition
     own = Allowance(limits, partition.held, partition.next_at_us)
@@ -237,7 +237,7 @@ def share(
 def declared_partition(actor: Actor, arguments: Mapping[str, Any]) -> str | None:
     """Return the partition that an actor declares for these arguments; None if it declares none.
 
-    Raises PayloadError if the result is no partition.
+    Raises PayloadError if the result is not valid.
     """
     if actor.partition is None:
         return None

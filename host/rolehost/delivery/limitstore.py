@@ -30,7 +30,7 @@ class LimitStatus(NamedTuple):
     ``name`` is ``actor:NAME``, ``queue:NAME``, ``partition:ACTOR`` (of each partition) or
     ``partition:ACTOR/VALUE``. ``source`` is ``plugin``, ``deployment`` or ``run time``. ``held``
     is the number of claimed jobs. ``open`` and ``closed`` count partitions: jobs of an open one
-    may be claimed, a closed one is empty or full.
+    may be claimed; a closed one is empty or full, or waits for its rate.
     """
 
     name: str
@@ -145,7 +145,7 @@ def change(
 ) -> Limits:
     """Change numbers of a limit at run time, and return the limit; see :func:`full_name`.
 
-    ``numbers`` are fields of :class:`Limits`; the others stay as they are in force. ``now`` is in
+    ``numbers`` are fields of :class:`Limits`; the other fields keep their values. ``now`` is in
     milliseconds. Raises ValueError or TypeError if the limit is not valid.
     """
     owner, _ = _partition_of(actors, name)
@@ -191,7 +191,7 @@ def recount_limit(tx: Transaction, name: str) -> None:
     if kind == "partition":
         return  # counted in rolehost_partitions
     tx.execute("UPDATE rolehost_limits SET held = held WHERE name = ?", (name,))
-    # A statement of its own, so that it sees all claims that were committed before the lock.
+    # A separate statement, so that it sees all claims that were committed before the lock.
     tx.execute(
         f"UPDATE rolehost_limits SET held = {_FREED.format(of=f'{kind} = ?')}"
         f" + (SELECT count(*) FROM rolehost_jobs WHERE {kind} = ? AND {_HELD}) WHERE name = ?",
@@ -225,11 +225,11 @@ def recount(tx: Transaction, *, skips: bool, served_before_us: int) -> None:
 
 
 def rewind(tx: Transaction, now_us: int, *, skips: bool) -> None:
-    """Let nothing wait for a time from before the clock was set back.
+    """Correct times of partitions that are in the future because the clock was set back.
 
-    A partition that was served then would have its next turn after all others, and one that waits
-    for its rate would stay closed. Claims bound the times of rates themselves. Locked rows are left
-    out if the database ``skips`` them. ``now_us``: microseconds.
+    Otherwise a partition that was served then would have its next turn after all others, and a
+    partition that waits for its rate would stay closed. Claims correct ``next_at_us``. Locked rows
+    are left out if the database ``skips`` them. ``now_us``: microseconds.
     """
     lock = " FOR UPDATE SKIP LOCKED" if skips else ""
     least = {

@@ -65,7 +65,7 @@ def call_location(frame: FrameType | None) -> tuple[str, str]:
 
 
 def raise_location(error: BaseException) -> str:
-    """Return the innermost function of plugin code in a traceback, by default the outermost one."""
+    """Return the innermost function of plugin code in a traceback; if none, the outermost one."""
     location = ""
     trace = error.__traceback__
     while trace is not None:

@@ -80,7 +80,7 @@ def run_together(
 ) -> None:
     """Run jobs in groups; fill ``ends`` in their order, also if interrupted.
 
-    If a group fails, its members run alone. After an interruption the rest has no end.
+    If a group fails, its members run alone. After an interruption, the other jobs have no end.
     """
     while len(ends) < len(jobs):
         rest = jobs[len(ends) :]

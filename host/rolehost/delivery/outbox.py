@@ -79,7 +79,10 @@ def append(tx: Transaction, records: Sequence[tuple[Record, str]], now: int) -> 
 def oldest(
     database: Database, shards: Sequence[int], of: int, limit: int, topic: str | None = None
 ) -> list[OutboxRow]:
-    """Return the oldest rows of these shards, of ``of`` in all, in order; None: of all topics."""
+    """Return the oldest rows, in order, whose shard modulo ``of`` is in ``shards``.
+
+    ``topic``: None for all topics.
+    """
     conditions, params = list[str](), list[int | str]()
     if topic is not None:
         conditions.append("topic = ?")

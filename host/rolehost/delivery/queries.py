@@ -16,7 +16,7 @@ _EXACT = {"postgresql": 10_000, "sqlite": 300_000}
 
 
 def count(database: Database, table: str, condition: str, params: Sequence[Any] = ()) -> int:
-    """Count rows. From ``_EXACT`` rows, PostgreSQL estimates, and SQLite returns that bound.
+    """Count rows. From ``_EXACT`` rows on, PostgreSQL estimates, and SQLite returns ``_EXACT``.
 
     The estimate uses the statistics of the last ANALYZE, which autovacuum runs.
     """

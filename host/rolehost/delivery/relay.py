@@ -56,7 +56,7 @@ class Relay:
         self._more = False
 
     def step(self) -> int:
-        """Publish a batch of the shards that this relay leases; return how many rows were removed.
+        """Publish a batch of the shards that this relay holds; return how many rows were removed.
 
         Raises StorageUnavailable if database or stream cannot be reached; call it again later.
         """

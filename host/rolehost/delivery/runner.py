@@ -92,8 +92,8 @@ class Runner:
     def run(self, job: ClaimedJob, earlier: Sequence[End] = ()) -> Finish:
         """Run one attempt of a claimed job, in a session of this thread.
 
-        ``earlier``: ends of jobs that must not be stored after this job's effects; they are
-        committed with them. Returns the end of the attempt. Unless it is ``stored``, the caller
+        ``earlier``: ends that must be stored no later than this job's effects; both are committed
+        in one transaction. Returns the end of the attempt. Unless it is ``stored``, the caller
         writes it and the earlier ones in a batch.
         """
         actor = self.runtime.declared.actors[job.actor]
@@ -302,9 +302,9 @@ def _log_failure(job: ClaimedJob, end: Finish, now: int, raised: BaseException |
 def give_back(runtime: DeliveryRuntime, ends: Sequence[End]) -> None:
     """Write the ends of jobs one by one after the database refused to store them together.
 
-    *Bisection* finds the row that causes the error. That job fails, and the others complete. After
-    StorageUnavailable some ends may be written. Writing one again has no effect, because its claim
-    has ended.
+    *Bisection* finds the row that causes the error. That job fails; the other ends are written.
+    After StorageUnavailable some ends may be written. Writing one again has no effect, because its
+    claim has ended.
     """
     _halve(runtime, list(ends), _replace_end)
 

@@ -54,8 +54,8 @@ class Target(NamedTuple):
 class DeliveryRuntime:
     """The collaborators of all delivery code in one process; thread-safe.
 
-    ``wake`` sends wake-ups by name after a commit; they may be lost. Only the thread-safe methods
-    of ``random``, based on ``random()``, are used. ``source`` is the default source of events.
+    ``wake`` sends wake-ups by name after a commit; they may be lost. Only thread-safe methods of
+    ``random`` are used. ``source`` is the default source of events.
     ``find_foreign`` returns the target of another deployment's actor, or None if it is unknown.
     """
 

@@ -1,9 +1,9 @@
 """Where a scan of an index begins, so that it does not read dead entries again and again.
 
 While any session holds an old snapshot, PostgreSQL keeps the entries of rows that are claimed and
-finished. They accumulate at the beginning of an index of waiting rows. So a scan begins where the
-last one began to find rows. Sometimes it is a *whole* scan, from the beginning of the index, to
-find rows that were committed late.
+finished. They accumulate at the beginning of an index of waiting rows. So a scan begins at the
+first row that the last scan found. Sometimes a scan is *whole*: it begins at the beginning of the
+index, to find rows that were committed late.
 """
 
 from __future__ import annotations

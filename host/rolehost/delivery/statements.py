@@ -17,7 +17,7 @@ def array(values: Iterable[int | None]) -> str:
 
 
 def among(dialect: str) -> str:
-    """Return the condition that an integer column is in a list, one parameter of :func:`numbers`.
+    """Return the condition that an integer is in a list; its parameter is made by :func:`numbers`.
 
     PERF: one text for any number of integers. PostgreSQL cannot see how many there are, so its
     planner never prefers a scan of the table to its index.

@@ -53,7 +53,7 @@ def _release_all(runtime: DeliveryRuntime, owners: Iterable[str]) -> int:
 
 
 def recount_limits(runtime: DeliveryRuntime) -> None:
-    """Correct the counts of limited jobs, and look at forgotten ones.
+    """Correct the counts of limits, and announce forgotten jobs.
 
     See :func:`limitstore.recount` and :func:`changes.announce_forgotten`. Processes of a version
     without limits may run until the migrations of the phase *post* are applied.
@@ -83,7 +83,7 @@ def rewind_limits(runtime: DeliveryRuntime) -> None:
 
 
 def _release(runtime: DeliveryRuntime, owner: str) -> int:
-    """Hand back the work of one process; return 1, or 0 if it lives."""
+    """Hand back the work of one process; return 1, or 0 if it lives or its rows are locked."""
     with runtime.database.session(), runtime.database.transaction() as tx:
         now = runtime.clock.now()
         # The process may have renewed its row late, after the list was read.

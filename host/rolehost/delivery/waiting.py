@@ -74,7 +74,7 @@ class WaitingJobs:
         return found
 
     def lock(self, tx: Transaction, ids: Sequence[int]) -> set[int]:
-        """Lock waiting jobs until the transaction ends; return those not locked by another."""
+        """Lock waiting jobs until the transaction ends; return ids that others had not locked."""
         if self._dialect != "postgresql" or not ids:
             return set(ids)
         rows = tx.execute(

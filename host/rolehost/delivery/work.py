@@ -34,8 +34,8 @@ log = structlog.get_logger(__name__)
 class Work:
     """An open unit of work; implements :class:`rolehost.api.UnitOfWork`.
 
-    ``cause``: the job, event or request that began it, for example ``job:7``; stored with each
-    job that it enqueues.
+    ``cause``: the job, event or request that opened the unit of work, for example ``job:7``. It is
+    stored with each job that the unit of work enqueues.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class Work:
         self._events: list[tuple[Record, str]] = []
         self._wakes: set[str] = set()
         self._after: list[Callable[[], None]] = []
-        #: Whether the transaction is for one call only.
+        #: Whether the transaction contains one operation only, for example ``services.enqueue()``.
         self.single = False
         #: Whether its only statement has run, which a backend may have committed already.
         self.concluded = False
@@ -210,9 +210,9 @@ class Work:
         self._wakes.add(name)
 
     def flush(self) -> None:
-        """Write the events to the *transactional outbox*.
+        """Write the changes of partitions, and the events to the *transactional outbox*.
 
-        Called just before the commit, so that the order of the rows is close to that of commits.
+        Called just before the commit, so that the order of rows is close to the order of commits.
         """
         if self._partitions:
             changes.append(self.transaction, self._partitions)

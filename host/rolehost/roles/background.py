@@ -1,4 +1,4 @@
-"""The background loops of every process: presence, sweep, retention, long writes, outbox relay."""
+"""The background loops of every process: maintenance, long writes and the relay of the outbox."""
 
 from __future__ import annotations
 
@@ -59,11 +59,12 @@ _CHECK_PART, _RETENTION_PART = 20, 4
 
 
 class _MaintenanceLoop(Loop):
-    """Renews the presence row (heartbeat); the leader also sweeps and applies retention.
+    """Renews the presence row (heartbeat), the sign that this process lives.
 
-    Each heartbeat first measures the database's clock. If that clock was set, or another server
-    took over, other processes may still use the earlier time, and look dead to this process until
-    their next heartbeat. So it releases no work of others for the time of a lease.
+    One process, the leader, also hands back the work of dead processes (sweep) and applies
+    retention. Each heartbeat first measures the database's clock. If that clock was set, or another
+    server took over, other processes may still use the earlier time, and look dead to this process
+    until their next heartbeat. So this process releases no work of others for the time of a lease.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class _MaintenanceLoop(Loop):
         began = time.monotonic()
         if self._leads():
             sweep.release_dead(self._runtime)
-        # A separate lease: a process of a version without limits may hold the other one.
+        # A separate lease, because a process of a version without limits may lead the sweep.
         if self._leads("limits"):
             sweep.recount_limits(self._runtime)
         pause = _CHECK_PART * (time.monotonic() - began)

@@ -19,7 +19,7 @@ class Backoff(NamedTuple):
     stable: float = 2.0
 
     def delay(self, deaths: int, *, ready: bool) -> float:
-        """Return the delay after ``deaths`` deaths in a row (from 1); ``ready``: it was ready."""
+        """Return the delay after ``deaths`` in a row (from 1); ``ready``: the process was ready."""
         longest = self.longest
         if ready:
             longest = min(longest, max(self.stable, self.first))

@@ -47,7 +47,7 @@ class Beats:
         self.register_dump()
 
     def register_dump(self) -> None:
-        """Register the handler of :data:`DUMP_SIGNAL`; again if other code has replaced it."""
+        """Register the handler of :data:`DUMP_SIGNAL`; call it again if other code replaced it."""
         if self._pipe is not None:
             # Unregister first, because a second registration alone changes nothing.
             faulthandler.unregister(DUMP_SIGNAL)

@@ -32,7 +32,7 @@ class Role(Protocol):
         """Start to take work."""
 
     def report_progress(self) -> None:
-        """Beat if counters show progress; the main thread calls this at regular intervals."""
+        """Send a heartbeat if counters show progress; called regularly by the main thread."""
 
     def stop(self) -> None:
         """Take no more work, finish running work within the grace, hand back the rest."""
@@ -71,7 +71,7 @@ def start_when_available(
 
     The wait is logged at level ``warning``, or at ``debug`` if another process logs it (``quiet``).
     StorageRefused: a backend refuses the settings of the deployment. If ``raise_refused`` is
-    False, this waits instead, because the role was ready before.
+    False, because the role was ready before, the function waits instead.
     """
     outage = Outage("waiting for storage", quiet=quiet)
     for attempt in itertools.count(1):
@@ -96,7 +96,7 @@ def start_when_available(
 def start_delay(attempt: int) -> float:
     """Return the seconds after a failed attempt (from 1) to start, with jitter (50 to 100 %).
 
-    So not all processes connect at the same moment when an engine is back.
+    So not all processes connect at the same moment when a backend is back.
     """
     return START_BACKOFF.delay(attempt, ready=False) * random.uniform(0.5, 1.0)
 
@@ -106,7 +106,8 @@ def run_interruptibly(
 ) -> bool:
     """Run a blocking function in a thread, so that signals take effect; raise its error.
 
-    False: it has not ended when ``stop`` was set, or after ``limit`` seconds (None: no limit).
+    Returns False if the function has not ended when ``stop`` is set, or after ``limit`` seconds
+    (None: no limit).
     """
     raised: list[BaseException] = []
     over = threading.Event()

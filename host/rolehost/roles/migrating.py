@@ -19,12 +19,14 @@ log = structlog.get_logger(__name__)
 
 
 def migrate_at_start(composition: Composition, database: Database) -> list[Migration]:
-    """Apply pending migrations and return them; raise StartError with the policy ``check``.
+    """Apply pending migrations and return them; the policy ``check`` applies none.
+
+    Raises StartError with the policy ``check`` if migrations of the phase *pre* are pending, and
+    with any policy if a newer version has applied a migration of the phase *post*.
 
     Migrations of the phase *post* require that no older code runs. They are applied only if no
     process of the fleet runs; otherwise they stay pending for ``rolehost migrate up``. If several
-    processes call this at once, one of them does the work. StartError if a newer version has
-    applied a migration of the phase *post*.
+    processes call this at once, one of them does the work.
     """
     from rolehost.schema import HOST_SET, pending, require_known_post, require_pre, up
 

@@ -40,7 +40,7 @@ class Outage:
         self._logged: set[str] = set()
 
     def failed(self, error: StorageUnavailable) -> None:
-        """Log each new error, and an old one when the outage has lasted twice as long."""
+        """Log each new error, and a known one when the outage has lasted twice as long as then."""
         now = self._last = self._clock()
         if self._began is None:
             self._began = now
@@ -55,7 +55,7 @@ class Outage:
         self._log(self._event, error=text, lasted=round(lasted, 1), **named, **self._bound)
 
     def succeeded(self, over_after: float = OUTAGE_OVER_AFTER) -> None:
-        """Log the end of an outage whose last failure was ``over_after`` seconds ago."""
+        """Log the end of an outage if its last failure was ``over_after`` seconds ago or more."""
         if self._began is None or self._clock() - self._last < over_after:
             return
         self._log("storage answers", lasted=round(self._last - self._began, 1), **self._bound)

@@ -52,7 +52,7 @@ class Process:
         board: Board | None = None,
         background: bool = True,
     ) -> None:
-        #: The composition without the plugins whose backends failed. A start may remove more.
+        #: The composition without the plugins whose backends failed. A start may remove others.
         self._provisioned = composition
         self.role = role
         self.slot = slot
@@ -70,7 +70,7 @@ class Process:
         #: Running background loops, maintenance first.
         self._loops: list[Loop] = []
         self._ready = False
-        #: Its id in presence rows and leases; a new one after every fork.
+        #: The id of this process in presence rows and leases; each start makes a new one.
         self.identity: Identity
         #: Counts the requests, jobs or events in flight; set by the role.
         self.in_flight: Callable[[], int] | None = None
@@ -101,9 +101,9 @@ class Process:
         """Check that every backend answers and accepts the settings of the deployment.
 
         An optional backend that is unavailable is logged once, and the process continues.
-        StorageUnavailable: another backend does not answer, or refuses (its subclass
-        StorageRefused), in which case waiting cannot help. StartError: a backend raised another
-        error.
+        StorageUnavailable: a backend that is not optional does not answer. StorageRefused, a
+        subclass: a backend refuses the settings, so waiting cannot help. StartError: a backend
+        raised another error, and the deployment does not allow its plugin to fail.
         """
         services = self._provision()
         for kind in tuple(services.backends):

@@ -28,7 +28,7 @@ class SchedulerRole(Loop):
         self._beats = process.beats
 
     def report_progress(self) -> None:
-        """Do nothing, because each step beats."""
+        """Do nothing, because each step sends a heartbeat."""
 
     def step(self) -> None:
         """Tick if this process leads; then wait for the next tick, renewal or beat."""

@@ -37,7 +37,7 @@ MODULES = {
     "scheduler": "scheduler",
 }
 
-#: Characters of a reason that is written to the status pipe, which takes 4096 bytes at once.
+#: Maximum length of a reason on the status pipe, characters; a pipe takes 4096 bytes at once.
 MAX_REASON = 1000
 
 #: Name of the threads that ping a backend; an ending process does not wait for them.
@@ -81,7 +81,7 @@ def serve(
 
 
 def run_reporting(role: str, run: Callable[[], int]) -> int:
-    """Return the result of ``run``; if it raises an error, report it and return its status."""
+    """Return the result of ``run``; report a RolehostError, and return the exit status for it."""
     try:
         return run()
     except ConfigurationError as error:
@@ -128,9 +128,9 @@ def _write_status(line: str) -> bool:
 
 
 def arm_failpoints(deployment: Deployment) -> None:
-    """Arm the failpoints that ``ROLEHOST_FAIL`` names.
+    """Arm the failpoints that ``ROLEHOST_FAIL`` names: places that fail on purpose, for tests.
 
-    In production the variable is an error, so that a forgotten one cannot kill processes.
+    In production the variable is an error, so that a forgotten variable cannot kill processes.
     """
     text = os.environ.get(failpoints.VARIABLE, "").strip()
     if not text:
@@ -148,7 +148,7 @@ def arm_failpoints(deployment: Deployment) -> None:
 
 
 def exit_process(status: int) -> NoReturn:
-    """End this process, without exit handlers after a failed start or during a ping.
+    """End this process. After a failed start, or during a ping, the exit handlers are skipped.
 
     Python calls the exit handlers of C libraries while daemon threads and threads of C libraries
     still run. OpenSSL's handler frees memory that a connecting thread reads, for example one of

@@ -14,7 +14,8 @@ CANNOT_START = 4
 UNAVAILABLE = 6
 
 #: Environment variable with the descriptor of the status pipe, on which a process writes lines for
-#: the supervisor: ``waiting`` for a backend, ``ready``, ``draining``, ``failed`` and the error.
+#: the supervisor: ``waiting`` for a backend, ``ready``, ``draining``, ``failed`` and the error, and
+#: the lines about progress (:mod:`rolehost.supervisor.hangs`).
 STATUS_VARIABLE = "ROLEHOST_STATUS_FD"
 
 #: Environment variable with the descriptor of a file that holds the deployment's texts, as

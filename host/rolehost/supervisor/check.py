@@ -47,10 +47,10 @@ class CheckProcess:
             os.close(writing)
 
     def read(self) -> dict[str, Any] | None:
-        """Return its answer, or None if the answer is not complete.
+        """Return the answer of the process, or None if the answer is not complete.
 
-        ``status`` is the exit status of the command; if it is not 0, ``problems`` or ``message``
-        has the reason.
+        ``status`` is the exit status of ``rolehost reload``; if it is not 0, ``problems`` or
+        ``message`` has the reason.
         """
         try:
             data = os.read(self.output, 65_536)
@@ -69,7 +69,7 @@ class CheckProcess:
         return answer
 
     def kill(self) -> None:
-        """Kill it; :meth:`read` then returns that it ended without an answer."""
+        """Kill the process; :meth:`read` then returns that it ended without an answer."""
         self.due = None
         signal_group(self._pid, signal.SIGKILL)
 

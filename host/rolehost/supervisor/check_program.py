@@ -80,9 +80,11 @@ def _refusal(error: RolehostError) -> dict[str, Any]:
 
 
 def _check(options: argparse.Namespace, sources_fd: int, output: int) -> dict[str, Any]:
-    """Compose the deployment on disk, write its texts to ``sources_fd``, and migrate phase *pre*.
+    """Compose the deployment on disk, and write its texts to ``sources_fd``.
 
-    ``running`` has the ids of the running processes; ``post_pending``: phase *post* is pending.
+    Then apply the migrations of the phase *pre*, or with the policy ``check`` require them. In the
+    answer, ``running`` has the ids of the running processes, and ``post_pending`` tells whether
+    migrations of the phase *post* wait.
     """
     sources = Sources()
     composition = _compose(options, sources)

@@ -63,18 +63,18 @@ class Slot:
     #: Number among the slots of its role, from 0.
     number: int
     plan: ProcessPlan
-    #: How often a process was started in it; a reload continues this count.
+    #: How often a process was started in this slot; a reload continues this count.
     incarnation: int = 0
     phase: Phase = Phase.RUNNING
     pid: int | None = None
     status: int | None = None
     ready: bool = False
-    #: When it was started, monotonic seconds.
+    #: When the process was started, monotonic seconds.
     started_at: float = 0.0
     #: Monotonic seconds. Without a process: when to start one. Otherwise: when to kill the process,
     #: because it is not ready or has not ended by then.
     due: float | None = None
-    #: Deaths in a row, each before the process was stable.
+    #: Deaths in a row, counted anew after a process lived for ``backoff.stable`` seconds.
     deaths: int = 0
     #: The reason that the last process reported for not starting.
     reason: str = ""
@@ -123,7 +123,7 @@ class Slot:
     def _take(self, pid: int, status: int, now: float) -> None:
         os.set_blocking(status, False)
         with suppress(OSError):
-            # The child does this too, because either of them may run first.
+            # The child also calls setpgid(), because either process may run first.
             os.setpgid(pid, pid)
         self.pid, self.status = pid, status
         self.started_at = now
@@ -197,7 +197,7 @@ def signal_pipe(signums: Iterable[signal.Signals]) -> int:
 
 
 def signal_group(group: int, signum: int) -> None:
-    """Send a signal to a process group, if it has any process."""
+    """Send a signal to a process group, if the group has any process."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signum)
 

@@ -3,8 +3,9 @@
 Only the supervisor's user can open it, and each end checks the user of the other end (peer
 credentials); the supervisor accepts root too.
 
-Protocol: one JSON object per line. The supervisor first sends the deployment that it runs. After
-:data:`RELOAD` it sends the progress of the reload, and ``result`` at the end.
+Protocol: the supervisor sends JSON objects, one per line. The first has its process id and its
+deployment. When the client sends :data:`RELOAD`, the supervisor sends the progress of the reload,
+and ``result`` at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ RELOAD = b"reload\n"
 
 BACKLOG = 8
 
-#: Prefix of the folder with the sockets of a user's supervisors; the user's number follows.
+#: Prefix of the folder with the sockets of a user's supervisors; the user id follows.
 FOLDER = "rolehost-supervisors-"
 
 #: Sends a line of progress to the client that asked for a reload.

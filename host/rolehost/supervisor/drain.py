@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from rolehost.supervisor.child import Slot
 from rolehost.supervisor.plan import DRAIN_ORDER
 
-#: Seconds that a process has to close after the grace of its role, before it is killed.
+#: Seconds that a process may take to close after the grace of its role; then it is killed.
 MARGIN = 5.0
 
 
@@ -31,7 +31,7 @@ class Drain:
         self.deadline = self._end
 
     def act(self, now: float) -> None:
-        """Kill the processes that missed the deadline; drain the next role after the current."""
+        """When the current role has ended, drain the next; at its deadline, kill the rest first."""
         if any(slot.pid for slot in self._current):
             if now < self.deadline:
                 return

@@ -1,11 +1,11 @@
 """The watchdog: finds running processes that make no progress.
 
 A process is *hung* if one of its parts made no progress for ``[supervisor] hang`` seconds. The
-supervisor logs the stacks of its threads, shows it to the other processes (:class:`Board`), sends
-TERM, and kills it after the grace of its role.
+supervisor logs the stacks of all threads of a hung process, shows the process to the others
+(:class:`Board`), sends it TERM, and kills it after the grace of its role.
 
-gunicorn's master ends its hung worker processes itself. It writes ``hung`` and ``lost`` to its
-status pipe, and the supervisor logs and counts them here.
+gunicorn's master itself ends its hung worker processes. The master reports them with the lines
+``hung`` and ``lost`` on its status pipe; the supervisor logs and counts them here.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class HangMonitor:
         self._publish()
 
     def _step(self, hung: HungProcess, at: float, now: float) -> None:
-        """Log the stacks and send TERM; at the second call kill the process."""
+        """Log the stacks and send TERM, unless there is progress; the second call kills."""
         slot, hang = hung.slot, hung.hang
         if hung.logged:
             self._report("error", f"{hang.process} did not stop in time: killing it", pid=hang.pid)

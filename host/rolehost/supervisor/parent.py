@@ -40,8 +40,8 @@ class Supervisor:
         if plan.board < 0:
             plan = plan._replace(board=anonymous_file())
         self._plan = plan
-        #: A slot for each process, in the order of ``plan.started``. During a reload also the
-        #: slots of new processes (phase JOINING) and of replaced ones (RETIRING).
+        #: A slot for each process, in the order of ``plan.started``. A reload adds the slots of
+        #: new processes (phase JOINING); the slots of replaced processes become RETIRING.
         self._slots = [
             Slot(role, number, plan) for role in plan.roles for number in range(role.processes)
         ]
@@ -126,7 +126,7 @@ class Supervisor:
         # Deaths first: a drain must know which processes have ended.
         self._reap()
         for number in numbers:
-            # A closed terminal sends SIGHUP too, to stop its processes.
+            # SIGHUP reloads, except on a terminal: there it means that the terminal was closed.
             if number == signal.SIGHUP and not (os.isatty(0) or os.isatty(2)):
                 self._on_sighup()
             elif number != signal.SIGCHLD:
@@ -259,11 +259,11 @@ class Supervisor:
             self._exit = self._exit or EXIT_KILLED
 
     def _cannot_start(self, slot: Slot, ended: Exit) -> None:
-        """Stop all processes: at the first start, one of them reports that no restart can help."""
+        """Stop all processes: at the first start, one ended with a status in CANNOT_START."""
         if slot.reason:
             self._report("error", f"{slot.role.role} cannot start: {slot.reason}")
         self._exit = ended.status
-        # The ends of the other processes are logged at level debug; so only the reason is seen.
+        # The ends of the other processes are logged at level debug, so that the reason stands out.
         self._begin_drain("debug")
 
     def _restart(self, slot: Slot, ended: Exit) -> None:
@@ -338,7 +338,7 @@ class Supervisor:
 
     def _on_join_failed(self, slot: Slot, why: str) -> None:
         if self._replacement.must_succeed:
-            # A rollback continues: the process is restarted later, like any that dies.
+            # A rollback continues: the process is restarted later, like any process that dies.
             slot.restart_after(time.monotonic())
             slot.phase = Phase.RUNNING
             self._retire_old()

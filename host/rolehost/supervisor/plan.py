@@ -52,7 +52,8 @@ class ProcessPlan(NamedTuple):
         roles: the processes to start, in this order.
         arguments: arguments of every role process: ``--deployment PATH``, ``--plugins a,b``.
         command: program of a role process; empty for ``python -m rolehost.roles``.
-        check_command: empty for ``python -m rolehost.supervisor.check_program``.
+        check_command: program that checks a new deployment; empty for ``python -m
+            rolehost.supervisor.check_program``.
         started_at: :func:`time.monotonic` when the command began; 0.0 for the supervisor's start.
         started: the first process of each slot, if they run already; else empty.
         path: the deployment file, absolute, or empty. Symbolic links are not resolved, because
@@ -61,7 +62,8 @@ class ProcessPlan(NamedTuple):
         listener: file descriptor of the listening socket, or -1.
         sources: file descriptor of the texts of the deployment (:class:`rolehost.deployment.
             Sources`); -1 if processes read them from disk.
-        hidden: texts in this plan that are masked in logs, because references resolved to them.
+        hidden: texts in this plan that logs mask, because they are the values of references, for
+            example to environment variables.
         board: file descriptor of the :class:`~rolehost.observe.board.Board`; -1 for a new one.
     """
 
@@ -96,7 +98,10 @@ class ProcessPlan(NamedTuple):
         only: Collection[str] = (),
         started_at: float = 0.0,
     ) -> ProcessPlan:
-        """Plan a composition; if ``only`` is empty: the roles of ``[fleet] roles``, default all."""
+        """Plan the processes of a composition.
+
+        ``only`` names their roles; if it is empty, ``[fleet] roles`` does (default: all roles).
+        """
         deployment = composition.deployment
         host = deployment.host
         role_plans = {

@@ -29,13 +29,13 @@ class Replacement(NamedTuple):
 
     old: Slot | None
     new: Slot | None
-    #: For a rollback: if the new process fails, restart it later as any other, and stop the old
-    #: one at once.
+    #: For a rollback: if the new process fails, restart it later like any process that dies,
+    #: and stop the old one at once.
     must_succeed: bool = False
 
 
 class Reload:
-    """One reload. ``plan`` is the running plan: the new one after all processes are replaced."""
+    """One reload. ``plan`` is the running plan: the old one until all processes are replaced."""
 
     def __init__(
         self, plan: ProcessPlan, slots: Sequence[Slot], notify: Notify, report: StatusReport
@@ -50,7 +50,7 @@ class Reload:
     def resume(self, outcome: Outcome | None) -> CheckProcess | Replacement | None:
         """Return the next step; None if the reload has ended.
 
-        ``outcome`` is the one of the last step; None before the first step.
+        ``outcome`` is the outcome of the last step; None before the first step.
         """
         try:
             return self._steps.send(outcome)
@@ -108,8 +108,8 @@ class Reload:
         try:
             failure = yield from self._replace(steps)
         finally:
-            # This runs too if abandon() ends this coroutine: the supervisor closes only the running
-            # plan.
+            # This also runs if abandon() ends this coroutine. The supervisor closes only the plan
+            # that runs.
             if failure:
                 _close(new, keep=old)
         if failure:

@@ -14,7 +14,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class StatusReport:
-    """Writes one line for each change of state; ``auto``: ``console`` on a terminal, else JSON."""
+    """Logs each change of state in one line; ``auto``: ``console`` on a terminal, else JSON."""
 
     def __init__(self, deployment: str, level: str, form: str) -> None:
         self._colour = sys.stderr.isatty()

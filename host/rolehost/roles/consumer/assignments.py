@@ -1,7 +1,8 @@
 """The partitions that are assigned to a group member, and the offsets that it may commit.
 
-One thread polls and commits; the threads of the lanes start and settle records. They share one
-lock, which each holds for about a microsecond.
+One thread polls and commits. The threads of the lanes (:mod:`rolehost.roles.consumer.lanes`) start
+records, and *settle* them when their handling has ended. All these threads share one lock, which
+each holds for about a microsecond.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from rolehost.storage import Partition, Record
 class Offsets:
     """The committable offset (low watermark) of one partition; records finish in any order.
 
-    If 5, 6 and 7 are taken and only 6 and 7 finish, no offset is committable; after 5, 8 is.
+    For example, 5, 6 and 7 are taken. When only 6 and 7 have finished, no offset is committable;
+    when 5 has finished too, 8 is.
     """
 
     __slots__ = ("_done", "_taken", "committable")
@@ -180,9 +182,10 @@ class Assignments:
                 self._moved.pop(partition, None)
 
     def note_positions(self, positions: Mapping[Partition, int]) -> None:
-        """Note the positions (offsets to read next), when all records before them were taken.
+        """Make the positions (offsets to read next) committable if all taken records are finished.
 
-        Then offsets of transaction markers and of compacted records can be committed too.
+        All records before the positions must have been taken. So the offsets of transaction
+        markers and of compacted records are committed too.
         """
         with self._lock:
             for partition, position in positions.items():

@@ -50,7 +50,8 @@ def _together(handler: Handler) -> int:
 class GroupProgress:
     """The progress of a group since the last check by the main thread.
 
-    ``polled`` counts the taken records. At ``settled_at`` (monotonic) the last one was settled.
+    ``polled`` counts the taken records. At ``settled_at`` (monotonic seconds) the handling of the
+    last one ended (*settled*).
     """
 
     def __init__(self) -> None:
@@ -78,7 +79,7 @@ class GroupProgress:
 class ConsumerGroup(Loop):
     """The handlers of one consumer group in one process; its thread polls and commits.
 
-    ``handlers`` has one for each topic; ``lanes`` are shared by all groups of the process.
+    ``handlers`` has one handler for each topic; ``lanes`` are shared by all groups of the process.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class ConsumerGroup(Loop):
         # Two batches: one is read while the other is handled.
         self._most = max(in_flight, *(2 * _together(handler) for handler in handlers))
         self._batched: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
-        # Lanes of keys with records that failed in a group, and the number of their records.
+        # Lane of a key → its records to be handled alone, after a failure in a group commit.
         self._alone: Counter[Hashable] = Counter()
         self._alone_lock = threading.Lock()
         self._assignments = Assignments()
@@ -145,7 +146,7 @@ class ConsumerGroup(Loop):
         self._subscription.close()
 
     def report_progress(self) -> None:
-        """Beat if taken records are handled and new records are read."""
+        """Send a heartbeat if taken records are handled and new records are read."""
         if self._progresses(time.monotonic()):
             self._beats.beat(f"handling for {self._group}")
 
@@ -175,9 +176,9 @@ class ConsumerGroup(Loop):
             return 0
 
     def step(self) -> None:
-        """Poll once, commit what is finished, and replay dead letters."""
+        """Poll once, commit the offsets of finished records, and replay dead letters."""
         # A poll for few records costs as much as one for many, so wait for room. The wait is
-        # short, because a slow lane must not delay the others.
+        # short, because a slow lane must not delay the other lanes.
         self._assignments.wait_for_room(self._most // 2, ROOM_TIMEOUT)
         room = self._most - self._assignments.in_flight
         records: Sequence[Record] = ()
@@ -223,7 +224,7 @@ class ConsumerGroup(Loop):
         return items
 
     def _lane(self, taken: Taken) -> Hashable:
-        """Return the lane of the record's key, or None."""
+        """Return the lane of a record's key; None if the record has no key."""
         key = taken.record.key
         return None if key is None else (self._group, taken.record.partition, key)
 
@@ -255,7 +256,7 @@ class ConsumerGroup(Loop):
                     self._assignments.settle(each, done)
 
     def _handle_group(self, handling: Handling, batch: Sequence[Taken]) -> None:
-        """Handle records in groups; those that fail, and later ones of their keys, alone."""
+        """Handle records in groups; handle those that fail, and later ones of their keys, alone."""
         members: list[Taken] = []
         for each in batch:
             if self._lane(each) in self._alone:

@@ -1,4 +1,4 @@
-"""Lanes on a thread pool (ordering per key): in order within a lane, in parallel across lanes."""
+"""Lanes on a thread pool: work runs in order within a lane, and in parallel across lanes."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ class Lanes:
                 continue
             with lane.lock:
                 if lane.waiting:
-                    # The lane goes to the end of the queue, so that a long one does not occupy a
-                    # thread.
+                    # The lane goes to the end of the queue, so that a long lane does not
+                    # occupy a thread.
                     self._runnable.put((lane, lane.waiting.popleft()))
                 else:
                     lane.closed = True

@@ -48,7 +48,7 @@ class ConsumerRole:
             group.start()
 
     def report_progress(self) -> None:
-        """Beat for the groups that make progress."""
+        """Send a heartbeat for each group that makes progress."""
         for group in self._groups:
             group.report_progress()
 

@@ -26,7 +26,7 @@ _REFUSED = "rolehost.refused"
 class Request(falcon.asgi.Request):
     """Falcon's request with a limit on the body, set by the route.
 
-    This counts only a body that arrives in parts. :func:`call_within_limit` checks a declared
+    Only a body that arrives in parts is counted here. :func:`call_within_limit` checks a declared
     length, and the server reads no more than that.
     """
 

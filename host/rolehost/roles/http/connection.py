@@ -1,8 +1,9 @@
 """A client's connection, which is closed if the client sends or reads too slowly (Slowloris).
 
 gunicorn's protocol has no time limit for the head of a connection's first request, for a body
-that arrives byte by byte, or for a client that does not read its response. This one has them, at
-no cost per request: the worker checks all connections once a second (:meth:`Connection.check`).
+that arrives byte by byte, or for a client that does not read its response. :class:`Connection` has
+these limits, at no cost per request: the worker checks all connections once a second
+(:meth:`Connection.check`).
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ FIRST_WAIT = 1.0
 class Lifecycle:
     """Starts and stops the role process of a gunicorn worker, and holds its application.
 
-    gunicorn's master makes it; each worker has a copy after the fork. ``replaces``: other
-    processes serve until this role is ready. ``logs_wait``: this worker logs a wait.
+    gunicorn's master makes the object; each worker has a copy after the fork. ``replaces``: other
+    processes serve until this role is ready. ``logs_wait``: this worker logs the wait for backends.
     """
 
     def __init__(self, process: Process, *, replaces: bool) -> None:
@@ -88,7 +88,7 @@ class Lifecycle:
         return application
 
     def replace_startup(self, application: Application) -> Application:
-        """Use an application instead of the startup application; return that, to be closed."""
+        """Replace the startup application; return the startup application, to be closed."""
         startup, self.application = self.application, application
         self.waiting = False
         return startup

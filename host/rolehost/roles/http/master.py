@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerBackoff:
-    """The time from which the next worker may be started, by the supervisor's rule.
+    """Decides when the next worker may be started, by the supervisor's rule (:class:`Backoff`).
 
     gunicorn itself replaces a worker at once, even if it dies often. All workers share one delay,
     because an error that kills one at its start kills the others too.
@@ -40,7 +40,7 @@ class WorkerBackoff:
     def count_death(self, lived: float, now: float, *, served: bool) -> None:
         """Count the end of a worker, ``lived`` seconds after its fork.
 
-        If it has accepted connections (``served``), the delay is at most ``stable``.
+        If the worker has accepted connections (``served``), the delay is at most ``stable``.
         """
         if lived >= self._backoff.stable:
             self._deaths = 0
@@ -73,7 +73,7 @@ class Master(Arbiter):  # type: ignore[misc]
         self._retires = False
         self._stops = False
         super().__init__(app)
-        # gunicorn does not remove a listener of systemd, because it did not open it.
+        # gunicorn does not remove the address of a listener that systemd opened.
         self.systemd = inherited
         self.cfg.set("pre_fork", _pre_fork)
         self.cfg.set("child_exit", self._child_exit)
@@ -115,7 +115,7 @@ class Master(Arbiter):  # type: ignore[misc]
                 self.kill_worker(pid, signal.SIGTERM)
 
     def stop(self, graceful: bool = True) -> None:
-        """Stop the workers; do not report their end as lost."""
+        """Stop the workers; do not report their ends with ``lost``."""
         self._stops = True
         super().stop(graceful)
 

@@ -28,7 +28,8 @@ def adapter(threads: Threads, session: Session, services: Services) -> Adapt:
 
     A coroutine function stays as it is. A synchronous responder becomes a coroutine function that
     reads the body and calls the responder on a thread, inside a database session, with the
-    context variables of the request. If the route asks for it, :func:`idempotent` wraps it first.
+    context variables of the request. If the route is idempotent, :func:`idempotent` wraps the
+    responder first.
     """
 
     def adapt(route: Route, method: str, responder: Responder) -> Responder:

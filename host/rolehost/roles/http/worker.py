@@ -186,7 +186,7 @@ class HostWorker(ASGIWorker):  # type: ignore[misc]
             connection.close_websocket()
         if self.retires:
             # Wait until each connection has had its last response, or was idle for keep_alive. An
-            # idle one is not closed at once, because its next request may be on its way.
+            # idle connection is not closed at once, because its next request may be on its way.
             deadline = self.loop.time() + self.lifecycle.http.keep_alive
             while self.connections and self.alive and self.loop.time() < deadline:
                 await self._until_empty(deadline - self.loop.time())

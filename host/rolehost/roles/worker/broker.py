@@ -2,7 +2,7 @@
 
 It passes ephemeral messages to and from the broker of the queue backend. For a durable queue it
 gives Dramatiq *worker slots* (:mod:`rolehost.roles.worker.ledger`), in which the host runs jobs
-of the ledger. So the same threads run both, with Dramatiq's actors and middleware.
+of the ledger. So the same threads run jobs and messages, with Dramatiq's middleware.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from rolehost.roles.worker.ledger import LedgerConsumer
 class HostBroker(dramatiq.Broker):
     """Gives Dramatiq worker slots, and the ephemeral messages of the queue backend.
 
-    ``consumer`` makes the consumer of a durable queue. ``ephemeral``: None without such actors.
+    ``consumer`` makes the consumer of a durable queue. ``ephemeral`` is the broker of the
+    queue backend; None without ephemeral actors.
     """
 
     def __init__(

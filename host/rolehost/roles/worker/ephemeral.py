@@ -30,7 +30,7 @@ class Crashed(SkipMessage):
 
 
 class ClaimLost(SkipMessage):
-    """This process lost its claim on a message: another process has it, because it seemed dead."""
+    """This process seemed dead and lost its claim on a message: another process has the message."""
 
 
 class PoisonMessages(Middleware):
@@ -49,7 +49,7 @@ class PoisonMessages(Middleware):
         self._actors = actors
         self._on_dead_letter = on_dead_letter
         self._quarantine = threading.Lock()
-        self._suspect_thread: int | None = None  # the thread that holds it
+        self._suspect_thread: int | None = None  # the thread that holds the lock
 
     def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
         """Check a message that is about to run; :class:`Crashed` and :class:`ClaimLost` skip it."""
@@ -70,7 +70,7 @@ class PoisonMessages(Middleware):
         try:
             ours = message.start()
         except StorageError as error:
-            # It runs anyway, like every message that was taken before the queue failed.
+            # The message runs anyway, like every message that was taken before the queue failed.
             log.warning("start not recorded", actor=message.actor_name, error=str(error))
             ours = True
         if not ours:
@@ -93,7 +93,7 @@ class FailureLog(Middleware):
     """Logs each failed attempt in one line.
 
     It stands before Retries in the list, so its ``after_`` hook runs later and sees the retry.
-    ``actors`` are the ephemeral ones. If any other actor fails, the error is in the host.
+    ``actors`` are the ephemeral actors. If any other actor fails, the error is in the host.
     """
 
     def __init__(self, actors: Collection[str]) -> None:

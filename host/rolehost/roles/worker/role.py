@@ -113,7 +113,7 @@ class WorkerRole:
         self._worker.start()
 
     def report_progress(self) -> None:
-        """Beat for the threads, unless all are past their time limit or none takes claimed jobs."""
+        """Send heartbeats, unless all threads are past their time limit or none takes jobs."""
         now = time.perf_counter()
         late = sum(until < now for until in list(self._busy.values()))
         consumers = list(self._consumers.values())
@@ -205,7 +205,8 @@ class WorkerRole:
                 run_in_order(started, partial(attempt, runner), ends)
         finally:
             try:
-                # Here, so that the limit of the last member covers the commit of its group.
+                # The time limit ends only now, so that the last member's limit covers the commit of
+                # the group.
                 self._end_time_limit()
             finally:  # also if the limit has passed just now
                 consumer.finish(run, ends)
@@ -217,7 +218,7 @@ class WorkerRole:
         self._busy.pop(thread, None)
 
     def _run(self, runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> Ended:
-        """Begin the time limit and run one attempt; return its end and its seconds."""
+        """Begin the time limit and run one attempt; return its end and how many seconds it took."""
         thread = threading.get_ident()
         limit = self._time_limit[job.actor]
         began = time.perf_counter()
