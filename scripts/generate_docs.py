@@ -273,8 +273,8 @@ def proofs_page() -> str:
         "3 if it cannot run here.",
         "`--seed N` repeats a run, `--short` is the smaller run that the tests use, `--json` "
         "prints one object. `scripts/prove --list` prints this list. With `--grouped`, "
-        f"{', '.join(grouped[:-1])} and {grouped[-1]} hold with all actors and handlers in groups "
-        "that may be.",
+        f"{', '.join(grouped[:-1])} and {grouped[-1]} check that the promise holds with group "
+        "commit ([grouped jobs](jobs.md#grouped-jobs)) for all actors and handlers that allow it.",
         table(("promise", "command", "usually takes"), rows),
     ]
     return "\n\n".join(parts) + "\n"
