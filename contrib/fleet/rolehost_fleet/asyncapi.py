@@ -36,7 +36,7 @@ _STRUCTURED = "application/cloudevents+json"
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """One plugin of one deployment that sends to a topic, or one handler of it.
+    """One plugin of one deployment that sends to a topic, or one handler of the topic.
 
     Attributes:
         member: the deployment.

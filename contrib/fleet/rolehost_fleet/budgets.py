@@ -1,4 +1,4 @@
-"""Check that the engines have enough connections and partitions for all processes."""
+"""Check that database and stream have enough connections and partitions for all processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def processes(member: FleetMember) -> int:
 
 
 def per_process(member: FleetMember) -> int | None:
-    """Return the database connections of one process, or None if unknown or none.
+    """Return the database connections of one process; None without a database or if unknown.
 
     A queue of the same plugin in the same database opens additional connections.
     """

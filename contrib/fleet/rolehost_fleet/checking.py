@@ -17,11 +17,11 @@ def check(
     """Check whether the deployments of a fleet fit together. Connects to nothing.
 
     Args:
-        fleet: deployments without errors of their own.
+        fleet: deployments, each of which is correct alone.
         connections: connection limit of the database server; None: the limit in
             ``[fleet] database_connections`` counts.
-        manifests: manifests from other images of this fleet; they must have the versions that
-            are installed here.
+        manifests: manifests (deployments described as data) from other images of this fleet; they
+            must have the versions that are installed here.
     """
     notes = Notes()
     topology.check(fleet, notes)

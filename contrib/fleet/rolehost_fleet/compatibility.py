@@ -18,7 +18,7 @@ from rolehost.composition.schemas import (
     resolved,
 )
 
-#: Bound → -1 if the reader's must be at most the writer's, +1 if it must be at least that.
+#: Bound → -1 if the reader's must be at most the writer's, +1 if at least the writer's.
 _BOUNDS = {
     "minimum": -1,
     "exclusiveMinimum": -1,

@@ -17,7 +17,7 @@ def diagnose(status: FleetStatus, expected: Sequence[Manifest] = ()) -> Findings
     """Return the errors and warnings of a running fleet.
 
     Args:
-        status: its status.
+        status: status of the fleet.
         expected: manifests of the deployments that should run.
     """
     errors = [

@@ -1,7 +1,8 @@
 """The topology of a fleet as nodes and edges.
 
 Plugins declare what they send, but not in which role. Therefore an edge begins at each role in
-which the sending plugin has something to run. If it has nothing to run, it begins at all roles.
+which the sending plugin has something to run. If the plugin has nothing to run, an edge begins at
+every role.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _SHAPES: dict[NodeKind, tuple[str, str]] = {
     "outside": ("([", "])"),
 }
 
-#: Maximum number of lines of a node; the last line counts the rest.
+#: Maximum number of lines of a queue or topic; the last line counts the rest.
 MAX_LINES = 8
 
 
@@ -58,7 +59,7 @@ class Edge:
         source: id of a node.
         target: id of a node.
         kind: kind of edge.
-        names: for jobs the actors, for events the groups; empty for requests.
+        names: for jobs the actors, for events that a group reads the group; otherwise empty.
     """
 
     source: str
@@ -73,7 +74,7 @@ class Graph:
 
     Attributes:
         name: of the fleet.
-        nodes: processes in the order of deployments, then queues, topics and nodes outside.
+        nodes: processes in the order of deployments, then all others.
         edges: sorted by their ends.
         storage: storage kind → backend's name → names of the deployments that use it.
     """

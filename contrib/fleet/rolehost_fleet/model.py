@@ -123,8 +123,8 @@ class Fleet:
     def split(self) -> tuple[Fleet, ...]:
         """Return a fleet for each name, in the order of the files.
 
-        Deployments without a name belong to the named fleet if there is one only. If there are
-        several, they are a fleet without a name.
+        Deployments without a ``[fleet] name`` belong to the named fleet if there is only one. If
+        there are several named fleets, these deployments are a fleet without a name.
         """
         names = list(dict.fromkeys(m.settings.name for m in self.members if m.settings.name))
         if len(names) < 2:
@@ -139,7 +139,7 @@ class Fleet:
         return tuple(m for m in self.members if m.replicas and kind in m.composition.backends)
 
     def external(self, what: str) -> bool:
-        """Return whether ``topic:NAME`` or ``actor:NAME`` has its other side outside the fleet."""
+        """Return whether programs outside the fleet use a ``topic:NAME`` or ``actor:NAME``."""
         return any(what in member.settings.external for member in self.members)
 
 

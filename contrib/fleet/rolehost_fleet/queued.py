@@ -27,10 +27,10 @@ class Unreadable(NamedTuple):
 
     Attributes:
         name: the actor, or the topic and the group.
-        failed: number that cannot be decoded.
-        tried: number of decoded ones.
-        example: id of the first that failed.
-        why: the error of the first that failed, without values.
+        failed: number of jobs or events that cannot be decoded.
+        tried: number of jobs or events that were tried.
+        example: id of the first one that failed.
+        why: the error of the first one that failed, without values.
     """
 
     name: str

@@ -256,7 +256,7 @@ def _incompatible(
 
 
 def _overlap(found: Rules, actor: Actor, at_once: Sequence[str], backwards: Sequence[str]) -> None:
-    """If a deployment enqueues and runs it, jobs of its new processes meet its own old workers."""
+    """If a deployment enqueues and runs the actor, new processes' jobs meet its old workers."""
     found.warning(
         "argument-overlap",
         actor.who,

@@ -46,7 +46,7 @@ def _orchestrator(member: FleetMember, notes: Notes) -> None:
 
 
 def _supervisor(member: FleetMember, notes: Notes) -> None:
-    """Roles drain one after the other, http first; its delay always takes its full time."""
+    """Roles drain one after the other, http first; the shutdown delay of http passes in full."""
     host = member.deployment.host
     delay = host.http.shutdown_delay if "http" in member.roles else 0.0
     for role, seconds in graces(member).items():
@@ -103,7 +103,7 @@ def _publishing(member: FleetMember, notes: Notes) -> None:
 
 
 def _ephemeral(member: FleetMember, notes: Notes) -> None:
-    """A durable job is released and its effects are rolled back; an ephemeral job starts again."""
+    """Report ephemeral jobs that may outlast the grace period: their effects are not undone."""
     grace = member.deployment.host.worker.grace
     for owned in member.actors_run():
         limit = owned.value.time_limit

@@ -20,17 +20,18 @@ _HELD = ("claimed", "running")
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """A living process, from its presence row.
+    """A living process, from its row in the table ``rolehost_processes``.
 
     Attributes:
         host: name of its machine.
-        manifest: hash of its manifest; None if its host is older.
+        manifest: hash of its manifest; None if the process runs an older rolehost.
         state: ``starting``, ``ready`` or ``draining``; ``hung``: a part of it makes no progress;
-            ``unready: `` and the hanging process of the same deployment. None if its host is
-            older.
+            ``unready: `` and the hanging process of the same deployment. None if the process runs
+            an older rolehost.
         in_flight: number of requests, jobs or events in flight; None: unknown.
         since: start time, milliseconds since the epoch.
-        renewed: when it renewed its presence, by its own clock; None if its host is older.
+        renewed: when the process renewed the row, by the clock that it uses; None if it runs an
+            older rolehost.
     """
 
     id: str
@@ -91,7 +92,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         now: when it was read, milliseconds since the epoch.
         processes: living processes, sorted by deployment, role and slot.
-        manifests: hash → manifest, of living processes and of those of the last weeks.
+        manifests: hash → manifest, of living processes and of processes of the last weeks.
         jobs: jobs, sorted by queue and actor.
         unread: unread events, sorted by topic and group.
         outbox: events in the outbox, sorted by topic.
@@ -100,7 +101,8 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
         leader: deployment, role and slot of the leading scheduler; None: no process leads.
         relays: number of outbox shards that living processes hold.
         stream: whether the stream answered; None if the fleet has no stream.
-        drifts: deployment → differences between the schema and its code, if its file is given.
+        drifts: deployment → differences between the schema and the deployment's code; only for
+            deployments whose file is given.
         ticks: state of each known schedule.
     """
 
@@ -150,7 +152,7 @@ def read(
         now: milliseconds since the epoch.
         expected: manifests whose groups and queues are read, in addition to the stored ones.
         depth: returns how many ephemeral messages wait in a queue; None: do not count them.
-        queue: the queue of ephemeral messages; None: do not count dead ones.
+        queue: the queue of ephemeral messages; None: do not count dead messages.
 
     Raises:
         StorageUnavailable: the database cannot be reached.

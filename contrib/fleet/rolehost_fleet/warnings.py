@@ -13,7 +13,7 @@ from rolehost_fleet.status import FleetStatus, count, who
 #: Seconds that an event may wait in the outbox.
 LATE = 60.0
 
-#: Seconds by which a process's clock may be ahead of this one's.
+#: Seconds by which a process's clock may be ahead of the clock of this machine.
 SKEW = 2.0
 
 

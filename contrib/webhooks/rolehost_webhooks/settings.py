@@ -69,7 +69,7 @@ class DeliverySettings(Settings, frozen=True):
         overdue: maximum delay of the oldest delivery in seconds; above it the check
             ``webhooks-backlog`` fails.
         outcomes: topic for events about deliveries that succeeded or failed permanently, and
-            about endpoints that were disabled by their answer. None publishes no events.
+            about endpoints that were disabled because they answered 410. None publishes no events.
         cache_secrets: also keep endpoints' secrets and headers in a shared cache, for example
             Redis, whose server then holds them in clear text. An in-process cache always holds
             them.

@@ -56,9 +56,9 @@ class EmbeddedBroker(MessageBroker):
         return self.store.depth(queue_name, taken=True)
 
     def ensure_lease(self) -> bool:
-        """Return False if the lease holds. Otherwise take one and return True.
+        """Return False if the lease holds. Otherwise take a new lease and return True.
 
-        If it returns True, other processes may have the messages that this process held. The first
+        After True, other processes may have the messages that this process held. The first
         call starts the thread that renews the lease.
         """
         if time.monotonic() - self._renewed < self._lease:

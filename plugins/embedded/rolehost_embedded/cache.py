@@ -154,7 +154,7 @@ class EmbeddedCache(Cache):
         return self._limits.hit(name, limit, period, cost)
 
     def lock(self, name: str, ttl: float) -> Lease | None:
-        """See :meth:`rolehost.api.Cache.lock`; holds among the threads of this process."""
+        """See :meth:`rolehost.api.Cache.lock`; excludes only threads of this process."""
         _check_key(name)
         self._expiry(ttl)
         return self._locks.lock(name, ttl)
@@ -183,7 +183,7 @@ class EmbeddedCache(Cache):
         return self._clock() + ttl
 
     def _live(self, key: str) -> _Entry | None:
-        """Return an entry that has not expired, as the most recently used one."""
+        """Return an entry that has not expired; it becomes the most recently used one."""
         entry = self._entries.get(key)
         if entry is None:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rolehost.api import Quota
 
-#: With more names than this, those with all their hits available are forgotten.
+#: If there are more names than this, names with all their hits available are forgotten.
 _MAX_NAMES = 10_000
 
 

@@ -1,4 +1,4 @@
-"""SQLite connections: one for each thread, opened when first used, closed when it ends."""
+"""SQLite connections: one for each thread, opened at its first use, closed with the thread."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class ThreadState:
     """The state of one thread in one database.
 
     Attributes:
-        depth: how many sessions the thread is in, one within the other.
+        depth: number of nested sessions that the thread is in.
         connection: its connection; None before the first statement.
-        guard: held while the thread is in a session, so that ``close_all()`` leaves it alone.
+        guard: held while the thread is in a session; then ``close_all()`` keeps its connection.
     """
 
     __slots__ = ("__weakref__", "closer", "connection", "depth", "guard")
@@ -84,7 +84,7 @@ class ThreadState:
 
 
 def _end(connection: sqlite3.Connection, lock: FileLock) -> None:
-    """Close the connection of a thread that ended; release the write lock if it had it."""
+    """Close the connection of a thread that ended; release the write lock if it was held."""
     connection.close()
     lock.release_abandoned()
 
@@ -147,7 +147,7 @@ class Connections(peewee.SqliteDatabase):
 
         Raises:
             StorageError: the thread is in no session, or the database was closed.
-            StorageUnavailable: it cannot be opened.
+            StorageUnavailable: the database cannot be opened.
         """
         state = self.state
         if state.connection is None or self._state.closed:
@@ -240,7 +240,7 @@ class Connections(peewee.SqliteDatabase):
         self._release_lock(self.state)
 
     def rollback(self) -> None:
-        """Roll back, unless it is rolled back or committed already; release the write lock."""
+        """Roll back, unless the transaction has ended already; release the write lock."""
         try:
             connection = self.driver()
             if connection.in_transaction:
@@ -265,7 +265,7 @@ class Connections(peewee.SqliteDatabase):
             self.rollback()
 
     def close_all(self) -> None:
-        """Close the connections of all threads; those in a session close at its end."""
+        """Close the connections of all threads; in a session, when the session ends."""
         self.closed = True
         with self._states_guard:
             states = list(self._states)

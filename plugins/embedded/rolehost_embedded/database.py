@@ -17,7 +17,7 @@ from rolehost_embedded.location import absolute
 from rolehost_embedded.locks import lock_of
 from rolehost_embedded.settings import EmbeddedSettings
 
-#: Seconds that a process waits for the migrations of another one.
+#: Seconds that a process waits for the migrations of another process.
 _MIGRATION_WAIT = 600.0
 
 
@@ -45,7 +45,7 @@ class EmbeddedDatabase(Database):
         return self._session
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """See :meth:`rolehost.api.Database.transaction`; enters a session when in none."""
+        """See :meth:`rolehost.api.Database.transaction`; enters a session if in none."""
         return _Transaction(self.peewee, self._session, self.path)
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

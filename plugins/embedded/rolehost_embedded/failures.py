@@ -30,7 +30,7 @@ def storage_error(error: BaseException, path: Path) -> StorageError | None:
     """Return the host's error if the storage itself failed, or None.
 
     Args:
-        error: a driver's error, or peewee's around one.
+        error: the driver's error, or peewee's error that wraps it.
     """
     cause = getattr(error, "orig", error) if isinstance(error, peewee.PeeweeException) else error
     if not isinstance(cause, sqlite3.Error):

@@ -25,7 +25,7 @@ class Rebalance(NamedTuple):
         lost: the lease had ended, and all claims with it.
         changed: other members must rebalance too, because members left or partitions are free.
         surplus: own partitions above the fair share, to be given up.
-        may_claim: whether it may take free partitions.
+        may_claim: whether the member may take free partitions.
     """
 
     lost: bool
@@ -45,7 +45,7 @@ class Member:
         topics: the stream's topics.
         group: the consumer group.
         name: unique among all members ever.
-        subscribed: the topics that it reads.
+        subscribed: the topics that the member reads.
         lease: milliseconds for which a report is valid.
         clock: returns the milliseconds since the epoch.
     """
@@ -169,7 +169,7 @@ class Member:
             )
 
     def claim(self) -> dict[PartitionId, int]:
-        """Claim free partitions up to the fair share; return where to read each from."""
+        """Claim free partitions up to the fair share; return the first position to read of each."""
         taken: dict[PartitionId, int] = {}
         with self._database.transaction() as transaction:
             if not self._is_member(transaction):

@@ -100,11 +100,11 @@ def prepare(path: Path) -> None:
 def create(path: Path) -> None:
     """Create an empty database file if it is missing, and check an existing one.
 
-    SQLite itself would create it with the mode that the umask leaves.
+    SQLite itself would create the file with the mode that the umask leaves.
 
     Raises:
-        StorageRefused: a file of another user, or one that is not regular, has its name or the
-            name of a file beside it.
+        StorageRefused: the database, or a file that SQLite puts beside it, exists and belongs to
+            another user or is not a regular file.
     """
     try:
         for suffix in _BESIDE:

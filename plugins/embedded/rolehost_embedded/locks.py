@@ -1,9 +1,9 @@
 """A lock on a file, fair among the threads and processes of one machine, with a bounded wait.
 
 If the database is busy, SQLite lets a writer sleep and try again. Under load some writers would
-wait for seconds. Here writers queue before they begin: the threads of a process in the order of
-their calls, and one thread of each process in the kernel (``flock``). The kernel wakes the next
-one at once, and releases the lock if its holder dies.
+wait for seconds. With this lock, writers queue before they begin: the threads of a process in the
+order of their calls, and one thread of each process in the kernel (``flock``). The kernel wakes the
+next thread at once, and releases the lock if its holder dies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from rolehost_embedded.location import path_refused
 class FileLock:
     """The lock of one file in this process; get it from :func:`lock_of`. Not re-entrant.
 
-    The lock file is never removed: those that have it open would no longer exclude others.
+    The lock file is never removed: processes that have the removed file open would not exclude
+    processes that open the new one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,8 +53,8 @@ class FileLock:
             holder: the argument of :meth:`held_by`; a weak reference is kept.
 
         Raises:
-            StorageBusy: it did not become free in time.
-            StorageError: this thread holds it already.
+            StorageBusy: the lock did not become free in time.
+            StorageError: this thread holds the lock already.
             StorageRefused: the lock file belongs to another user.
             StorageUnavailable: the lock file cannot be opened.
         """
@@ -85,7 +86,7 @@ class FileLock:
             self.release()
 
     def release(self) -> None:
-        """Release the lock to the next in the queue; only the holding thread may call this."""
+        """Release the lock to the next thread; only the thread that holds it may call this."""
         self._thread = self._holder = None
         try:
             if self._descriptor is not None:
@@ -246,7 +247,7 @@ _registry = threading.Lock()
 
 def lock_of(path: Path) -> FileLock:
     """Return the lock of a file, one in each process, which all users of the file share."""
-    # Not the lock file itself: a symbolic link in its place is refused, not followed.
+    # Only the folder is resolved: a symbolic link in place of the lock file is refused.
     resolved = Path(os.path.realpath(path.parent)) / path.name
     with _registry:
         lock = _locks.get(resolved)

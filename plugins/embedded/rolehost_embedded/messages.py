@@ -1,4 +1,4 @@
-"""The SQLite file of ephemeral messages, apart from the service database."""
+"""The SQLite file of ephemeral messages; the service database is another file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rolehost_embedded.settings import EmbeddedSettings
 
 _VERSION = 3
 #: ``crashes`` is set when a process that had taken the message has died; ``started`` is 1 while a
-#: process runs it. The columns may be omitted, because processes of an older version write too.
+#: process runs it. An INSERT may omit both, because processes of an older version write too.
 _CRASHES = (
     "ALTER TABLE messages ADD COLUMN crashes INTEGER",
     "ALTER TABLE messages ADD COLUMN started INTEGER NOT NULL DEFAULT 0",
@@ -113,7 +113,7 @@ class MessageStore:
     def exchange(
         self, queue: str, owner: str, limit: int, finished: Sequence[int]
     ) -> list[TakenMessage]:
-        """Delete the owner's finished messages and take up to ``limit``, in one transaction."""
+        """In one transaction, delete the owner's finished messages and take up to ``limit``."""
         self._prepare()
         with self._database.transaction() as transaction:
             if finished:
@@ -165,8 +165,9 @@ class MessageStore:
     def renew(self, owner: str, lease: int) -> list[str]:
         """Renew an owner's lease; return the messages of owners without a lease to their queues.
 
-        These are possible poison messages from then on: if one of them was already, and had
-        started, it counts one more crash. Also deletes dead messages past their retention.
+        A returned message is a possible poison message from then on. If it was one already and had
+        started, its number of crashes rises by one. Also deletes dead messages past their
+        retention.
 
         Args:
             lease: milliseconds from now.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddedQueue(StoredQueue):
-    """Wakes without polling; its messages survive the end of processes, but not a power failure."""
+    """Wakes without polling. Messages survive processes; a power failure may lose the last ones."""
 
     capabilities: ClassVar[frozenset[str]] = abilities.QUEUE
 

@@ -32,7 +32,8 @@ class EmbeddedSettings(Settings, frozen=True):
         keep_records_count: maximum records that the stream keeps in each partition.
         keep_dead_messages: seconds for which rejected ephemeral messages are kept.
         cache_entries: maximum entries of the cache in each process.
-        cache_bytes: maximum bytes of keys and values of the cache in each process.
+        cache_bytes: maximum bytes of the cache in each process: keys, values, and 200 for each
+            entry and each of its tags.
     """
 
     path: Path = Path("rolehost.db")

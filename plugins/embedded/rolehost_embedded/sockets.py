@@ -24,12 +24,14 @@ def links_folder(folder: Path, name: str) -> Path:
 
 
 def socket_folder(path: Path) -> Path:
-    """Create the folder of a database's sockets, ``$XDG_RUNTIME_DIR/rolehost-…`` or in the
-    temporary directory; a socket's path holds 108 bytes, so it is not beside the database.
+    """Create the folder of a database's sockets, and return it.
+
+    It is in ``$XDG_RUNTIME_DIR`` or in the temporary directory, not beside the database, because
+    the path of a socket has 108 bytes at most.
 
     Raises:
-        StorageUnavailable: it cannot be created.
-        StorageRefused: it belongs to another user, or other users may enter it.
+        StorageUnavailable: the folder cannot be created.
+        StorageRefused: the folder belongs to another user, or other users may enter it.
     """
     digest = hashlib.blake2s(os.fsencode(os.path.realpath(path)), digest_size=8).hexdigest()
     bases = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")

@@ -41,7 +41,7 @@ class EmbeddedStream(Stream):
         self._guard = threading.Lock()
 
     def publish(self, records: Sequence[Record]) -> None:
-        """See :meth:`rolehost.api.Stream.publish`; all of them in one transaction."""
+        """See :meth:`rolehost.api.Stream.publish`; all records in one transaction."""
         if not records:
             return
         self._topics.append(records)
@@ -96,7 +96,7 @@ class EmbeddedStream(Stream):
         self._database.ping()
 
     def close(self) -> None:
-        """See :meth:`rolehost.api.Stream.close`; subscriptions that are open leave."""
+        """See :meth:`rolehost.api.Stream.close`; open subscriptions leave their groups."""
         with self._guard:
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:

@@ -27,13 +27,13 @@ class EmbeddedSubscription(Subscription):
 
     Args:
         topics: the records.
-        subscribed: the topics that it reads.
-        member: its rows in the tables of the group.
-        listener: wakes it.
+        subscribed: the topics to read.
+        member: the member's rows in the tables of the group.
+        listener: ends a wait in :meth:`poll`.
         heartbeat: seconds between reports; a third of the lease.
         wake_group: wakes the other members.
         on_assigned: called with new partitions.
-        on_revoked: called with partitions before it gives them up, or after it lost them.
+        on_revoked: called with partitions before the member gives them up, or after it lost them.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class EmbeddedSubscription(Subscription):
         self._member.set_topics(topics)
 
     def _revoke(self, places: Collection[PartitionId]) -> None:
-        """Stop reading. The callback may still commit, so the claims end after it."""
+        """Stop reading. The callback may still commit, so the claims end after the callback."""
         owned = [place for place in places if place in self._positions]
         if owned:
             self._on_revoked([self._partition(place) for place in owned])
@@ -165,7 +165,7 @@ class EmbeddedSubscription(Subscription):
         self._listener.interrupt()
 
     def close(self) -> None:
-        """See :meth:`rolehost.api.Subscription.close`; revokes what it owns first."""
+        """See :meth:`rolehost.api.Subscription.close`; first revokes the owned partitions."""
         if self._closed:
             return
         self._closed = True

@@ -91,7 +91,7 @@ class Topics:
 
     @contextmanager
     def _check_tables(self) -> Iterator[None]:
-        """Raise an error with a fix if the tables are missing; no record is lost by waiting."""
+        """Raise an error with a fix if the tables are missing; a later attempt loses no record."""
         try:
             yield
         except peewee.OperationalError as error:

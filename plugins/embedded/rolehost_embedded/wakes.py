@@ -1,9 +1,9 @@
 """Wake-ups among the threads and processes of one machine, without polling.
 
 Every listener has a Unix datagram socket in a folder that is derived from the database's path.
-For each of its names, it has a link to that socket in the folder of the name. Waking a name
-sends a datagram to each link in the folder. If a socket is full, its listener is awake already.
-If it refuses, its listener died, and the sender removes the link.
+For each name that it listens for, it has a link to that socket in the folder of the name. Waking a
+name sends a datagram to each link in the folder. If a socket is full, its listener is awake
+already. If a socket refuses the datagram, its listener died, and the sender removes the link.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from rolehost_embedded.sockets import (
 _TICK = 50_000_000
 #: How often making a listener is tried if its folder is removed at the same time.
 _TRIES = 100
-#: Maximum bytes of a name; the receiver truncates longer ones.
+#: Maximum bytes of a name; the receiver truncates longer names.
 _MAX_NAME = 4096
 _numbers = itertools.count(1)
 
@@ -78,7 +78,7 @@ class Wakes:
             StorageUnavailable: the folder of sockets cannot be used.
         """
         for _ in range(_TRIES):
-            folder = self._folder = socket_folder(self._path)  # removed by the last listener
+            folder = self._folder = socket_folder(self._path)  # the last listener removes it
             self._folders.clear()
             try:
                 listener = WakeListener(self, folder, frozenset(names))
@@ -130,7 +130,7 @@ class Wakes:
         try:
             changed = os.stat(folder).st_mtime_ns  # noqa: PTH116
         except FileNotFoundError:
-            return ()  # it has no listener
+            return ()  # the name has no listener
         known = self._known.get(name)
         if known is not None and known[0] == changed:
             return known[1]
@@ -213,7 +213,7 @@ class WakeListener(Listener):
 
     def interrupt(self) -> None:
         """See :meth:`rolehost.api.Listener.interrupt`."""
-        with contextlib.suppress(OSError):  # full: it wakes already
+        with contextlib.suppress(OSError):  # full: the listener wakes already
             self._socket.sendto(b"", self._path)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """The files of the page: GraphiQL and React from their packages, and this plugin's own files.
 
-They are stored compressed (``page/vendor``, with their licences) and sent unchanged.
+GraphiQL and React are stored compressed in ``page/vendor``, with their licences.
 """
 
 from __future__ import annotations

@@ -19,6 +19,6 @@ def graphql() -> None:
 def schema(context: CommandContext) -> None:
     """Print the schema of the deployment in GraphQL's schema definition language (SDL).
 
-    For code generators, and to see in a review what a change does to it.
+    Use it for code generators, and in a review to see how a change affects the schema.
     """
     click.echo(merge(context.composition.extensions[HOOK]).sdl())

@@ -79,7 +79,7 @@ class Context:
             raise Refused(f"The operation took longer than {self._limit:g} s.", TIME_LIMIT)
 
     def enter(self, part: Schema) -> None:
-        """Check, once per request and part, whether the client may use its root fields.
+        """Check, once per request and part, whether the client may use the part's root fields.
 
         Raises:
             Refused: the part's authentication or guard refuses the client, or the time limit is

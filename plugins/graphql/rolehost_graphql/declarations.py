@@ -28,7 +28,7 @@ class Schema:
         guard: called once per request before the first of these root fields is resolved. It
             raises :class:`Refused` to refuse access to all of them. None allows access.
         translate: converts an exception of a resolver to the error for the client; returns None
-            if the exception does not belong to its plugin.
+            if the exception does not belong to this plugin.
     """
 
     query: type | None = None

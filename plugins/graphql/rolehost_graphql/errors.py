@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-#: Error codes. They are Apollo Server's codes where it has one, because clients know these.
+#: Error codes. If Apollo Server has a code for an error, it is used, because clients know it.
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 NO_OPERATION = "OPERATION_RESOLUTION_FAILURE"

@@ -169,7 +169,7 @@ class _Walk:
         times: int,
         size: int | None,
     ) -> None:
-        """Walk one field; ``fields`` are all its equal selections."""
+        """Walk one field; ``fields`` are all selections with its response key."""
         parent, node = fields[0]
         definition = _definition(parent, node.name.value)
         if definition is None:

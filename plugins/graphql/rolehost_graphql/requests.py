@@ -31,7 +31,7 @@ def media_type(req: falcon.Request) -> str:
     """Return the media type of the answer; the default is plain JSON.
 
     Raises:
-        falcon.HTTPNotAcceptable: the client accepts neither.
+        falcon.HTTPNotAcceptable: the client accepts no media type of :data:`ANSWERS`.
     """
     if req.get_header("Accept") in (None, "*/*"):
         return falcon.MEDIA_JSON

@@ -18,8 +18,8 @@ class GraphqlSettings(Settings, frozen=True):
         graphiql: serve the page GraphiQL to browsers, at the same path and, without
             authentication, at ``PATH/graphiql``. If it is None, the page is served unless
             ``[deployment] environment`` is ``production``.
-        introspection: allow introspection of the schema; None as for ``graphiql``. ``rolehost
-            graphql schema`` always prints the schema.
+        introspection: allow introspection of the schema; None means the same as for
+            ``graphiql``. ``rolehost graphql schema`` always prints the schema.
         require_header: accept GET only with a header that a cross-origin page cannot send
             without a CORS preflight (``Apollo-Require-Preflight``, ``X-Requested-With`` or a
             ``Content-Type`` of JSON).
@@ -31,7 +31,8 @@ class GraphqlSettings(Settings, frozen=True):
         max_aliases: maximum number of aliases in a document.
         max_tokens: maximum number of lexical tokens in a document.
         max_body: maximum size of a body in bytes.
-        time_limit: seconds after which no further root field and no further batch is resolved.
+        time_limit: seconds after which an operation fails. No further root field and no further
+            batch is resolved then, and resolvers that await are cancelled.
         cached_documents: maximum number of parsed and validated documents to cache.
         log: log a line for each operation, with its name, cost and duration.
     """

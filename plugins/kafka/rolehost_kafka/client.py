@@ -23,7 +23,7 @@ PartitionCallback = Callable[[Collection[Partition]], None]
 class Admin(Protocol):
     """Asks brokers about topics and groups; names are those in Kafka. Thread-safe.
 
-    Every method raises StorageUnavailable or StorageRefused.
+    Every method except :meth:`close` may raise StorageUnavailable or StorageRefused.
     """
 
     def ping(self) -> None:
@@ -46,9 +46,9 @@ class Admin(Protocol):
     def list_offsets(
         self, places: Collection[KafkaPartition], which: Literal["oldest", "newest"]
     ) -> dict[KafkaPartition, int]:
-        """Return the first offset, or the one after the last readable record.
+        """Return each partition's first offset, or the offset after its last readable record.
 
-        Records of open transactions, and later ones, are not readable.
+        Records of an open transaction, and all records after them, are not readable.
         """
 
     def max_batch_bytes(self, topic: str) -> int | None:
@@ -116,7 +116,7 @@ class Publisher(ABC):
             return self._producer
 
     def _discard(self, producer: Any) -> None:
-        """Drop the unsent records of a producer, because they may not follow later ones."""
+        """Drop the unsent records of a producer: they must not be sent after later records."""
         with self._lock:
             if self._producer is producer:
                 self._producer = None
@@ -152,16 +152,17 @@ class Client(ABC):
         on_assigned: PartitionCallback,
         on_revoked: PartitionCallback,
     ) -> Subscription:
-        """Return a member that joins at its first poll.
+        """Return a member of the group; it joins at its first poll.
 
         Args:
             topics: topics to read.
             group: the group to join.
-            ensure: called before it joins.
+            ensure: called before the member joins.
             check: called if no record has come for some time. Returns whether to join again,
                 because a topic was created again; raises if brokers or topics are missing.
             on_assigned: called with new partitions.
-            on_revoked: called with partitions before it gives them up, or after it lost them.
+            on_revoked: called with partitions before the member gives them up, or after it lost
+                them.
         """
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from rolehost_kafka.settings import KafkaSettings, reveal
 #: Seconds for one server, for each connection that is tried.
 TIMEOUT = 2.0
 
-#: Requests of the protocol (https://kafka.apache.org/protocol): key, oldest version of each.
+#: Keys of requests of the protocol (https://kafka.apache.org/protocol).
 _API_VERSIONS, _METADATA, _INIT_PRODUCER_ID = 18, 3, 22
 
 #: The version of InitProducerId that came with Kafka 2.5.

@@ -1,6 +1,6 @@
 """Tests a login with a broker.
 
-If a broker refuses a login and closes the connection at once, kafka-python loses its answer. The
+If a broker refuses a login and closes the connection at once, kafka-python loses the answer. The
 messages are described in https://kafka.apache.org/protocol#sasl_handshake, their tokens in RFC
 4616 (PLAIN) and RFC 5802 (SCRAM).
 """
@@ -28,7 +28,7 @@ def try_login(settings: KafkaSettings, ask: Ask) -> Login:
     """Log in with the settings.
 
     Args:
-        settings: with a mechanism.
+        settings: the plugin's settings, with ``sasl_mechanism``.
         ask: sends requests, on a connection that is as secure as the settings say.
     """
     mechanism = settings.sasl_mechanism or ""

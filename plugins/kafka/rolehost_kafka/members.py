@@ -31,7 +31,7 @@ def is_departed(name: str) -> bool:
 
 @cache
 def _machine() -> str:
-    """Return the name of this machine and its process-id namespace, in which a pid is unique."""
+    """Return a hash that names this machine and its pid namespace, in which a pid is unique."""
     known = [socket.gethostname()]
     with contextlib.suppress(OSError):
         known.append(Path("/proc/sys/kernel/random/boot_id").read_text())

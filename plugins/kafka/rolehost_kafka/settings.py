@@ -21,7 +21,7 @@ class KafkaSettings(Settings, frozen=True):
             Topics, groups and offsets are the same with both.
         servers: the first brokers to ask, as ``host:port``; they name the others.
         client_id: name of this client in the brokers' logs and quotas. Members of groups add
-            their machine and process, so that a killed one can be recognised.
+            their machine and process, so that a killed member can be recognised.
         prefix: prefix of the names of topics and groups in Kafka, so that several fleets may
             share a cluster; plugins never see it.
         topics: ``create-if-missing`` creates a topic when it is first used, ``verify`` refuses
@@ -48,9 +48,9 @@ class KafkaSettings(Settings, frozen=True):
         sasl_username: the user name.
         sasl_password: the password.
         tls: whether to encrypt connections.
-        tls_ca: PEM file of the trusted authorities; None uses the system's.
+        tls_ca: PEM file of the trusted authorities; None uses those of the system.
         tls_certificate: PEM file of the client's certificate.
-        tls_key: PEM file of its key; None if ``tls_certificate`` contains it.
+        tls_key: PEM file of the certificate's key; None if ``tls_certificate`` contains the key.
         tls_key_password: password of the key.
         tls_verify_hostname: whether a broker's certificate must name its host.
     """

@@ -47,7 +47,7 @@ class KafkaStream(Stream):
         """See :meth:`rolehost.api.Stream.publish`.
 
         Raises:
-            StorageUnavailable: not all were confirmed in time.
+            StorageUnavailable: not all records were confirmed in time.
             StorageError: a record is larger than ``[kafka] max_message`` or the brokers' limit,
                 or is refused for another reason that lasts.
         """
@@ -108,7 +108,8 @@ class KafkaStream(Stream):
         return subscription
 
     def _prepare_join(self, topics: Collection[str], group: str, known: dict[str, str]) -> None:
-        # librdkafka cannot remove members from a group; kafka-python is always installed.
+        # remove_departed() uses kafka-python, which is always installed: librdkafka cannot remove
+        # members from a group.
         from rolehost_kafka.kafka_python.departed import remove_departed
 
         self._topics.ensure(topics)
@@ -145,7 +146,7 @@ class KafkaStream(Stream):
             self._topics.ensure(topics)
 
     def close(self) -> None:
-        """See :meth:`rolehost.api.Stream.close`; subscriptions that are open leave."""
+        """See :meth:`rolehost.api.Stream.close`; open subscriptions leave their groups."""
         with self._guard:
             subscriptions, self._subscriptions = self._subscriptions, []
         for subscription in subscriptions:

@@ -1,4 +1,4 @@
-"""The capabilities of the backend, apart so that no driver is imported to read them."""
+"""The capabilities of the backend, in a separate module: reading them imports no driver."""
 
 from __future__ import annotations
 

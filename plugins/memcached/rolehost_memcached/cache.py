@@ -22,11 +22,11 @@ Change = Callable[[Entry | None], Entry | None]
 
 
 class MemcachedCache(Cache):
-    """Entries on one or several servers. A full server removes the least recently used ones.
+    """Entries on one or several servers. A full server removes the least recently used entries.
 
     Args:
         settings: the plugin's settings.
-        clock: returns seconds since the epoch; the same on every machine.
+        clock: returns seconds since the epoch; the clocks of all machines must agree.
     """
 
     capabilities: ClassVar[frozenset[str]] = abilities.CACHE
@@ -116,9 +116,9 @@ class MemcachedCache(Cache):
         return self._change(key, lambda present: present and present._replace(ends=ends))
 
     def clear(self) -> None:
-        """See :meth:`rolehost.api.Cache.clear`; others' keys on these servers stay.
+        """See :meth:`rolehost.api.Cache.clear`; keys of other users of these servers stay.
 
-        Other processes see it within ``clear_within`` seconds.
+        Other processes notice the clearing within ``clear_within`` seconds.
         """
         self._generation.begin()
 
@@ -149,10 +149,10 @@ class MemcachedCache(Cache):
         return Entry(bytes(value), ends)
 
     def _change(self, key: str, change: Change) -> bool:
-        """Replace an entry by the result of ``change``, atomically; return whether it did.
+        """Replace an entry by the result of ``change``, atomically; return whether it changed.
 
         Raises:
-            StorageBusy: others kept changing it.
+            StorageBusy: other clients kept changing the entry.
         """
         name = self._name(key)
         server = self._servers.server_of(name)

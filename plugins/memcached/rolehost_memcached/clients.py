@@ -25,7 +25,7 @@ class EntryClient(Client):  # type: ignore[misc]
         """Return the entry of a key; None if it is missing, or of another layout.
 
         Raises:
-            OSError, MemcacheError: as the other commands.
+            OSError, MemcacheError: as for pymemcache's commands.
         """
         received = self._exchange(b"get %b\r\n" % name.encode("ascii"))
         if received == b"END\r\n":
@@ -45,7 +45,7 @@ class EntryClient(Client):  # type: ignore[misc]
         """Store an entry.
 
         Raises:
-            OSError, MemcacheError: as the other commands.
+            OSError, MemcacheError: as for pymemcache's commands.
         """
         data, _ = EntrySerde().serialize(None, entry)
         head = (name.encode("ascii"), LAYOUT, entry.server_expiry(), len(data), data)
@@ -70,7 +70,7 @@ class EntryClient(Client):  # type: ignore[misc]
         return part
 
     def _unexpected_answer(self, line: bytes, command: bytes) -> Exception:
-        """Return the error for an unexpected answer; an error that it names is raised."""
+        """Return the error for an unexpected answer; if the answer names an error, raise that."""
         self._raise_errors(line, command)
         return MemcacheUnknownError(line[:32])
 

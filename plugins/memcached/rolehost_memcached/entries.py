@@ -1,4 +1,4 @@
-"""The layout of an entry in memcached: its end, then the value.
+"""The layout of an entry in memcached: its end (when it expires), then the value.
 
 memcached counts time in whole seconds of its own clock, and a write replaces the end of an
 entry. So the end is a part of the entry, in milliseconds, and memcached's expiry only frees the
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     ends: int
 
     def server_expiry(self) -> int:
-        """Return the second since the epoch at which memcached may remove it; 0 for never.
+        """Return the second since the epoch at which memcached may remove the entry; 0 for never.
 
         memcached takes a number above 30 days for a time, not for a duration.
         """
@@ -44,7 +44,7 @@ class Clock:
         self._now = now
 
     def ends(self, ttl: float | None) -> int:
-        """Return the end of this time to live, as an entry has it.
+        """Return the end of an entry that has this time to live from now on.
 
         Raises:
             ValueError: ``ttl`` is not a positive number.
@@ -53,7 +53,7 @@ class Clock:
             return 0
         if not ttl > 0:  # also refuses NaN
             raise ValueError(f"a time to live must be positive, not {ttl}")
-        # memcached has times of 32 bits: an end after 2106 becomes "never".
+        # memcached's times have 32 bits and end in 2106: an end after October 2096 becomes "never".
         ends = math.ceil((self._now() + ttl) * 1000)
         return ends if ends < 4_000_000_000_000 else 0
 

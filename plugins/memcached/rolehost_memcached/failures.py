@@ -11,7 +11,7 @@ BACKEND, SETTING = "memcached", "[memcached] servers"
 
 
 def unreachable(error: Exception, server: str) -> StorageUnavailable:
-    """Return the error for a server without an answer, or with an unreadable one."""
+    """Return the error for a server that does not answer, or whose answer is unreadable."""
     if isinstance(error, socket.gaierror):
         meaning = "there is no such host, or not yet; correct the name if it is wrong"
     elif isinstance(error, ConnectionRefusedError):

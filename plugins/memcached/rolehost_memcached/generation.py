@@ -1,8 +1,8 @@
 """The generation of a namespace: ``clear()`` begins a new one, with other keys.
 
-``flush_all`` would also remove the entries of other users of the servers. Every server has the
-generation, and the newest counts. So if one server fails, the entries of the others stay. If it
-comes back with old memory, entries that were cleared in the meantime stay hidden.
+``flush_all`` would also remove the entries of other users of the servers. Every server stores the
+generation, and the newest one counts. So if one server fails, the entries of the others stay. If
+that server comes back with old memory, entries that were cleared in the meantime stay hidden.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Generation:
             self._remember(new)
 
     def _read(self) -> str:
-        """Return the newest generation of all servers; begin one if all have lost it.
+        """Return the newest generation of all servers; begin one if all servers have lost it.
 
-        A new one never repeats an old one, because old entries would be found again.
+        A new generation never repeats an old one, because old entries would be found again.
         """
         known: dict[Server, str] = {}
         failure: StorageUnavailable | None = None

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 #: Maximum bytes of a key in memcached.
 MAX_KEY = 250
-#: Characters that are not percent-encoded, besides letters and digits; and keys of only these.
+#: Characters that are not percent-encoded, besides letters and digits; keys with no others.
 _SAFE = "/:;,.?&=@+!$*()~-_|<>{}[]"
 _PLAIN = re.compile(f"[A-Za-z0-9{re.escape(_SAFE)}]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -30,10 +30,10 @@ def encode(prefix: str, key: str) -> str:
     """Return the key of an entry in memcached.
 
     Characters that memcached refuses are percent-encoded; the result is hashed if it is too long.
-    The two kinds cannot be equal, because the sign before them differs.
+    A readable key and a hash cannot be equal, because the sign before them differs.
 
     Raises:
-        ValueError: it is not a key; see :func:`check`.
+        ValueError: ``key`` is not a cache key; see :func:`check`.
     """
     readable = f"{prefix}={key}"
     if len(readable) <= MAX_KEY and len(key) <= 200 and _PLAIN.fullmatch(key):

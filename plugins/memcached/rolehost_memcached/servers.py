@@ -30,16 +30,16 @@ _CONNECTION_ERRORS = (OSError, MemcacheUnexpectedCloseError, MemcacheUnknownErro
 class Server:
     """One memcached server, with its connections. Thread-safe.
 
-    pymemcache's pool raises if it is full, and costs as much as the command. Here a call waits
+    pymemcache's pool raises if it is full, and costs as much as the command. :meth:`run` waits
     for its turn and takes an idle client.
     """
 
     def __init__(self, name: str, settings: MemcachedSettings) -> None:
         self.name = name
-        #: time.monotonic() until which it is not used if another answers.
+        #: time.monotonic() until which this server is not used if another one answers.
         self.dead_until = 0.0
         self._settings = settings
-        # PERF: this costs a tenth of a semaphore, which is not written in C.
+        # PERF: a SimpleQueue costs a tenth of a semaphore, which is written in Python.
         self._slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(settings.connections):
             self._slots.put(None)
@@ -116,7 +116,7 @@ class Server:
         while True:
             try:
                 client = self._idle.pop()
-            except IndexError:  # not tested before, because other threads take too
+            except IndexError:  # not tested before, because other threads take clients too
                 return
             client.close()
 
@@ -129,14 +129,14 @@ class Servers:
         self._only = self._servers[settings.servers[0]] if len(settings.servers) == 1 else None
 
     def server_of(self, key: str) -> Server:
-        """Return the server of a key: another one if its own has failed lately."""
+        """Return the server of a key; servers that have failed lately are left out."""
         if self._only is not None:
             return self._only
         node = RendezvousHash([each.name for each in self.alive()]).get_node(key)
         return self._servers[node]
 
     def alive(self) -> list[Server]:
-        """Return the servers that have not failed lately; all if all have."""
+        """Return the servers that have not failed lately; if all have failed, return all."""
         now = time.monotonic()
         working = [each for each in self._servers.values() if each.dead_until <= now]
         return working or list(self._servers.values())

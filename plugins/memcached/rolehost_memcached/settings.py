@@ -23,10 +23,10 @@ class MemcachedSettings(Settings, frozen=True):
         timeout: timeout of a command, in seconds.
         connections: maximum connections to each server in each process.
         connection_wait: seconds a call waits for a free connection; then ``StorageBusy``.
-        max_value: maximum bytes of a value; the server's ``-I`` minus about 400, or less.
-        retry_after: seconds for which a server that failed is not used if another answers.
-        clear_within: seconds after which other processes have seen a ``clear()``; each process
-            reads the generation at this interval.
+        max_value: maximum bytes of a value; at most the server's ``-I`` minus about 400.
+        retry_after: seconds for which a server that failed is not used if another one answers.
+        clear_within: seconds within which other processes notice a ``clear()``; each process
+            looks for one at this interval.
     """
 
     servers: Annotated[tuple[Server, ...], Meta(min_length=1)] = ("127.0.0.1:11211",)

@@ -1,4 +1,4 @@
-"""The directory of metric files: all processes of a deployment write, and ``/metrics`` merges them.
+"""The directory of metric files, which all processes write and ``/metrics`` merges.
 
 Each process has one file for each type of metric, for example ``counter_PID.db``, in the format
 of prometheus-client. The counts of dead processes are merged into one file, so that counters
@@ -49,7 +49,7 @@ class MetricFiles:
     """The metric files of a deployment.
 
     Args:
-        path: the directory; created for the current user only if it is missing.
+        path: the directory; if it is missing, it is created for the current user only.
 
     Raises:
         StartError: the directory cannot be created, or other users can replace its files.
@@ -70,7 +70,7 @@ class MetricFiles:
 
     @contextlib.contextmanager
     def settled(self) -> Iterator[None]:
-        """Merge the files of dead processes, and lock out other compactions until the end.
+        """Merge the files of dead processes, and lock out other compactions until the context ends.
 
         Read the files inside this context: values may be counted twice during a compaction.
         """

@@ -51,7 +51,7 @@ class StatisticsCollector(Collector):
         self._statistics = statistics
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metric families; without statistics only the one that reports this."""
+        """Return the metric families; without statistics, only ``rolehost_statistics_success``."""
         statistics = self._statistics
         yield GaugeMetricFamily(
             "rolehost_statistics_success",

@@ -21,9 +21,9 @@ class Result(msgspec.Struct, frozen=True):
     """The result of one check.
 
     Attributes:
-        name: name of the check; of a backend: its kind.
-        source: the plugin that declares the check; of a backend: its name.
-        ok: whether it passed.
+        name: name of the check, or kind of the backend.
+        source: the plugin that declares the check, or name of the backend.
+        ok: whether the check passed.
         seconds: duration of the check, at most its timeout.
         detail: text that the check returned, or the error.
         decides: whether a failure affects the status; False if the result is informational.

@@ -66,7 +66,7 @@ class Readyz:
         responses={200: HealthReport, 503: HealthReport},
     )
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Answer 200, or 503 when draining, or when a backend or a check fails."""
+        """Answer 503 if draining or if a required backend or a ``ready`` check fails; else 200."""
         _no_store(resp)
         services: Services = req.context.services
         # A draining process is not ready in any case, so its checks do not run.

@@ -17,7 +17,7 @@ OTHER = "(other)"
 #: Maximum number of names in ``rolehost_undeclared_total`` and ``rolehost_cache_values_total``.
 LIMIT = 100
 
-#: Maximum number of label combinations of a plugin's metric; all further ones share one.
+#: Maximum number of label combinations of a plugin's metric; all further combinations share one.
 MOST = 1000
 
 METHODS = frozenset(
@@ -121,7 +121,7 @@ class MetricsRecorder:
                 run.add(ran)
 
     def event(self, topic: str, group: str, outcome: str, age: float, ran: float) -> None:
-        """Count the handling of an event and observe the event's age and the run."""
+        """Count the handling of an event and observe the event's age and the handler's time."""
         key = (topic, group, outcome)
         with self._tally.lock:
             if not self._tally.closed:
@@ -138,7 +138,7 @@ class MetricsRecorder:
                 self._relay_age.add(age)
 
     def undeclared(self, kind: str, name: str) -> None:
-        """Count an undeclared enqueueing or publication; names above the limit share a label."""
+        """Count a use of an undeclared name of a kind; names above the limit share a label."""
         key = (kind, name)
         with self._tally.lock:
             if self._tally.closed:

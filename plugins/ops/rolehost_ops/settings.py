@@ -16,8 +16,8 @@ class OpsSettings(Settings, frozen=True):
     Attributes:
         prefix: prefix of the three paths, for example ``/internal``; empty, or begins with a
             slash.
-        metrics_dir: directory of the shared metric files, one for each deployment. If it is
-            None, ``metrics`` in the runtime directory of the deployment.
+        metrics_dir: directory of the shared metric files; each deployment needs another one. The
+            default, None, is ``metrics`` in the runtime directory of the deployment.
         ping_timeout: seconds after which the ping of a backend counts as failed.
         statistics_timeout: seconds that ``/metrics`` waits for statistics from the database;
             after that it serves the other metrics only.

@@ -1,8 +1,8 @@
 """The metric values of this process, in memory-mapped files that ``/metrics`` sums.
 
-The files have the format of prometheus-client's multi-process mode. Its metric classes are not
-used, because they need an environment variable before the first import, take the lock for each
-value, and are three times slower.
+The files have the format of prometheus-client's multi-process mode. The metric classes of
+prometheus-client are not used, because they need an environment variable before the first import,
+take the lock for each value, and are three times slower.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Tally:
         self._marked = directory / f"gauge_livemax_rolehost_{os.getpid()}.db"
         # The marks of an earlier process with the same id are no longer valid.
         self._marked.unlink(missing_ok=True)
-        # Not prometheus-client's file names, so that a plugin can also use its metric classes.
+        # prometheus-client uses other file names, so a plugin can also use its metric classes.
         self._counters, self._histograms = (
             mapped(directory / f"{kind}_rolehost_{os.getpid()}.db")
             for kind in ("counter", "histogram")

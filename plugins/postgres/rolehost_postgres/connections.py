@@ -19,7 +19,7 @@ from rolehost_postgres.wire import BEGIN, Connection
 
 
 class _Held:
-    """The connection that a thread has taken; given back when the thread ends, at the latest."""
+    """A mark of one thread; when it ends with the thread, the thread's connection is given back."""
 
     __slots__ = ("__weakref__",)
 
@@ -28,8 +28,8 @@ class _ThreadState(threading.local):
     """The state of one thread.
 
     Attributes:
-        depth: how many sessions the thread is in, one within the other.
-        held: the connection that it has taken, if any.
+        depth: number of nested sessions that the thread is in.
+        held: the connection that the thread has taken, if any.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -56,8 +56,8 @@ class Connections(peewee.PostgresqlDatabase):
     """Connects by itself, but only inside a session of the thread.
 
     If a thread ends within a session, its connection is given back. A broken connection stays
-    with its thread until the transaction is over, so that none of its statements runs on another
-    connection. The next statement after that gets a new one.
+    with its thread until the transaction is over, so that no statement of the transaction runs on
+    another connection. The next statement after the transaction gets a new connection.
 
     Args:
         pool: gives connections.
@@ -124,7 +124,7 @@ class Connections(peewee.PostgresqlDatabase):
         self.pool.give(conn)
 
     def _drop_parent_connection(self) -> None:
-        """In a forked child, drop the connection of its thread: it is the parent's."""
+        """In a forked child, drop the connection of the calling thread: it is the parent's."""
         self.thread.held.clear()
         self._state.reset()
 
@@ -162,10 +162,10 @@ class Connections(peewee.PostgresqlDatabase):
         """Commit.
 
         Raises:
-            TransactionAborted: a statement of it had failed, so the server rolled back.
-            StorageUnavailable: the connection was lost; it may have committed.
+            TransactionAborted: a statement had failed, so the server rolled back.
+            StorageUnavailable: the connection was lost; the server may have committed.
         """
-        # Not driver(): if the connection was lost, that would return another one.
+        # Not driver(), which would return another connection if this one was lost.
         connection = self._state.conn
         if (
             not connection.closed and connection.idle
@@ -183,18 +183,18 @@ class Connections(peewee.PostgresqlDatabase):
             raise transaction_aborted(self.place)
 
     def conclude(self, sql: str, params: Sequence[Any]) -> bool:
-        """Run an UPDATE, INSERT or DELETE and commit, in one round trip, if it changes a row.
+        """Run an UPDATE, INSERT or DELETE; if it changes a row, commit in the same round trip.
 
         Args:
             sql: the statement in the driver's style, without RETURNING.
             params: its parameters.
 
         Returns:
-            False if it changed no row: then the transaction must be rolled back.
+            False if the statement changed no row: then the transaction must be rolled back.
 
         Raises:
-            TransactionAborted: a statement of it had failed, so the server rolled back.
-            StorageUnavailable: the connection was lost; it may have committed.
+            TransactionAborted: a statement had failed, so the server rolled back.
+            StorageUnavailable: the connection was lost; the server may have committed.
         """
         # If no row changed, the division by zero stops the whole text, so nothing is committed.
         text = f"WITH changed AS ({sql} RETURNING 1) SELECT 1 / count(*) FROM changed;COMMIT"
@@ -208,7 +208,7 @@ class Connections(peewee.PostgresqlDatabase):
         return True
 
     def rollback(self) -> None:
-        """Roll back; if the connection is lost, the server does it."""
+        """Roll back; if the connection is lost, the server rolls back."""
         connection = self._state.conn
         if connection is not None and not connection.closed:
             _end_transaction(connection)

@@ -21,9 +21,9 @@ from rolehost_postgres.server import Server
 from rolehost_postgres.settings import PostgresSettings
 from rolehost_postgres.wire import BEGIN, Connection
 
-#: Seconds that a process waits for the migrations of another one.
+#: Seconds that a process waits for the migrations of another process.
 _MIGRATION_WAIT = 600.0
-#: Seconds between two attempts.
+#: Seconds between two attempts to take the migration lock.
 _MIGRATION_POLL = 0.1
 #: Milliseconds that a statement of a migration waits for a lock. Other statements on the table
 #: queue up behind it, so the time is short, and the migration is tried again.
@@ -70,7 +70,7 @@ class PostgresDatabase(Database):
         return self._session
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """See :meth:`rolehost.api.Database.transaction`; enters a session when in none."""
+        """See :meth:`rolehost.api.Database.transaction`; enters a session if in none."""
         return _Transaction(self.peewee, self._session, self._server.place)
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -134,8 +134,8 @@ class PostgresDatabase(Database):
     def migration_statement(self, sql: str) -> None:
         """See :meth:`rolehost.api.Database.migration_statement`.
 
-        Without time limits: such a statement blocks no other one, and a time-out would leave an
-        invalid index. It runs on the connection that holds the migration lock.
+        The statement has no time limits: it blocks no other statement, and a time-out would leave
+        an invalid index. It runs on the connection that holds the migration lock.
         """
         connection = self._lock_holder
         if connection is None:
@@ -228,7 +228,7 @@ class _Transaction(PeeweeTransaction):
         return result
 
     def execute_only(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """Run the only statement; without BEGIN, the server commits it in the same round trip."""
+        """Run the only statement without BEGIN: the server commits it in the same round trip."""
         if self.driver.pending == BEGIN:
             self.driver.pending = ""
         return self.execute(sql, params)

@@ -68,7 +68,7 @@ def storage_error(error: BaseException, place: str) -> StorageError | None:
     the caller is the problem: the error stays :class:`peewee.OperationalError`.
 
     Args:
-        error: the driver's error, or peewee's around one.
+        error: the driver's error, or peewee's error that wraps it.
         place: backend, host and database, for the message.
     """
     cause = getattr(error, "orig", error) if isinstance(error, peewee.PeeweeException) else error
@@ -97,7 +97,7 @@ def blame_transaction(error: psycopg2.Error) -> None:
 
 
 def value_error(error: ValueError, params: Any) -> ValueError | ValueRefused:
-    """Return the error if the driver could not put parameters into a statement."""
+    """Return the error to raise if the driver could not put parameters into a statement."""
     try:
         check_values(params if isinstance(params, (list, tuple)) else ())
     except ValueRefused as known:

@@ -14,12 +14,12 @@ from rolehost_postgres.payloads import CHANNEL, token, tokens_of
 from rolehost_postgres.server import Server
 from rolehost_postgres.wire import Connection
 
-#: Seconds between attempts to connect again: the first, and the longest.
+#: Seconds between attempts to connect again: the first pause, and the longest.
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 2.0
 
 
 class Listeners:
-    """The listeners of one process; connects for the first one, and again if cut off.
+    """The listeners of one process. The first one opens the connection; a lost one is replaced.
 
     Args:
         server: opens the connection.
@@ -36,7 +36,7 @@ class Listeners:
         self._closed = False
 
     def listen(self, names: Collection[str]) -> WakeListener:
-        """Listen for these names from now on.
+        """Listen for wake-ups with these names from now on.
 
         Raises:
             StorageError: the queue was closed.
@@ -112,7 +112,7 @@ class Listeners:
         while True:
             ready = {number for number, _ in poll.poll(self._check_idle * 1000)}
             if not ready:
-                # If the connection is silent, this ends it.
+                # If the connection is silent, this statement lets it fail; see :mod:`.silence`.
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT 1")
             if self._stopped.fileno() in ready:

@@ -1,4 +1,4 @@
-"""Names in the payloads of notifications, which have a limited size."""
+"""The names of wake-ups, as payloads of notifications, whose size is limited."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _part(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=256)
 def many_rows(sql: str) -> tuple[str, str, str] | None:
-    """Divide a translated INSERT of one row before, at and after its row of parameters.
+    """Divide a translated INSERT into the text before its row of parameters, the row, the rest.
 
     Returns:
         None if the statement is not such an INSERT, or if one statement with several rows would

@@ -22,12 +22,12 @@ CHECK_TIMEOUT = 5.0
 
 
 class Pool:
-    """Opens connections on demand; the one that was given back last is used first.
+    """Opens connections on demand; the connection that was given back last is used first.
 
     Args:
         server: opens connections.
         size: maximum number of connections.
-        timeout: seconds to wait for one.
+        timeout: seconds to wait for a connection.
         check_idle: seconds after which an unused connection is tested.
     """
 
@@ -56,7 +56,7 @@ class Pool:
 
         Raises:
             StorageError: the pool was closed.
-            StorageUnavailable: none became free in time, or none can be opened.
+            StorageUnavailable: no connection became free in time, or none can be opened.
         """
         if self._closed:
             raise StorageError(f"{self._server.place}: it was closed in this process")
@@ -127,7 +127,7 @@ class Pool:
         return False
 
     def forget_after_fork(self) -> None:
-        """In a forked child, use none of the parent's connections; the driver closes none."""
+        """In a forked child, use no connection of the parent; the driver does not close them."""
         self._start_empty()
         if self.on_fork is not None:
             self.on_fork()

@@ -1,4 +1,4 @@
-"""Storage kind ``queue`` by LISTEN and NOTIFY. Wake-ups only: jobs are in the ledger."""
+"""Storage kind ``queue`` by LISTEN and NOTIFY. Wake-ups only: jobs are in the database."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PostgresQueue(Queue):
         )
 
     def depth(self, queue_name: str) -> int:  # noqa: ARG002 - the interface's
-        """Return 0, because it carries no messages."""
+        """Return 0, because this queue carries no messages."""
         return 0
 
     def ping(self) -> None:

@@ -12,7 +12,7 @@ from rolehost.api import RolehostError
 from rolehost_postgres.payloads import CHANNEL, payloads
 from rolehost_postgres.pool import Pool
 
-#: Seconds after a failure in which wake-ups are dropped; listeners poll in the meantime.
+#: After a failure, wake-ups are dropped for this many seconds; listeners poll in the meantime.
 _PAUSE = 1.0
 #: Minimum seconds between two notifications; under load, one serves many commits.
 _GAP = 0.005
@@ -21,8 +21,10 @@ _FLUSH = 2.0
 
 
 class Sender:
-    """Sends the first name at once, and merges names that come during a notification or
-    shortly after it.
+    """Sends the names that :meth:`rolehost.api.Queue.wake` gets.
+
+    The first names are sent at once. Names that come during a notification or shortly after it are
+    merged into the next notification.
 
     Args:
         pool: gives the connection for NOTIFY.
@@ -38,7 +40,7 @@ class Sender:
 
     def send(self, names: Collection[str]) -> None:
         """Send these names soon. Never blocks, never raises."""
-        # Names that wait are sent later than the commit that they announce: no lock is needed.
+        # If all these names wait already, they will be sent after this commit too: nothing to add.
         if self._names.issuperset(names):
             return
         with self._changed:
@@ -86,5 +88,6 @@ class Sender:
             finally:
                 self._pool.give(connection)
         except (RolehostError, psycopg2.Error, ValueError):
-            # A wake-up may be lost, and a failure must not delay the next one.
+            # A lost wake-up does no harm. For a while none is tried, so that names do not wait
+            # for a server that does not answer.
             self._not_before = time.monotonic() + _PAUSE

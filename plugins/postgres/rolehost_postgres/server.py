@@ -54,7 +54,7 @@ _GRACE = 5.0
 
 #: Seconds that the server has to answer a question about a session.
 _QUESTION = 5.0
-#: Finds sessions that work on a statement. One that has answered a moment ago counts as such,
+#: Finds sessions that work on a statement. A session that has just answered counts as working,
 #: because the answer may be on its way. The state of a session of another user is NULL.
 _BUSY = (
     "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s) AND (state IS NULL"
@@ -63,12 +63,12 @@ _BUSY = (
 
 
 class Server:
-    """Opens connections; thread-safe, and keeps none.
+    """Opens connections and does not keep them; thread-safe.
 
     Args:
         settings: the plugin's settings.
         purpose: shown by ``pg_stat_activity`` as part of ``application_name``.
-        answer_timeout: replaces that of the settings.
+        answer_timeout: replaces the setting ``answer_timeout``.
 
     Raises:
         StorageRefused: the setting ``url`` is not a connection URI.
@@ -92,13 +92,13 @@ class Server:
         parts.setdefault("connect_timeout", str(settings.connect_timeout))
         for name, value in _KEEPALIVE.items():
             parts.setdefault(name, value)
-        #: Its name in errors: backend, host, port, database, user.
+        #: The server's name in errors: backend, host, port, database, user.
         self.place = _place(parts)
         self._dsn = make_dsn(**parts)
         self._settings = settings
         if answer_timeout is None:
             answer_timeout = settings.answer_timeout
-        #: Whether it may be asked about its sessions, see :mod:`.silence`.
+        #: Whether the server may be asked about its sessions, see :mod:`.silence`.
         self._may_be_asked = answer_timeout != 0
         if answer_timeout is None:
             limit = settings.statement_timeout
@@ -140,7 +140,7 @@ class Server:
         return opened
 
     def _open(self) -> Connection:
-        """Open a connection in autocommit mode, whose settings are those of the server."""
+        """Open a connection in autocommit mode; its settings are the server's defaults."""
         try:
             opened = psycopg2.connect(
                 self._dsn, connection_factory=Connection, cursor_factory=Cursor
@@ -154,7 +154,7 @@ class Server:
         return opened
 
     def busy(self, pids: Sequence[int]) -> set[int]:
-        """Return the numbers of the sessions that work on a statement or may do so.
+        """Return the process ids of the sessions that work on a statement or may do so.
 
         Raises StorageUnavailable or psycopg2's error if the server does not answer.
         """
@@ -170,7 +170,7 @@ class Server:
     def _prepare(self, opened: Connection) -> tuple[bool, int]:
         """Set limits; return whether the server is read-only, and the session's process id.
 
-        All in one round trip.
+        This takes one round trip.
         """
         settings = self._settings
         idle = _milliseconds(settings.idle_in_transaction_timeout)

@@ -49,7 +49,7 @@ class SilenceWatch:
         self._start_empty()
 
     def _start_empty(self) -> None:
-        #: By connection, the statement that runs on it, and since when; monotonic seconds.
+        #: Connection → its ``statements``, and the monotonic second when that value was first seen.
         self._seen: weakref.WeakKeyDictionary[Connection, tuple[int, float]] = (
             weakref.WeakKeyDictionary()
         )
@@ -103,7 +103,7 @@ class SilenceWatch:
         return False
 
     def _ask(self, suspects: Sequence[Connection]) -> None:
-        """Ask the servers about the statements of these connections; end those that are silent."""
+        """Ask the servers about the statements of connections; end silent connections."""
         asked: dict[Server, list[tuple[Connection, int, float]]] = defaultdict(list)
         with self._guard:
             for each in suspects:
@@ -121,13 +121,13 @@ class SilenceWatch:
 
 
 def _end(connection: Connection, running: int, seconds: float) -> None:
-    """Shut a connection down if this statement still runs on it, once."""
+    """Shut down a connection, once, if this statement still runs on it."""
     # The thread of the connection may close it meanwhile.
     with contextlib.suppress(psycopg2.Error, OSError):
         if connection.silent:
             return
         with socket.socket(fileno=os.dup(connection.fileno())) as copy:
-            # The number belongs to this connection only as long as the statement runs.
+            # The descriptor belongs to this connection only as long as the statement runs.
             if connection.statements == running:
                 connection.silent = True
                 log.warning("no answer, connection ended", seconds=round(seconds, 1))

@@ -57,11 +57,11 @@ class Connection(DriverConnection):
         pending: statements to send before the next one, each with a semicolon.
         statements: counts the begins and ends of statements: odd while one runs.
         patience: seconds that a statement waits for its answer; 0 is for ever.
-        sessions: knows whether the server works on its statement; None if it cannot be asked.
+        sessions: the server to ask whether it works on the statement; None if it cannot tell.
         asked: when the server was last asked, monotonic seconds.
-        silent: whether a statement waited longer, so that the connection was ended.
+        silent: whether the connection was ended because a statement got no answer.
         idle_limit: seconds after which the server ends a transaction without a statement; 0: never.
-        abandoned: whether its transaction ran no statement for longer.
+        abandoned: whether its transaction ran no statement for longer than ``idle_limit``.
     """
 
     pending = ""

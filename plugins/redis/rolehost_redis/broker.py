@@ -38,7 +38,7 @@ class RedisBroker(MessageBroker):
         self._keeper: threading.Thread | None = None
 
     def put(self, queue_name: str, data: bytes, delay: int) -> None:
-        """See :class:`rolehost.api.broker.MessageBroker`; the script that stores it wakes too."""
+        """See :class:`rolehost.api.broker.MessageBroker`; the script that stores it also wakes."""
         self.store.put(queue_name, data, delay)
 
     def open_consumer(self, queue_name: str, prefetch: int, timeout: float) -> RedisConsumer:
@@ -51,7 +51,7 @@ class RedisBroker(MessageBroker):
         return self.store.depth(queue_name, taken=True)
 
     def held(self, queue_name: str) -> HeldMessages:
-        """Return this process's messages of a queue; renewed from the first call on."""
+        """Return this process's messages of a queue; from then on, the lease is renewed."""
         with self._guard:
             held = self._held.get(queue_name)
             if held is None:

@@ -19,7 +19,7 @@ from rolehost_redis.settings import RedisSettings
 from rolehost_redis.tags import Tags
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-#: Milliseconds from which an entry is kept for ever: 10,000 years.
+#: A time to live of at least this many milliseconds, 10,000 years, is for ever.
 _FOREVER_MS = 315_000_000_000_000
 #: Keys that one command of ``clear()`` scans or deletes.
 _SCAN = 1000
@@ -83,7 +83,8 @@ class RedisCache(Cache):
         name, expiry = self._name(key), _milliseconds(ttl)
         commands: list[tuple[Any, ...]] = [("INCRBY", name, by)]
         if expiry is not None:
-            # One transaction: otherwise the entry could expire between the two, and then never end.
+            # One transaction: otherwise the entry could expire between the two commands, and
+            # INCRBY would create one that never ends.
             start = (*_set_command(name, b"0", expiry), "NX")
             commands = [("MULTI",), start, *commands, ("EXEC",)]
         answers = self._connections.run_all(commands)
@@ -94,7 +95,7 @@ class RedisCache(Cache):
             raise ValueError(f"the entry {key!r} is not a decimal number")
         if "overflow" in str(number) or "out of range" in str(number):
             raise ValueError(f"the entry {key!r} would exceed 64 bits")
-        # The first error has the reason; the transaction's only says that a command was refused.
+        # The first error has the reason; that of EXEC only says that a command was refused.
         raise self._connections.refusal(
             next(each for each in answers if isinstance(each, redis.RedisError))
         )

@@ -1,7 +1,7 @@
 """Connections of the cache. Only commands that may run twice are repeated.
 
 redis-py's client uses a pool that measures, locks and dispatches events on every call, which
-costs more than the command itself. Here its connections are used directly.
+costs more than the command itself. This module uses redis-py's connections directly.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Connections:
         settings = server.settings
         self._server = server
         self._most, self._wait = settings.connections, settings.connection_wait
-        # PERF: this costs a tenth of a semaphore, which is not written in C.
+        # PERF: a SimpleQueue costs a tenth of a semaphore, which is written in Python.
         self._slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(settings.connections):
             self._slots.put(None)
@@ -59,8 +59,8 @@ class Connections:
 
         Args:
             command: name and arguments.
-            retry: whether the command may run twice. If so, it is repeated once if an
-                idle connection broke, as all of them do after a restart of the server.
+            retry: whether the command may run twice. If so, it is repeated once if an idle
+                connection was broken, as all are after a restart of the server.
 
         Raises:
             StorageBusy: no connection became free in time.
@@ -106,7 +106,7 @@ class Connections:
         while True:
             try:
                 connection = self._idle.pop()
-            except IndexError:  # not tested before, because other threads take too
+            except IndexError:  # not tested before, because other threads take connections too
                 return
             connection.disconnect()
 

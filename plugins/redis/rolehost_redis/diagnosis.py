@@ -47,7 +47,7 @@ def certificate_alert(
         host: of the server.
         port: of the server.
         certificate: PEM file of the client's certificate; None sends none.
-        key: PEM file of its key; None if ``certificate`` holds it.
+        key: PEM file of the certificate's key; None if ``certificate`` holds the key.
         password: password of the key.
     """
     context = _unverified_context()

@@ -1,4 +1,4 @@
-"""The host's errors for those of Redis and its client: one line, without passwords."""
+"""The host's errors for errors of Redis and of its client: one line, without passwords."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Hits counted against limits, in Redis.
 
 The generic cell rate algorithm (ITU-T I.371) keeps one number for each name: the time at which
-all its hits will be available. Times are the server's, in milliseconds since a recent day, so
+all its hits will be available. Times are the server's, in milliseconds since 14 November 2023, so
 that a double still holds fractions of a microsecond.
 """
 

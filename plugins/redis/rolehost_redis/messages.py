@@ -103,10 +103,12 @@ class MessageStore:
         Args:
             queue: the queue.
             owner: the process.
-            call: greater than those of the owner's earlier calls for this queue.
+            call: number of this call, greater than those of the owner's earlier calls for this
+                queue.
             most: most messages to take.
             done: numbers of messages to delete.
-            returned: numbers of messages to give back; ``#CALL`` means all that this call took.
+            returned: numbers of messages to give back; ``#CALL`` means all messages that the call
+                of this number took.
             judge: whether processes whose lease has ended lose their messages.
         """
         with translated(self._server):

@@ -21,8 +21,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# For scripts that make messages available. Lower priorities run first; numbers of one are in the
-# order in which they were put, because they have the same length.
+# For scripts that make messages available. Lower priorities run first. Messages of one priority are
+# in the order in which they were put, because all numbers have the same length.
 _READY = """
 local function ready(waiting, number, priority)
   redis.call('ZADD', waiting, string.format('%.0f', -1e15 + (priority or 0)), number)

@@ -53,7 +53,7 @@ class Server:
 
     @property
     def section_key(self) -> str:
-        """The setting that names it, as in the deployment file."""
+        """The setting that names the server, as in the deployment file."""
         return "[redis] sentinels" if self.settings.sentinels else f"[redis] {self.setting}"
 
     @property

@@ -1,8 +1,8 @@
 """Entries by tag, in Redis.
 
-Each tag has a sorted set of its entries by the time of their end, so that expired ones can be
-removed. Each tagged entry has a set of its tags, which ends with it; :meth:`Tags.touch` reads it
-to change the end of the entry in the sets of its tags. Every change is one script.
+Each tag has a sorted set of its entries by the time of their end, so that expired entries can be
+removed. Each tagged entry has a set of its tags, which expires with the entry; :meth:`Tags.touch`
+reads it to change the end of the entry in the sets of its tags. Every change is one script.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Tags:
         self._connections.run_script(_SET, self._keys(key), value, span, self._tag, *tags)
 
     def touch(self, key: str, expiry: int | None) -> bool:
-        """Set the time to live of an entry again, tagged or not."""
+        """Set the time to live of an entry, tagged or not, from now on; False if it is missing."""
         span = "" if expiry is None else expiry
         return bool(self._connections.run_script(_TOUCH, self._keys(key), span, self._tag))
 

@@ -26,8 +26,8 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.05, 2.0
 class Hub:
     """Reads the channel for all listeners of a process, from the first one on. Thread-safe.
 
-    It also subscribes to a channel on which nothing is published. The kernel closes the connection
-    when the process ends, so other processes can ask Redis whether this one lives.
+    The hub also subscribes to a channel on which nothing is published. The kernel closes the
+    connection when the process ends, so other processes can ask Redis whether this one lives.
 
     Args:
         server: the server.
@@ -55,7 +55,7 @@ class Hub:
     def listen(self, names: Collection[str]) -> WakeListener:
         """Return a listener that is woken from now on.
 
-        If Redis is away, it is woken when Redis is back; until then its waits time out.
+        If Redis is away, the listener is woken when Redis is back; until then its waits time out.
         """
         listener = WakeListener(names, self.forget)
         with self._guard:

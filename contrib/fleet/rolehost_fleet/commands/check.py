@@ -65,8 +65,8 @@ def check(
     other files include them. Deployments with different [fleet] names are different fleets, and
     each fleet is checked alone.
 
-    The exit status is 0 if there is no error (with --strict: no warning either), 3 if there is one,
-    4 if a file cannot be read or --connect cannot reach the database.
+    The exit status is 0 if there is no error (with --strict: no warning either), 3 if there is an
+    error, 4 if a file cannot be read or --connect cannot reach the database.
     """
     results = _results(expanded(deployments), _read(manifests), connect)
     failed = any(
@@ -84,9 +84,9 @@ class Result(NamedTuple):
     """The result for one fleet.
 
     Attributes:
-        name: its name; the files if a deployment alone has errors.
-        members: its deployments; empty if a deployment alone has errors.
-        findings: its errors and warnings.
+        name: name of the fleet; names of the files if a deployment alone has errors.
+        members: deployments of the fleet; empty if a deployment alone has errors.
+        findings: errors and warnings.
     """
 
     name: str
@@ -131,7 +131,7 @@ def _limit(fleet: Fleet) -> int | None:
     """Return the connection limit of the database server, or None if it has no limit.
 
     Raises:
-        StorageError: it cannot be reached.
+        StorageError: the server cannot be reached.
     """
     for member in fleet.using("database"):
         database: Any = member.composition.backends["database"].value.factory()

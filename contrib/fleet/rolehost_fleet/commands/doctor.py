@@ -23,10 +23,12 @@ _COLOURS: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 @as_json
 @click.pass_obj
 def doctor(context: Context, as_json: bool) -> int:
-    """Check whether a deployment can run here: this machine, its engines, its schema.
+    """Check whether a deployment can run on this machine.
 
-    Every line is ok, warn or fail; warnings and failures come with a fix. The command connects to
-    the engines and changes nothing. It exits with status 1 if a check fails.
+    The command checks the machine, the servers that the deployment uses (database, cache, queue,
+    stream) and the schema. Every line is ok, warn or fail; warnings and failures come with a fix.
+    The command connects to these servers and changes nothing. It exits with status 1 if a check
+    fails.
     """
     lines = []
     for line in _lines(context):

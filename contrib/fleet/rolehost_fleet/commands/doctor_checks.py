@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 #: Minimum limit of open files: each connection of a client or to a backend is one.
 MIN_FILES = 1024
 
-#: Seconds to wait for the answer of an engine.
+#: Seconds to wait for the answer of a backend.
 ENGINE_TIMEOUT = 15.0
 
 #: Milliseconds above which an answer is slow: a job or a request waits for several answers.
 SLOW_ANSWER = 50.0
 
-#: Clock difference in seconds that is a warning, and that is a failure. For the database it is no
-#: failure, because processes use its clock.
+#: Clock difference in seconds: above the first number a warning, above the second a failure. For
+#: the database it is never a failure, because processes use the clock of the database.
 SKEW, LARGE_SKEW = 1.0, 5.0
 
-#: Free bytes on the disk below which is a warning, and below which is a failure.
+#: Free bytes on the disk: below the first number a warning, below the second a failure.
 FREE_WARN, FREE_FAIL = 2**30, 2**27
 
 _SQL = {
@@ -105,7 +105,7 @@ def address(bind: str) -> Line:
 
 
 def engines(services: ProcessServices, migrate: str) -> Iterator[Line]:
-    """Check each engine, then the schema, the disk and the schedules of the database.
+    """Check each backend, then the schema, the disk and the schedules of the database.
 
     Args:
         services: the services of a process that was not started.

@@ -109,8 +109,8 @@ def explain(composition: Composition, kind: str, name: str) -> Facts | None:
 
     Args:
         kind: one of :data:`KINDS`.
-        name: its name: for a setting ``section.key``, for a route its path, for a metric any of
-            its names at ``/metrics``.
+        name: name of the subject: for a setting ``section.key``, for a route the path, for a metric
+            any of its names at ``/metrics``.
     """
     if kind in _OTHERS:
         return _OTHERS[kind](composition, name) or None

@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 
 def problems(database: Database) -> Iterator[Found]:
-    """Yield what keeps dead rows, which make the ledger slow; in a session of the database."""
+    """Yield what keeps dead rows, which make the job tables slow. Needs a database session."""
     for what, command, seconds in database.read(_TRANSACTIONS, (OLD, OLD)):
         yield Found(
             "old transaction",

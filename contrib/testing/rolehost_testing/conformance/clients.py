@@ -98,7 +98,7 @@ class Child:
         """Return the next value that the process sends.
 
         Raises:
-            AssertionError: it sent nothing in time, or ended.
+            AssertionError: the process sent nothing in time, or ended.
         """
         if not self._channel.poll(PATIENCE):
             raise AssertionError("the other process sent nothing")
@@ -111,7 +111,7 @@ class Child:
         """Return all values that the process sends until it ends.
 
         Raises:
-            AssertionError: it sent nothing in time.
+            AssertionError: the process sent nothing in time and did not end.
         """
         received = []
         while self._channel.poll(PATIENCE):

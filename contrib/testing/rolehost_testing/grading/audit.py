@@ -121,7 +121,7 @@ class Audit:
 
 
 def _folders(package: str) -> list[str]:
-    """Return the folders of a package without an import; editable ones are not on sys.path."""
+    """Return the folders of a package without importing it; sys.path lacks editable packages."""
     spec = find_spec(package)
     return list(spec.submodule_search_locations or ()) if spec else []
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 #: Modules that a plugin may import; tests and their programs also import rolehost_testing.
 ALLOWED = ("rolehost.api", "rolehost_testing")
 
-#: Functions with an actor or its name as first argument or as keyword ``actor``.
+#: Functions whose first argument is an actor or its name.
 _ENQUEUEING = frozenset({"enqueue", "enqueue_many"})
 
 

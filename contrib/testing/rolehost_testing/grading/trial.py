@@ -52,7 +52,8 @@ class Seen(msgspec.Struct):
         seconds: processor time of its import and declarations.
         api: the declared version of the plugin API, or None.
         summary: its summary.
-        settings: its settings, and the docstring of their class.
+        settings: its settings.
+        documented: docstring of the class of its settings.
         untyped: hooks without a return annotation, with their locations.
         kinds: storage kinds of its backends.
         enqueues: actors that it declares to enqueue.
@@ -213,7 +214,7 @@ def _once(make: Callable[[], Any], *, start: bool) -> None:
 
 
 def _depended(found: InstalledPlugin, deployment: Deployment) -> Sequence[str]:
-    """Return its dependencies, the plugin, and a plugin that implements its own hooks."""
+    """Return the plugin with its dependencies, and a plugin that implements hooks it defines."""
     by_name = {each.name: each for each in installed()}
     names: list[str] = []
 

@@ -93,8 +93,8 @@ def _host_settings(
 def in_memory(deployed: Deployment) -> Deployment:
     """Return the deployment with its storage replaced by the plugin ``memory``.
 
-    All plugins of the file stay enabled, also those with other backends. Like every host of a
-    test, it rejects undeclared jobs and events.
+    All plugins of the file stay enabled, also those with other backends. The host rejects
+    undeclared jobs and events, like every host of a test.
     """
     storage = StorageSettings(database="memory", cache="memory", queue="memory", stream="memory")
     about = msgspec.structs.replace(deployed.host.deployment, environment="test")

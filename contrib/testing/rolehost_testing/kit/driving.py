@@ -33,9 +33,9 @@ class Endless(RolehostError):
 class Driving:
     """One drain of one host; a context manager.
 
-    Within the block, the host's processes have presence rows and leases, like running
-    processes. They are released at the end, so that other hosts of the world can continue.
-    They are not released if the block ends with a simulated crash.
+    Within the block, the host's processes have leases and rows in the table of processes, like
+    running processes. Both are released at the end, so that other hosts of the world can continue,
+    except if the block ends with a simulated crash.
 
     Args:
         processes: the host's processes.
@@ -128,7 +128,7 @@ class Driving:
         return min(due, default=None)
 
     def _waits(self) -> bool:
-        """Return whether a step without own results (tick, relay) left work to do."""
+        """Return whether the relay moved events, which the next round may handle."""
         waits, self._again = self._again, False
         return waits
 

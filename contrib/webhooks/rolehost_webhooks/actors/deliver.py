@@ -113,7 +113,7 @@ def policy(settings: DeliverySettings) -> RetryPolicy:
 
 
 def _sendable(message: Message, target: Target, *, once: bool) -> bool:
-    """Return whether the payload still exists and the endpoint accepts it."""
+    """Return whether the payload still exists and the endpoint takes deliveries."""
     if message.payload is None or target.deleted:
         return False
     return not target.disabled or once

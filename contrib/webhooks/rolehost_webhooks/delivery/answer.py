@@ -12,12 +12,12 @@ class Answer:
     """The result of one request.
 
     Attributes:
-        status: HTTP status; 0 if there was no response.
-        body: beginning of the response's body as text; if there was no response, one line with
-            the cause.
+        status: HTTP status; 0 if there was no complete HTTP response.
+        body: beginning of the response's body as text; if the status is 0, one line with the
+            cause.
         duration: duration in milliseconds.
         retry_after: value of the ``Retry-After`` header, or None.
-        cause: why there was no response; None if there was one.
+        cause: why there was no complete HTTP response; None if there was one.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""Explains why a request had no response: a cause from a fixed list, and one readable line.
+"""Explains why a request had no complete HTTP response: a cause of a fixed list, and one line.
 
 The line contains the cause, host and port, and for a timeout the time limit, for a TLS error the
 reason that OpenSSL gives. It does not contain the error text of the HTTP library, because that may
@@ -26,7 +26,7 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no response.
+    """Why there is no complete HTTP response.
 
     Attributes:
         text: one readable line without headers and without path or query of the URL.
@@ -37,7 +37,7 @@ class Failure:
 
 
 def explain(error: BaseException, url: str, timeout: float) -> Failure:
-    """Return why a request had no response.
+    """Return why a request had no complete HTTP response.
 
     Args:
         error: the error of the HTTP client.

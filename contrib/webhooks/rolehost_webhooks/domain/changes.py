@@ -13,7 +13,7 @@ from rolehost_webhooks.errors import Conflict
 
 
 def sent_fields(body: msgspec.Struct) -> dict[str, Any]:
-    """Return the fields that a patch contains, by name."""
+    """Return the fields that a body contains, by name."""
     return {
         name: value
         for name in body.__struct_fields__

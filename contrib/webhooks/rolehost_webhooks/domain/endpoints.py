@@ -112,7 +112,7 @@ def put(
         The endpoint, and whether it is new.
 
     Raises:
-        NotFound: the application does not exist, or the reference is an id that does not.
+        NotFound: the application does not exist, or the reference is an id without an endpoint.
         Conflict: the uid is taken.
         Rejected: URL or uid are invalid.
     """
@@ -201,7 +201,7 @@ def set_headers(
 
     Raises:
         NotFound: application or endpoint do not exist.
-        Rejected: a name or value cannot be sent, or is the delivery's own.
+        Rejected: a name or value cannot be sent, or the delivery sets this header itself.
     """
     rules.check_headers(headers, HEADERS)
     with services.unit_of_work():
@@ -215,7 +215,7 @@ def patch_headers(
 
     Raises:
         NotFound: application or endpoint do not exist.
-        Rejected: a name or value cannot be sent, or is the delivery's own.
+        Rejected: a name or value cannot be sent, or the delivery sets this header itself.
     """
     added = {name: value for name, value in body.headers.items() if value is not None}
     rules.check_headers(added, HEADERS)

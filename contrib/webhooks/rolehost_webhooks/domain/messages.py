@@ -202,7 +202,7 @@ def expunge(services: Services, app_reference: str, reference: str) -> None:
 
 
 def resend(services: Services, app_reference: str, reference: str, endpoint: str) -> None:
-    """Make one more attempt to send a message to an endpoint, whatever its status is.
+    """Make one more attempt to send a message to an endpoint, whatever the delivery's status.
 
     The retry schedule of the delivery, if it has one, does not change.
 

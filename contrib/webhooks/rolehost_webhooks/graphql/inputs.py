@@ -1,4 +1,4 @@
-"""Input types of mutations. The bodies of the HTTP API check their limits."""
+"""Input types of mutations; the body types of the HTTP API check the limits of the fields."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def pages(
     """Return a page for each parent; pages with equal size and start share one statement.
 
     Args:
-        select: query for all possible rows; it must select both columns.
+        select: query for all possible rows, with the columns ``parent`` and ``order``.
         parent: column with the id of the parent.
         order: column that orders the rows; unique within a parent.
     """

@@ -23,7 +23,7 @@ def part(settings: ApiSettings) -> Schema:
 
 
 def translate(error: BaseException) -> Refused | None:
-    """Return the errors of the domain with the same fields as the HTTP API."""
+    """Return a domain error with the fields of the HTTP API; None for any other error."""
     match error:
         case NotFound():
             return Refused(str(error), "NOT_FOUND")

@@ -17,7 +17,7 @@ class Trigger(IntEnum):
 
 
 class Cause(StrEnum):
-    """Why a request had no response.
+    """Why a request had no complete HTTP response.
 
     Attributes:
         REFUSED: nothing listens on the port.
@@ -46,12 +46,12 @@ class Attempt(peewee.Model):
     """One request and its response. Times are Unix milliseconds.
 
     Attributes:
-        response: the beginning of the response's body, or the reason if there was no response.
-        response_status: HTTP status; 0 if there was no response.
-        cause: a :class:`Cause` if there was no response, else None.
+        response: the beginning of the response's body; if the status is 0, the reason.
+        response_status: HTTP status; 0 if there was no complete HTTP response.
+        cause: a :class:`Cause` if the status is 0, else None.
         duration: milliseconds from the request's start to the response's end.
         status: :class:`Status` ``SUCCESS`` or ``FAIL``.
-        message: the joined row, in listings.
+        message: the row of the message; set only by queries that join it, for listings.
     """
 
     message: Message

@@ -32,9 +32,9 @@ class Delivery(peewee.Model):
     ``SENDING`` means that an attempt failed and the delivery is retried at ``next_attempt``.
 
     Attributes:
-        application: the joined row, if the delivery was read to make an attempt.
-        endpoint: the joined row, in listings by message.
-        message: the joined row, in listings by endpoint.
+        application: the row of the application; set only by queries that join it.
+        endpoint: the row of the endpoint; set only by queries that join it.
+        message: the row of the message; set only by queries that join it.
     """
 
     application: Application

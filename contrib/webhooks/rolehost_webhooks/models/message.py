@@ -12,7 +12,8 @@ class Message(peewee.Model):
     """One message. Times are Unix milliseconds.
 
     Attributes:
-        application: the joined row, for the fan-out.
+        application: the row of the application; set only by the query of the fan-out, which joins
+            it.
         event_id: the caller's id; unique in its application for a day.
         superseded: 0; equal to ``created_at`` after a later message reused the ``event_id``.
         payload: the body that receivers get, byte for byte; None if it was expunged.

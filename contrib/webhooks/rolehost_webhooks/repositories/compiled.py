@@ -46,7 +46,7 @@ class Compiled:
         )
 
     def rows(self, **values: Any) -> list[tuple[Any, ...]]:
-        """Execute a SELECT; return its rows, converted as the fields of the models are."""
+        """Execute a SELECT; return its rows, with values converted by the models' fields."""
         found = self.execute(**values).fetchall()
         converters = self._text(self._model._meta.database)[2]
         return [

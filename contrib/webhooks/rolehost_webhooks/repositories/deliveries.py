@@ -132,7 +132,7 @@ def record_attempt(
     """Record the status of a delivery after an attempt.
 
     Returns:
-        False if the attempt failed but another one has succeeded; the status does not change.
+        False if the attempt failed but another attempt has succeeded; then the status stays.
     """
     values = {"message_id": message_id, "endpoint_id": endpoint_id, "now": now}
     ended = _SUCCEED if status == Status.SUCCESS else _FAIL
@@ -178,7 +178,7 @@ def record_failed_attempt(message_id: str, endpoint_id: str, now: int) -> bool:
 
 
 def cancel(message_id: str, endpoint_id: str, now: int) -> None:
-    """Cancel a delivery whose endpoint or payload was removed."""
+    """Cancel a delivery whose payload was removed, or whose endpoint was removed or disabled."""
     Delivery.update(status=Status.CANCELED, next_attempt=None, updated_at=now).where(
         Delivery.message_id == message_id, Delivery.endpoint_id == endpoint_id
     ).execute()

@@ -73,8 +73,8 @@ def insert_for(message: Message, reference: str) -> bool:
     PERF: runs for every message, so the SQL text is built only once.
 
     Returns:
-        False if the application does not have it, or if the message's eventId is in use;
-        nothing was written.
+        False if the application no longer has the reference, or if the message's eventId is in
+        use; nothing was written then.
     """
     database = Message._meta.database
     named = "id" if reference.startswith(ids.APPLICATION) else "uid"

@@ -182,12 +182,19 @@ class EndpointMessages:
 
 
 def _knows_all_statuses(wanted: EndpointMessageListQuery) -> bool:
-    """Return whether the client knows all five statuses: it says so, or uses a newer one."""
+    """Return whether the client knows all five statuses.
+
+    It does if it sets ``expanded_statuses`` or asks for one of the two newer statuses.
+    """
     return wanted.expanded_statuses or wanted.status in COLLAPSED
 
 
 def _statuses(wanted: EndpointMessageListQuery) -> list[Status]:
-    """Return the statuses to select; the three of an older client include the newer two."""
+    """Return the statuses to select.
+
+    An older client knows three statuses. Each newer status is shown to it as one of these, and is
+    selected together with it.
+    """
     if wanted.status is None:
         return []
     asked = Status(wanted.status)

@@ -23,9 +23,9 @@ class AttemptOut(Body, kw_only=True):
     """One request to one endpoint.
 
     Attributes:
-        response: the beginning of the response, or one line with the reason for no response.
-        response_status_code: HTTP status; 0 if there was no response.
-        cause: why there was no response; absent if there was one.
+        response: the beginning of the response; if the status is 0, one line with the reason.
+        response_status_code: HTTP status; 0 if there was no complete HTTP response.
+        cause: why there was no complete HTTP response; absent if there was one.
         msg: the message; absent unless requested, because some clients cannot read null here.
     """
 
@@ -47,7 +47,7 @@ class AttemptOut(Body, kw_only=True):
     def of(
         cls, row: Attempt, *, with_content: bool = True, message: MessageOut | None = None
     ) -> AttemptOut:
-        """Convert a row. A response is content; the reason for no response is always shown."""
+        """Convert a row. A response is content; the reason for a missing one is always shown."""
         cause = None if row.cause is None else Cause(row.cause)
         return cls(
             id=row.id,

@@ -72,7 +72,7 @@ class LastError:
         return failures.temporary(doing, f"{error.name()}: {error.str()}")
 
     def translate_publish_error(self, settings: KafkaSettings, error: KafkaError) -> StorageError:
-        """Return why a record was not stored: StorageUnavailable if it may be later."""
+        """Return why a record was not stored: StorageUnavailable if it may be stored later."""
         code = error.code()
         if code in _TOO_LARGE:
             return failures.too_large(error.str())

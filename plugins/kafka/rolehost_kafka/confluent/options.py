@@ -14,7 +14,7 @@ _log = logging.getLogger("rolehost_kafka.librdkafka")
 
 #: Maximum kilobytes, and maximum records of a partition, that are prefetched.
 _AHEAD_KBYTES, _AHEAD_RECORDS = 16_384, 10_000
-#: Milliseconds after which librdkafka checks for room for more.
+#: Milliseconds after which librdkafka checks whether a full prefetch queue has room again.
 _FETCH_BACKOFF = 20
 
 
@@ -105,7 +105,8 @@ def consumer(
         "fetch.message.max.bytes": max(1000, settings.max_message),
         "queued.max.messages.kbytes": _AHEAD_KBYTES,
         "queued.min.messages": _AHEAD_RECORDS,
-        # By default librdkafka waits a second after a full prefetch, which would empty meanwhile.
+        # By default librdkafka waits a second when the prefetch queue is full; the queue would
+        # run empty meanwhile.
         "fetch.queue.backoff.ms": _FETCH_BACKOFF,
         "allow.auto.create.topics": settings.topics == "none",
     }

@@ -28,7 +28,7 @@ _CHECK_AFTER = 5.0
 #: Seconds that leaving the group may take.
 _LEAVE_TIMEOUT = 10.0
 
-#: Errors of a commit after which the offsets stay uncommitted until the next one.
+#: Errors of a commit after which the offsets stay uncommitted until the next commit.
 _COMMIT_REFUSED = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
@@ -84,7 +84,7 @@ class ConfluentSubscription(Subscription):
         check: returns whether to join again; raises if brokers or topics are missing, because a
             consumer does not report that.
         on_assigned: called with new partitions.
-        on_revoked: called with partitions before it gives them up, or after it lost them.
+        on_revoked: called with partitions before the member gives them up, or after it lost them.
     """
 
     def __init__(
@@ -112,9 +112,9 @@ class ConfluentSubscription(Subscription):
         self._consumer: Any = None
         self._owned: set[Partition] = set()
         self._paused: set[Partition] = set()
-        #: Paused in the consumer too, because a record came while it was paused here.
+        #: Paused in the consumer too, because a record came while the partition was paused here.
         self._paused_in_consumer: set[Partition] = set()
-        #: The ends of partitions from which no record was read since.
+        #: End offsets of partitions, each until the next record of the partition.
         self._end_offsets: dict[Partition, int] = {}
         #: Records that came while their partition was paused, or beyond the limit.
         self._held: deque[Record] = deque()
@@ -170,11 +170,11 @@ class ConfluentSubscription(Subscription):
         self._consumer = consumer
 
     def _fetch(self, wait: float, limit: int) -> None:
-        """Fetch records, up to ``limit`` with held ones; rebalances call back from here."""
+        """Fetch records, at most ``limit`` with the held ones; rebalances call back from here."""
         consumer = self._consumer
         try:
-            # A call for many records waits until so many have come, so it asks only for those
-            # that are there, and one more, which may have ended the wait.
+            # consume() waits until as many records as asked for have come. So poll() waits for
+            # the first record, and consume() takes only the records that are there.
             first = consumer.poll(wait)
             if first is None:
                 return self._watch()
@@ -348,8 +348,8 @@ class ConfluentSubscription(Subscription):
     def pause(self, partitions: Collection[Partition]) -> None:
         """See :meth:`rolehost.api.Subscription.pause`.
 
-        librdkafka drops its prefetched records when it pauses, so it pauses only when a record
-        comes.
+        When librdkafka pauses a partition, it drops the prefetched records. So it pauses the
+        partition only when a record of the partition comes.
         """
         self._paused.update(partitions)
 
@@ -367,7 +367,7 @@ class ConfluentSubscription(Subscription):
         self._interrupted.set()
 
     def close(self) -> None:
-        """See :meth:`rolehost.api.Subscription.close`; revokes what it owns first."""
+        """See :meth:`rolehost.api.Subscription.close`; first revokes the owned partitions."""
         with self._closing:
             if self._closed:
                 return

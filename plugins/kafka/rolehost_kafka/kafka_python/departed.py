@@ -1,8 +1,8 @@
 """Removes members of a group whose process was killed.
 
 Brokers notice only after ``session_timeout`` seconds that a member is gone. Until then they keep
-its partitions and delay every rebalance. The process that replaces it on the same machine can
-see that it is gone.
+its partitions and delay every rebalance. The process that replaces the killed one on the same
+machine can see that the killed one is gone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rolehost_kafka.settings import KafkaSettings
 def remove_departed(settings: KafkaSettings, group: str) -> None:
     """Remove members of a group whose process has ended on this machine.
 
-    If it fails, the brokers notice later.
+    If this fails, the brokers notice later.
     """
     with contextlib.suppress(StorageError, *DRIVER_ERRORS):
         client = make_client(settings, KafkaAdminClient, **options.administration(settings))

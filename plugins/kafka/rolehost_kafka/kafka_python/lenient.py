@@ -1,8 +1,8 @@
 """Reads records whose header names are not UTF-8.
 
-kafka-python decodes the names while it parses a fetched batch. If one is not UTF-8, every later
-poll of the partition raises. Here such bytes become surrogate escapes (PEP 383), so that no record
-is lost.
+kafka-python decodes the names while it parses a fetched batch. If a name is not UTF-8, every later
+poll of the partition raises. This module decodes such bytes to surrogate escapes (PEP 383), so that
+no record is lost.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class HeaderReader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        #: The last fetch, by place and offset, because such records often follow each other.
+        #: The last fetch, by partition and offset, because such records often follow each other.
         self._read: dict[tuple[KafkaPartition, int], Headers] = {}
 
     def headers(self, place: KafkaPartition, offset: int) -> Headers:

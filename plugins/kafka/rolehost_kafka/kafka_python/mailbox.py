@@ -26,6 +26,8 @@ class Callback(NamedTuple):
 class Mailbox:
     """Shared state of a subscription; everything in it is guarded by ``changed``.
 
+    A *round* is one poll of the consumer by the consumer's thread.
+
     Attributes:
         changed: notified at every change.
         records: records that were read and not returned yet, in order.
@@ -36,7 +38,7 @@ class Mailbox:
         running: whether a round is under way.
         paused: partitions whose records are not returned.
         interrupted: whether a poll must return at once.
-        closing: set once; the consumer leaves its group.
+        closing: whether the consumer must leave its group; never reset.
         ended: whether the consumer has left.
     """
 

@@ -29,7 +29,7 @@ LEAVE_TIMEOUT_MS = 5000
 class Reader(threading.Thread):
     """Polls on demand, so that the caller's thread is free for callbacks.
 
-    If the caller hangs, no poll follows, and it loses its membership after ``poll_interval``
+    If the caller hangs, no poll follows, and the member leaves the group after ``poll_interval``
     seconds, as it should.
 
     Args:
@@ -166,8 +166,8 @@ def _keep_joining(consumer: Any) -> None:
     """Let a poll continue a join that an earlier poll began.
 
     kafka-python 3.0 joins again if a topic has changed, until the leader has assigned partitions
-    with its present metadata. If a poll ends before that, it forgets the reason, ignores its
-    assignment, and stays out of the group without heartbeats. Java's client remembers that it
+    with its present metadata. If a poll ends before that, the client forgets the reason, ignores
+    its assignment, and stays out of the group without heartbeats. Java's client remembers that it
     wanted to join (KAFKA-9815).
     """
     coordinator = consumer._coordinator

@@ -41,7 +41,7 @@ class KafkaPythonSubscription(Subscription):
         request_timeout: seconds for a commit.
         join_timeout: seconds after which joining the group starts again.
         on_assigned: called with new partitions.
-        on_revoked: called with partitions before it gives them up, or after it lost them.
+        on_revoked: called with partitions before the member gives them up, or after it lost them.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class KafkaPythonSubscription(Subscription):
                 self._remove_partitions(call)
         finally:
             call.answer.success(None)
-            # Wakes kafka-python's thread, which does not notice answers for other threads.
+            # Wakes kafka-python's thread, which does not notice answers from other threads.
             with contextlib.suppress(*DRIVER_ERRORS):
                 if (consumer := self._reader.consumer) is not None:
                     consumer.commit({})
@@ -202,7 +202,7 @@ class KafkaPythonSubscription(Subscription):
             self._mailbox.changed.notify_all()
 
     def close(self) -> None:
-        """See :meth:`rolehost.api.Subscription.close`; revokes what it owns first."""
+        """See :meth:`rolehost.api.Subscription.close`; first revokes the owned partitions."""
         with self._closing:
             if self._closed:
                 return
