@@ -196,7 +196,7 @@ def _message(use: _Use, name: str, schemas: _Schemas) -> Document:
         if payload is not None:
             message["payload"] = payload
     if protocol == "kafka":
-        words = "Events of one key keep their order; none promises no order."
+        words = "Events of one key keep their order; events without a key have no order."
         message["bindings"] = {"kafka": {"key": {"type": "string", "description": words}, **_KAFKA}}
     return message
 

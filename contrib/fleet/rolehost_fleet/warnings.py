@@ -90,7 +90,7 @@ def _clocks(status: FleetStatus) -> Iterator[Problem]:
             code="clock-skew",
             who=", ".join(who(each) for each in ahead),
             where=", ".join(sorted({each.host for each in ahead})),
-            what="the clock there is ahead of the database's",
+            what="the clock there is ahead of the clock of this machine",
             expected=f"less than {SKEW:g} s",
             got=f"{max((each.renewed or 0) - status.now for each in ahead) / 1000:.1f} s",
             fix="update the host there, or synchronise its clock: leases compare it",

@@ -89,7 +89,7 @@ def _outbox(statistics: Statistics) -> Iterable[Metric]:
         ),
         GaugeMetricFamily(
             "rolehost_outbox_oldest_seconds",
-            "Time since the oldest of them was committed.",
+            "Time since the oldest event not yet handed to the stream was committed.",
             value=statistics.outbox_age,
         ),
     )

@@ -38,7 +38,7 @@ DURATION = Family(
     _HTTP,
     REQUEST_BUCKETS,
 )
-JOBS = Family("rolehost_jobs", "Attempts at jobs that ended.", ("actor", "outcome"))
+JOBS = Family("rolehost_jobs", "Ended attempts at jobs.", ("actor", "outcome"))
 JOB_WAIT = Family(
     "rolehost_job_wait_seconds",
     "Time from when a job could run to its start.",
@@ -48,7 +48,7 @@ JOB_WAIT = Family(
 JOB_RUN = Family(
     "rolehost_job_run_seconds", "Time that an attempt at a job ran.", ("actor",), RUN_BUCKETS
 )
-EVENTS = Family("rolehost_events", "Handlings of events that ended.", (*_EVENT, "outcome"))
+EVENTS = Family("rolehost_events", "Ended handlings of events.", (*_EVENT, "outcome"))
 EVENT_AGE = Family(
     "rolehost_event_age_seconds",
     "Time from an event's publication to the end of its handling.",
@@ -69,7 +69,7 @@ UNDECLARED = Family(
 )
 CACHE = Family(
     "rolehost_cache_values",
-    "Values read from the cache, computed, or not written, by outcome.",
+    "Cache operations by outcome: a value was read, was computed, or could not be written.",
     ("namespace", "outcome"),
 )
 

@@ -144,8 +144,8 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
         return
     fastest = min(answers)
     text = (
-        f"{about.version if about else 'answers'} in {fastest:.1f} ms,"
-        f" the first time in {answers[0]:.1f} ms"
+        f"{f'{about.version} ' if about else ''}answers in {fastest:.1f} ms"
+        f" ({answers[0]:.1f} ms the first time)"
     )
     if fastest > SLOW_ANSWER:
         fix = "run it closer to this machine: every request and job calls it several times"
@@ -178,7 +178,7 @@ def _clock(subject: str, ahead: float) -> Line:
     text = f"{abs(ahead):.2f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
     if abs(ahead) <= SKEW:
         return Line("ok", subject, text)
-    fix = "synchronise both (chrony, systemd-timesyncd): log lines and plugins compare them"
+    fix = "synchronise both (chrony, systemd-timesyncd): logs and plugins compare their times"
     return Line("fail" if abs(ahead) > LARGE_SKEW else "warn", subject, text, fix)
 
 
@@ -221,7 +221,7 @@ def _disk(database: Database) -> Iterator[Line]:
     if free >= FREE_WARN:
         yield Line("ok", "disk", text)
     else:
-        fix = "make room, or move it: [embedded] path"
+        fix = "make room, or move the file: [embedded] path"
         yield Line("fail" if free < FREE_FAIL else "warn", "disk", text, fix)
 
 

@@ -44,7 +44,7 @@ class DeliveryStatus(Enum):
 
 
 AttemptCause = strawberry.enum(
-    models.Cause, name="AttemptCause", description="Why a request had no response."
+    models.Cause, name="AttemptCause", description="Why there was no complete response."
 )
 
 
@@ -273,10 +273,10 @@ class Attempt:
     id: strawberry.ID
     url: str
     response: str = strawberry.field(
-        description="The beginning of the response, or the reason if there was none."
+        description="The beginning of the response; if the status is 0, the reason."
     )
-    response_status_code: int = strawberry.field(description="0 if there was no response.")
-    cause: AttemptCause | None = strawberry.field(description="Why there was no response.")
+    response_status_code: int = strawberry.field(description="0 if there was no complete response.")
+    cause: AttemptCause | None = strawberry.field(description="Why there was no complete response.")
     response_duration_ms: int
     status: DeliveryStatus
     manual: bool = strawberry.field(description="Whether it was requested, not scheduled.")
