@@ -180,7 +180,7 @@ class Client:
         self.headers = dict(headers or {})
 
     def with_headers(self, **headers: str) -> Client:
-        """Return a client that also sends these headers, for example ``authorization="Bearer x"``."""
+        """Return a client that also sends these headers: ``authorization="Bearer x"``."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return Client(self._application, self._around, self._loop, {**self.headers, **named})
 

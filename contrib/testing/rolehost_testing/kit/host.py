@@ -226,8 +226,8 @@ class Host(Assertions):
         Args:
             with_delays: also advance the clock to the due times of delayed and failed jobs,
                 until no job waits.
-            raises: at the end, raise the exceptions of jobs and handlers that did not succeed
-                in a later attempt. If False, the test checks the outcomes itself.
+            raises: at the end, raise the exceptions of jobs and handlers whose last attempt in
+                this drain failed. If False, the test checks the outcomes itself.
 
         Returns:
             The jobs, events and messages that ran, in order. Failed handlers are retried at

@@ -15,7 +15,8 @@ from rolehost.storage import Database, Record
 
 from rolehost_testing.kit.matching import differences
 
-#: Maximum number of other jobs or events that a failed assertion shows.
+#: Maximum number of jobs of the same actor, or events of the same topic, that a failed assertion
+#: shows.
 SHOWN = 10
 
 
@@ -27,7 +28,7 @@ class Enqueued:
         id: the row's id.
         actor: name of the actor.
         arguments: the arguments, decoded from JSON.
-        state: state in the ledger: ``available``, ``scheduled``, ``completed``, ``dead``, …
+        state: state of the job: ``available``, ``scheduled``, ``completed``, ``dead``, …
         run_at: time from which it may run, in milliseconds since the epoch.
         queue: its queue.
         key: jobs with the same key run one after the other; None if it has no key.
@@ -87,7 +88,7 @@ class Published:
 
 
 def enqueued(database: Database) -> list[Enqueued]:
-    """Return every job in the ledger, in the order of enqueueing."""
+    """Return every durable job in the database, in the order of enqueueing."""
     return [
         Enqueued(
             id=row["id"],

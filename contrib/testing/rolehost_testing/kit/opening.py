@@ -68,7 +68,8 @@ class Hosts:
             beside: another host with which the new host shares database, queue, stream, cache
                 and clock. ``backends``, ``now`` and ``seed`` are then ignored.
             name: name of the deployment.
-            roles: the roles whose processes this host has; None: all. A host ``beside`` has others.
+            roles: the roles whose processes this host has; None: all. Another host ``beside`` this
+                one may have the other roles.
             without: import names of libraries that cannot be imported while the host is open.
             now: start time of the clock.
             seed: seed of the random sources.

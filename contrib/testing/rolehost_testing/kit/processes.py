@@ -78,7 +78,7 @@ class Processes:
             found.services.recorders.add(self.metrics)
             self._running[role] = found
             if role != "command":
-                # The start bound the models to this process; bind them to the test's again.
+                # The start bound the models to this process; bind them to the test's process again.
                 self.bind("command")
         return found
 

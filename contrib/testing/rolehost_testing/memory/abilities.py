@@ -1,4 +1,4 @@
-"""The capabilities of each backend, apart so that no driver is imported to read them."""
+"""The capabilities of each backend, in a separate module: reading them imports no driver."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ class MemoryCache(Cache):
         """See :meth:`rolehost.api.Cache.ping`; memory always answers."""
 
     def close(self) -> None:
-        """See :meth:`rolehost.api.Cache.close`; the entries are the world's and stay."""
+        """See :meth:`rolehost.api.Cache.close`; the entries belong to the world and stay."""
 
     def _ends(self, ttl: float | None) -> float | None:
         if ttl is None:

@@ -1,4 +1,7 @@
-"""SQLite connections: each strand has one while it is in a session, from a pool."""
+"""SQLite connections: each strand has one from a pool while it is in a session.
+
+A strand is a thread, or a simulated thread (:mod:`rolehost_testing.memory.interleaving`).
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ class Strand(peewee._ConnectionState):
     """The state of one strand in one database.
 
     Attributes:
-        depth: how many sessions it is in, one within the other.
-        writing: whether it holds the writers' lock.
+        depth: number of nested sessions that the strand is in.
+        writing: whether the strand holds the writers' lock.
     """
 
     depth = 0
@@ -93,7 +96,7 @@ class Connections(peewee.SqliteDatabase):
         """Return the calling strand's connection.
 
         Raises:
-            StorageError: it is in no session.
+            StorageError: the strand is in no session.
         """
         state = self._state
         if state.closed:
@@ -149,7 +152,7 @@ class Connections(peewee.SqliteDatabase):
         self._stop_writing()
 
     def rollback(self) -> None:
-        """Roll back, unless it is rolled back or committed already; release the write lock."""
+        """Roll back, unless the transaction has ended already; release the write lock."""
         try:
             connection = self.driver()
             if connection.in_transaction:

@@ -19,11 +19,11 @@ from rolehost_testing.memory.store import Store
 
 
 class MemoryDatabase(Database):
-    """The database of one process. Several objects of one store are like several processes.
+    """The database of one process. Several objects on one store behave like several processes.
 
     Args:
         store: the data.
-        interleaving: how strands wait.
+        interleaving: how threads or simulated threads wait.
     """
 
     capabilities: ClassVar[frozenset[str]] = abilities.DATABASE
@@ -41,7 +41,7 @@ class MemoryDatabase(Database):
         return self._session
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """See :meth:`rolehost.api.Database.transaction`; enters a session when in none."""
+        """See :meth:`rolehost.api.Database.transaction`; enters a session if in none."""
         return _Transaction(self.peewee, self._session, "memory")
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -62,12 +62,15 @@ class MemoryDatabase(Database):
         """See :meth:`rolehost.api.Database.ping`; memory always answers."""
 
     def close(self) -> None:
-        """See :meth:`rolehost.api.Database.close`; it opens again when it is used again."""
+        """See :meth:`rolehost.api.Database.close`; the next use opens it again."""
         self.store.close_idle()
 
 
 class _Session:
-    """Lets a strand connect. It has no state, so one object serves all strands."""
+    """Lets a strand connect. It has no state, so one object serves all strands.
+
+    See :mod:`rolehost_testing.memory.interleaving` for strands.
+    """
 
     __slots__ = ("_connections",)
 

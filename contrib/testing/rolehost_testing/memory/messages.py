@@ -14,7 +14,7 @@ from rolehost_testing.memory.wakes import Wakes
 
 
 class Waiting(NamedTuple):
-    """A message that waits; the lowest priority comes first, then the one put first.
+    """A message that waits; the lowest priority comes first, then the message put first.
 
     Attributes:
         priority: see :func:`rolehost.storage.queue.message_priority`.

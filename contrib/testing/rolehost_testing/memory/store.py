@@ -41,8 +41,8 @@ def folder() -> Path:
             _sweep(base)
             made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-", dir=base))
             _folders[pid] = made
-            # The class is an object of the module, so this runs at the latest when the interpreter
-            # ends.
+            # The finalizer belongs to the class, which lives as long as the module. So it runs when
+            # the interpreter ends, if not before.
             weakref.finalize(Store, shutil.rmtree, made, ignore_errors=True)
         return _folders[pid]
 
@@ -95,7 +95,7 @@ class Store:
         return f"file:{self.path}{vfs}"
 
     def opened(self, connection: sqlite3.Connection) -> None:
-        """Add a connection that is closed with the store."""
+        """Register a connection; :meth:`remove` closes it."""
         self._opened.append(connection)
 
     def fill(self, image: bytes) -> None:

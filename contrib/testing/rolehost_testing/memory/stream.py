@@ -146,7 +146,7 @@ class MemorySubscription(Subscription):
                 changed.notify_all()
         with changed:
             if self._member.number not in group.members:
-                return  # it was removed in the meantime, and joins again at the next poll
+                return  # the member was removed meanwhile, and joins again at the next poll
             taken = {
                 each
                 for each in topics.share(group, self._member) - set(self._member.reading)

@@ -59,7 +59,7 @@ class Topics:
 
     Args:
         clock: the time of records and members.
-        interleaving: how strands wait.
+        interleaving: how threads or simulated threads wait.
         partitions: partitions of each topic.
         session: seconds without a poll after which a member is removed; None: never.
 

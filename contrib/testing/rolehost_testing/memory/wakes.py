@@ -15,7 +15,7 @@ class Wakes:
     """The listeners and their names; thread-safe.
 
     Args:
-        interleaving: how strands wait.
+        interleaving: how threads or simulated threads wait.
     """
 
     def __init__(self, interleaving: Interleaving) -> None:
@@ -54,7 +54,7 @@ class MemoryListener(Listener):
 
     Attributes:
         names: the names that it listens for.
-        woken: those that were woken since its last wait.
+        woken: names that were woken since its last wait.
     """
 
     def __init__(self, wakes: Wakes, names: frozenset[str]) -> None:

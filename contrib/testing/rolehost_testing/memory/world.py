@@ -32,8 +32,8 @@ class MemoryWorld:
 
     Args:
         clock: the time, for records, entries of the cache and their ends; None takes the
-            system's.
-        interleaving: how strands wait; None means threads.
+            system's clock.
+        interleaving: how threads or simulated threads wait; None means threads.
         partitions: partitions of each topic of the stream.
         session: seconds without a poll after which a member of a consumer group loses its
             partitions; None: it keeps them until it leaves.

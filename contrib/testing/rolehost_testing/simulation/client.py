@@ -81,7 +81,7 @@ class Client:
     def request(
         self, method: str, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send a request to the application of the process. If the process dies, so does it.
+        """Send a request to the application of the process. If the process dies, this call ends.
 
         Args:
             method: in upper case.

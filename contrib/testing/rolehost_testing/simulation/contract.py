@@ -5,8 +5,8 @@ transaction, so a crash cannot happen between an effect and its record.
 
 - *effects once*: a job, and an event per group, has at most one committed successful call;
 - *order per key*: the effects of one key are committed in the order of publication or enqueueing;
-- *nothing lost*: at the end, everything committed to the outbox or the ledger was handled or is
-  a dead letter; a job is completed only if its actor returned;
+- *nothing lost*: at the end, every event committed to the outbox and every committed job was
+  handled or is a dead letter; a job is completed only if its actor returned;
 - *leases exclusive*: no process takes a lease or a job before the owner's lease expires, unless the
   clock was set back meanwhile, and no process commits a job that another process has claimed;
 - *limits*, *order of a key*, *fairness*, *places*: see :mod:`~rolehost_testing.simulation.places`.
@@ -143,7 +143,10 @@ class Contract:
 
     @contextmanager
     def _in_order(self, job: Any) -> Iterator[None]:
-        """Check that no other job of a serial partition runs, under a claim that is valid."""
+        """Check that only one job of a serial partition (see :class:`Book`) runs at a time.
+
+        Only jobs whose claims are valid count.
+        """
         row = job._row
         part = Claim(row.id, row.token, row.queue, row.actor, row.key, row.partition, None).part
         if not self.places.book.is_serial(part):
@@ -256,7 +259,7 @@ def register(database: MemoryDatabase, clock: Callable[[], SimulatedClock]) -> N
     function(lambda: clock().milliseconds, "simulation_now", 0)
     function(lambda: clock().elapsed, "simulation_elapsed", 0)
     function(lambda: clock().is_behind, "simulation_behind", 0)
-    # Transactions are serial, so each has a number of its own.
+    # Transactions are serial, so the number of commits before a transaction identifies it.
     function(lambda: database.store.commits, "simulation_commit", 0)
     database.peewee.register_function(_identity, "simulation_identity", 2)
 

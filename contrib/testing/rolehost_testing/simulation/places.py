@@ -1,4 +1,4 @@
-"""Check the limits of jobs by the committed states of the ledger, not by the host's counts.
+"""Check the limits of jobs by the committed states of the jobs, not by the host's counts.
 
 Triggers record claims, their ends, and limits set at run time, in the transactions that make
 them. A job has a *place* in each of its limits from its claim to its end.
@@ -107,7 +107,7 @@ class Book:
         return bool(before) and at - before[-1][0] < LATE
 
     def concurrency(self, name: str, at: int) -> set[int | None]:
-        """Return the numbers that processes may follow."""
+        """Return the values that processes may follow: the present and the lately replaced ones."""
         found = {self.limits(name).concurrency}
         return found | {each.concurrency for when, each in self._before[name] if at - when < LATE}
 
@@ -142,7 +142,7 @@ class Book:
         self._last[name] = at
         allowed = self.concurrency(name, at)
         if claim.partition_id is not None:
-            # Others may have been claimed by processes that did not follow the limit yet.
+            # Other jobs may have been claimed by processes that did not follow the limit yet.
             held = {job: each for job, each in held.items() if each.partition_id is not None}
         most = None if None in allowed else max(each for each in allowed if each is not None)
         is_run = name == claim.part and (claim.key is not None or 1 in allowed)
@@ -340,7 +340,7 @@ class Turns:
         return None
 
     def _heads(self, world: SimulatedWorld) -> Iterator[Claim]:
-        """Yield one available job of each partition, of a key the first one."""
+        """Yield one available job of each partition; for a key, its first job."""
         for *row, state in world.rows(
             "SELECT min(id), 0, queue, actor, key, partition, partition_id, state"
             " FROM rolehost_jobs WHERE partition_id IS NOT NULL"

@@ -114,7 +114,7 @@ class SimulatedProcess(Process):
             self._listener = services.queue.listen(["outbox", "leases"])
 
     def begin(self) -> None:
-        """Register presence and start to take work; see :mod:`rolehost.roles.background`."""
+        """Insert the row of the process and start work; see :mod:`rolehost.roles.background`."""
         self._presence.renew(self.identity)
         sweep.release_dead(self.services.delivery)
         now = self.run.clock.elapsed

@@ -54,7 +54,7 @@ def simulate(
     Args:
         plugins: see :class:`Simulation`; or an existing simulation, which is faster.
         seed: determines the whole run.
-        steps: number of random steps before the simulation settles.
+        steps: number of random steps; after them, the remaining work runs without faults.
         options: see :class:`Simulation`.
 
     Raises:

@@ -45,7 +45,7 @@ Invariant = Callable[[SimulatedWorld], object]
 
 
 class Action(Protocol):
-    """An action of an external client, for example a request; a function of one client."""
+    """An action of an external client, for example a request: a function that takes one client."""
 
     __name__: str
 
@@ -82,7 +82,7 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """A hash of the trace, which is the same for every run with this seed."""
+        """A hash of the trace, which is the same for every run with this seed and these steps."""
         return self.trace.digest
 
 
@@ -95,16 +95,18 @@ class Simulation:
         actions: actions of external clients, run in any order and any number of times.
         invariants: called with the world after every step. An invariant is violated if it
             returns False or a text, or fails an assertion. It sees only committed data.
-        eventually: invariants that are called once, after the simulation has settled.
+        eventually: invariants that are called once, at the end, after all processes have run
+            without faults until no work was left.
         settings: sections of settings by name, of plugins and of the host.
         extra: plugin objects by name, in addition to the installed plugins.
-        services: by type, functions that make a service from the world. They replace services
-            that a plugin registers, for example an HTTP client for an external system.
+        services: type of a service → function that makes the service from the world. It replaces
+            the service that a plugin registers, for example an HTTP client of an external system.
         replicas: number of processes of each role.
         threads: number of concurrent jobs of a worker and events of a consumer.
         faults: probabilities of faults.
         act: probability that a step runs an action.
-        grouped: whether all durable actors, and all handlers without batches, are grouped.
+        grouped: whether jobs of all durable actors, and events of all handlers without batches,
+            share transactions.
     """
 
     def __init__(
@@ -214,7 +216,7 @@ class Simulation:
 
         Args:
             seed: determines the whole run.
-            steps: number of random steps before the simulation settles.
+            steps: number of random steps; after them, the remaining work runs without faults.
         """
         self.contract.clear()
         stepping = self._running = Stepping(self, seed, self.fibers)

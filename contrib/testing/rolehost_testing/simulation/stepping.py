@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Maximum duration of a step, in milliseconds of simulated time.
 _STEP = 20
-#: Maximum number of rounds until a world must have settled.
+#: Maximum number of rounds after the steps until no work must be left.
 _ROUNDS = 4000
 #: Jobs due later than this many seconds of simulated time are not awaited.
 _HORIZON = 3_000_000
@@ -160,7 +160,7 @@ class Stepping:
     # Steps.
 
     def run(self, steps: int) -> None:
-        """Run the given number of steps, then settle.
+        """Run the given number of steps; then run without faults until no work is left.
 
         Raises:
             Violation: an invariant does not hold.
@@ -392,7 +392,7 @@ class Stepping:
         return found
 
     def _check_waiting(self) -> None:
-        """Detect jobs that are not claimed though their limits have had room for long."""
+        """Detect jobs that are not claimed although their limits have had room for a long time."""
         if any(process.fibers for process in self.processes):
             return  # a thread sleeps, so others may wait for it
         waiting = self.simulation.contract.places.waiting_with_room(self.world)

@@ -22,8 +22,8 @@ class SimulatedWorld(MemoryWorld):
     Attributes:
         clock: simulated time.
         acknowledged: values recorded with :meth:`~.client.Client.acknowledged`, by kind.
-        calm: whether the steps are over and the simulation settles. Simulated external services
-            should then answer without errors.
+        calm: whether the steps are over, so that the remaining work runs without faults. Simulated
+            external services should then answer without errors.
         notes: free for the author, for example for the messages that a simulated receiver got.
     """
 
