@@ -1,8 +1,8 @@
 """A time limit for code of plugins.
 
-In the main thread, SIGALRM raises an exception in the code that hangs. Called in another thread,
-the code runs in a new thread, which is abandoned if it hangs. Both fail for C code that never
-releases the GIL.
+In the main thread, SIGALRM raises an exception in the code that hangs. In another thread, or if
+SIGALRM is in use, the code runs in a new thread, which is abandoned if the code hangs. Neither way
+stops C code that never releases the GIL.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class TimeLimitExceeded(BaseException):
 def bounded(call: Callable[[], T], seconds: float, *, same_thread: bool = False) -> T:
     """Return the result of a function; raise :class:`TimeLimitExceeded` after ``seconds``.
 
-    ``same_thread``: never use a new thread, so that there is no limit outside of the main thread.
-    For imports, which hold locks and may require the main thread.
+    ``same_thread``: never use a new thread; there is then no limit outside of the main thread, or
+    if SIGALRM is in use. For imports, which hold locks and may require the main thread.
     """
     if threading.current_thread() is threading.main_thread() and _alarm_is_free():
         return _interrupted(call, seconds)
@@ -97,7 +97,7 @@ def _in_new_thread(call: Callable[[], T], seconds: float) -> T:
 
 
 def _lines(frame: FrameType | None) -> str:
-    """Return the innermost lines of a stack, ``file:line -> file:line``, without the host's."""
+    """Return the innermost lines of a stack outside of the host: ``file:line -> file:line``."""
     found: list[str] = []
     while frame is not None and len(found) < SHOWN_FRAMES:
         name = frame.f_code.co_filename

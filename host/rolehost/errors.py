@@ -9,7 +9,7 @@ from rolehost.redaction import masked
 
 
 class SettingLocation(str):
-    """The source location of one or more settings in messages, with their dotted keys."""
+    """A source location in a message, with the dotted keys of the settings that it is about."""
 
     settings: tuple[str, ...]
 
@@ -119,7 +119,8 @@ class StorageError(RolehostError):
         self.backend = backend
         self.setting = setting
         #: The service database that raised the error, set by the host; None for other storage.
-        #: An attempt does not count if the service database is unavailable, and only then.
+        #: An attempt at a job or event does not count if the service database is unavailable, and
+        #: only then.
         self.origin: object | None = None
 
 
@@ -135,7 +136,8 @@ class DatabaseMisused(StorageError):
 class TransactionAborted(StorageError):
     """A statement of the transaction failed, so the database rolled back the transaction.
 
-    A backend raises it at the commit, if the error of the statement was caught. Since plugin API 2.
+    If the error of the statement was caught, a backend raises this error at the commit. Since
+    plugin API 2.
     """
 
 
@@ -177,7 +179,7 @@ class DeliveryError(RolehostError):
 
 
 class LeaseLost(DeliveryError):
-    """Another process holds the row now: the fencing token is stale. Nothing was written."""
+    """Another process has the job now: the fencing token is stale. Nothing was written."""
 
 
 class UnitOfWorkFailed(DeliveryError):

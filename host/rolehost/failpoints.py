@@ -120,7 +120,10 @@ def disarm() -> None:
 
 
 def arm_from(text: str) -> None:
-    """Arm the entries of ``ROLEHOST_FAIL``; if one is wrong, arm none, raise UnknownFailpoint."""
+    """Arm the entries of ``ROLEHOST_FAIL``.
+
+    If an entry is wrong, raise UnknownFailpoint and arm none of them.
+    """
     global armed
     before = armed
     try:

@@ -22,10 +22,10 @@ def problem(
 
     Args:
         message: a table of ``messages.toml``: the code of the problem, and after a dot a variant.
-        code: the code, if several problems share one table; empty: the one in ``message``.
+        code: the code, if several problems share one table; empty: the code in ``message``.
         who: the plugin or deployment that has the problem.
         where: its source location.
-        hint: a fix instead of the one in the table, for example "did you mean"; may be empty.
+        hint: replaces the ``fix`` of the table, for example "did you mean"; empty: no replacement.
         values: for the placeholders.
     """
     filled = {name: text.format_map(values) for name, text in texts()[message].items()}

@@ -1,7 +1,7 @@
-"""Folders, files and sockets that only the current user can use, from the moment they exist.
+"""Folders, files and sockets that only the current user can use.
 
-Each is created with its final mode (mkdir(2), open(2), bind(2)), to which a umask cannot add
-rights. A path that exists is checked before it is used.
+Each is created with its final mode (mkdir(2), open(2), on Linux also bind(2)), to which a umask
+cannot add rights. A path that exists is checked before it is used.
 """
 
 from __future__ import annotations

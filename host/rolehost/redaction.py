@@ -1,8 +1,8 @@
 """Redaction of secrets and resolved references in all output of the host.
 
-When a deployment is read, it registers its secrets and the texts of its references
-(``${file:…}``, ``${NAME}``). All output passes through :func:`masked`. This module imports the
-standard library only, because the supervisor imports it.
+Reading a deployment registers its secrets and the texts of its references (``${file:…}``,
+``${NAME}``). All output passes through :func:`masked`. This module imports the standard library
+only, because the supervisor imports it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MIN_LENGTH_IN_WORDS = 12
 #: Words, numbers and paths, which many unrelated messages contain.
 _PLAIN = re.compile(r"[A-Za-z_-]+|[0-9.]+|\.{0,2}/.*", re.DOTALL)
 
-#: Well-known passwords and names of engines: not secret, and frequent words in messages.
+#: Well-known passwords and names of servers: not secret, and frequent words in messages.
 _COMMON = re.compile(
     "admin|changeme|default|guest|kafka|memcached|password|postgres|redis|rolehost|root|secret|test"
     "|token|user"
@@ -34,7 +34,7 @@ _texts_by_owner: dict[str, tuple[str, ...]] = {}
 
 
 def hide(owner: str, secrets: Iterable[str], variables: Iterable[str] = ()) -> None:
-    """Register the texts of an owner, instead of its earlier ones, for :func:`masked`.
+    """Register the texts of an owner for :func:`masked`; they replace its earlier texts.
 
     If a text is a URL, its password is registered too. Variables that are words, numbers or paths
     are not registered.

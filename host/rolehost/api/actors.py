@@ -29,12 +29,12 @@ class Actor(Generic[P, R_co]):
         fn: the function. Its first parameter is a :class:`JobContext` (for an ephemeral actor:
             :class:`Services`). The others are the arguments of the job, by name and type.
         name: unique in the fleet.
-        queue: name of its queue.
+        queue: name of the queue of its jobs.
         durable: True (the default): a job is a row in the service database, written in the unit of
             work that enqueues it. It is retried, and its effects happen once. False: a job is a
             Dramatiq message, which is faster, and lost if the queue is lost.
         priority: jobs with a lower number run first.
-        retry: when a failed attempt is repeated.
+        retry: policy of retries after a failed attempt.
         time_limit: seconds after which an attempt is interrupted and fails; None: never. Code
             written in C that holds the GIL cannot be interrupted.
         max_crashes: the job becomes a dead letter after this number of processes died while they
@@ -42,12 +42,12 @@ class Actor(Generic[P, R_co]):
         limits: limits of its jobs over the whole fleet; only if durable.
         partition: divides its jobs into partitions, for example one for each tenant: the name of an
             argument, or a function that gets the arguments by name and returns a text. Partitions
-            take turns. None: no partitions, unless ``enqueue`` gets one.
+            take turns. None: no partitions, unless ``enqueue`` gets a partition.
         partition_limits: limits of each of its partitions.
         queue_limits: limits of all jobs of its queue; see :class:`JobQueue`.
         grouped: True: short jobs of one process share a transaction (*group commit*), each behind
-            a savepoint. The function must be quick, may run twice, and has no effects outside of
-            the service database; see ``docs/jobs.md``. Only if durable.
+            a savepoint. The function must be quick, may run twice, and must have no effects outside
+            of the service database; see ``docs/jobs.md``. Only if durable.
 
     Raises:
         TypeError: a field has the wrong type, or an argument has the name of an option of
@@ -133,7 +133,8 @@ def actor(
 
     Args:
         name: None: the name of the function.
-        queue: a field of :class:`Actor`, like all other parameters.
+        queue: name of the queue, or a :class:`JobQueue`. All other parameters are fields of
+            :class:`Actor`.
 
     Example::
 

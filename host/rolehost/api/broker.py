@@ -24,7 +24,7 @@ _MESSAGES_AHEAD = 128
 
 
 class MessageBroker(dramatiq.Broker):
-    """A broker for ephemeral messages, without middleware and queues for delayed messages."""
+    """A broker for ephemeral messages, without middleware, without queues for delayed messages."""
 
     def __init__(self) -> None:
         super().__init__(middleware=[])
@@ -96,8 +96,8 @@ class MessageBroker(dramatiq.Broker):
 class Prefetch:
     """The number of messages that a consumer takes at once.
 
-    It is Dramatiq's prefetch, or more if messages are fast. It is not more if they are slow,
-    because another process may be idle and could run them.
+    The number is Dramatiq's prefetch, or higher if messages are fast. Slow messages are not taken
+    ahead, because another process may be idle and could run them.
 
     Args:
         limit: maximum number of messages that Dramatiq holds at the same time.

@@ -1,7 +1,7 @@
 """Contributions: one frozen class for each kind of thing that a plugin adds.
 
 A declaration is pure data. Making one does no I/O and starts no threads or clients. ``check``,
-``why`` and the generated documents use only the declarations of a plugin.
+``why`` and the generated API documents (OpenAPI, AsyncAPI) use only the declarations of a plugin.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ExtensionPoint:
 
     An implementation is a function with the name of the hook, marked with :data:`hookimpl`. It
     takes a :class:`DeclareContext` or no argument, and returns a list of items, or None for no
-    items. It is called only if the plugin with the extension point is enabled, and before the
+    items. The host calls it only if the plugin with the extension point is enabled, and before the
     declaring hooks of that plugin, which get the items in ``context.extensions``. As in every
     declaring hook, side effects are not allowed. Since plugin API 2.
 
@@ -60,9 +60,9 @@ class Extension(Generic[T]):
 
     Attributes:
         value: the item.
-        plugin: name of the plugin that gave it.
+        plugin: name of the plugin that gave the item.
         who: that plugin with distribution and version, for messages.
-        location: its source location, ``module:line``.
+        location: source location of the item, ``module:line``.
     """
 
     value: T
@@ -79,8 +79,8 @@ class PluginInfo:
         api: number of the plugin API that the plugin was written for. Use ``PLUGIN_API`` only in a
             plugin that is released together with the host.
         summary: one line for listings.
-        settings: type of its settings, which are the section of the deployment file with the name
-            of the plugin. None: the plugin has no settings.
+        settings: type of its settings: the section of the deployment file with the name of the
+            plugin. None: the plugin has no settings.
         requires: storage kinds that it needs, with capabilities, for example
             ``("database", "cache[ttl,touch]")``.
         depends: names of plugins that must be enabled too; they are ordered first.
@@ -88,7 +88,8 @@ class PluginInfo:
         enqueues: names of the actors that it enqueues.
         publishes: topics that it publishes to.
         payloads: topic → type of the payloads that it publishes there; topics may be omitted.
-            The host compares it with the types of handlers, and documents describe it.
+            ``rolehost fleet check`` compares it with the types of handlers, and the AsyncAPI
+            document describes it.
         extension_points: hooks that it adds, for other plugins to implement.
         metrics: its own metrics. Two enabled plugins cannot have the same metric.
     """
@@ -122,8 +123,8 @@ class Route:
         suffix: Falcon's responder suffix; empty: no suffix.
         idempotent: honour the header ``Idempotency-Key`` in synchronous POST and PATCH responders.
             The same key with the same request (query, body, ``Authorization``) gets the stored
-            response; with another one it gets 422. A unit of work that the responder opens commits
-            together with the stored response.
+            response; the same key with another request gets 422. A unit of work that the responder
+            opens commits together with the stored response.
         max_body: largest body in bytes; None: ``[http] max_body``.
         waiting: True: answer also while the process waits for a backend at its start. All other
             routes then answer 503. No plugin has started yet, so the responder has only the
@@ -148,9 +149,9 @@ class Authentication:
     """Authenticates the requests to a plugin's routes; ``rolehost_routes`` may return one.
 
     It applies to every route of the plugin, except open routes (:attr:`Route.open`). The host
-    calls it after a route has matched and before the responder, for every method and for
+    calls ``admits`` after a route has matched and before the responder, for every method and for
     WebSockets. If a plugin has no authentication, ``[http] token`` protects its routes.
-    :func:`rolehost.api.http.bearer` makes one for a bearer token. Since plugin API 2.
+    :func:`rolehost.api.http.bearer` makes an authentication by bearer token. Since plugin API 2.
 
     Attributes:
         admits: called on the event loop with Falcon's request; it must not block or read the body.
@@ -187,8 +188,8 @@ class ErrorFormat:
 class Middleware:
     """A Falcon ASGI middleware component. Middleware runs in the order of the plugins.
 
-    Middleware cannot authenticate. The route is matched before it runs, from the path that was
-    sent, and a change of ``req.path`` has no effect. See :class:`Authentication`.
+    Middleware cannot authenticate. Before middleware runs, the route is matched with the path that
+    was sent; a change of ``req.path`` has no effect. See :class:`Authentication`.
 
     Attributes:
         name: unique name, for listings.
@@ -211,8 +212,8 @@ class Schedule:
 
     Attributes:
         name: unique in the fleet.
-        actor: the durable actor, or its name. It may belong to another deployment that has run on
-            the same database.
+        actor: the durable actor, or its name. The actor may belong to another deployment that has
+            run on the same database.
         arguments: arguments of the job.
         cron: five fields, in ``timezone``. Daylight saving time is handled as in Debian's cron
             (cron(8)): a fixed time in the skipped hour ticks afterwards; a fixed time in the
@@ -220,7 +221,7 @@ class Schedule:
         every: seconds between ticks, at least 0.001, counted from the epoch.
         timezone: IANA name of the time zone.
         missed: policy for ticks that passed while no scheduler ran. ``once`` (the default): one job
-            for all of them; ``skip``: no job.
+            for all these ticks; ``skip``: no job.
 
     Raises:
         TypeError: a field has the wrong type.
@@ -297,8 +298,8 @@ class Backend:
         factory: called without arguments after the fork; returns a :class:`Database`,
             :class:`Cache`, :class:`Queue` or :class:`Stream`. It must not connect.
         capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
-        unavailable: reason why it cannot be used here, for example a driver that is not installed;
-            empty: it can be used.
+        unavailable: reason why the backend cannot be used here, for example a driver that is not
+            installed; empty: it can be used.
         stored_in: another kind. The backend keeps its data in this plugin's backend of that kind,
             so a deployment must choose both. None: the backend is independent.
         fleet: facts for checks of a fleet; by default nothing is known.
@@ -318,9 +319,10 @@ class Migrations:
     """The SQL files of a plugin, and the peewee models of its tables.
 
     A file is named ``0001_what_it_does.sql``, or ``0001_what_it_does.sqlite.sql`` and
-    ``0001_what_it_does.postgresql.sql`` if the dialects differ. It has a line ``-- up`` before the
-    statements that apply it and a line ``-- down`` before those that undo it. A line
-    ``-- phase: post`` makes it run after the new code has been rolled out (default: before).
+    ``0001_what_it_does.postgresql.sql`` if the dialects differ. A line ``-- up`` comes before the
+    statements that apply the migration, and a line ``-- down`` before the statements that revert
+    it. With a line ``-- phase: post`` before ``-- up``, the migration runs after the rollout of the
+    new code; the default is before the rollout.
 
     Attributes:
         package: import name of the package with the files.

@@ -12,7 +12,7 @@ Positive = Annotated[float, Meta(gt=0)]
 
 
 class DeliverySettings(Settings, frozen=True):
-    """``[delivery]``: limits of the delivery contract; the same in every deployment of a fleet.
+    """``[delivery]``: durations of the delivery contract; the same in every deployment of a fleet.
 
     Attributes:
         lease: seconds after which a process that does not renew its lease loses its work.
@@ -24,8 +24,8 @@ class DeliverySettings(Settings, frozen=True):
         keep_inbox: seconds for which a handled event is recognised as a duplicate.
         keep_idempotency: seconds for which a response is stored for its idempotency key.
         content_modes: topic → how its events are written. ``binary`` (the default): attributes in
-            headers, data in the value. ``structured``: the whole event in the value, as JSON. Both
-            can always be read.
+            headers, data in the value. ``structured``: the whole event in the value, as JSON.
+            Consumers read both forms.
     """
 
     lease: Positive = 30.0

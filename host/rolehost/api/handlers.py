@@ -13,7 +13,7 @@ from rolehost.api.variables import P, R_co
 Q = ParamSpec("Q")
 R = TypeVar("R")
 
-#: Events are retried in place, so the default delays are short: about half a minute in total.
+#: Later events of the key wait, so the default delays are short: about half a minute in total.
 EVENT_RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0))
 
 
@@ -22,22 +22,22 @@ class Handler(Generic[P, R_co]):
     """A function that handles the events of a topic; made with the decorator :func:`handler`.
 
     Attributes:
-        fn: called with an :class:`EventContext` and an :class:`Event`; with ``batch`` > 1, a list
-            of events. A unit of work that it opens commits together with the inbox mark, so its
-            effects happen once for each event.
+        fn: called with an :class:`EventContext` and an :class:`Event` (if ``batch`` > 1, with a
+            list of events). A unit of work that the function opens commits together with the
+            record that the event is handled (*inbox*), so its effects happen once for each event.
         name: unique in the deployment.
-        topic: topic that it reads.
+        topic: topic whose events it handles.
         group: consumer group. Every group gets every event.
         payload: type that ``event.data`` is decoded to; ``bytes`` (the default): not decoded.
         batch: maximum number of events in one call. 1 (the default): a single event; events of one
             key are handled one after the other.
-        retry: policy of retries in place, which keep the order of the key. After the last attempt
-            the event becomes a dead letter.
+        retry: policy of retries. They keep the order of the key, because later events of the key
+            wait. After the last attempt the event becomes a dead letter.
         max_crashes: the event becomes a dead letter after this number of processes died while
             they handled it; see :class:`Actor`.
         grouped: True: events share a transaction (*group commit*), each behind a savepoint; see
-            :attr:`Actor.grouped`. The events of a topic are handled one after another. It excludes
-            ``batch`` > 1.
+            :attr:`Actor.grouped`. The events of a topic are handled one after another. Not allowed
+            with ``batch`` > 1.
 
     Raises:
         TypeError: ``grouped`` is not a bool.

@@ -94,16 +94,20 @@ class CommandContext(Protocol):
 
     @property
     def composition(self) -> Any:
-        """The composition of the deployment, for listings; None if there is no deployment."""
+        """The composition of the deployment, for listings.
+
+        Raises:
+            ConfigurationError: with every error of the deployment and its plugins.
+        """
 
     def services(self) -> Services:
         """Start the enabled plugins in this process, and return its services.
 
-        They are closed when the command ends.
+        When the command ends, the plugins are stopped and the services are closed.
         """
 
     def compositions(self, paths: Sequence[Path]) -> Sequence[Any]:
-        """Compose several deployments, for documents of a fleet.
+        """Compose several deployments, for example for one AsyncAPI document of a fleet.
 
         Raises:
             ConfigurationError: with every error of every deployment.

@@ -14,8 +14,8 @@ _LEAST_RATE, _MOST_RATE = 1 / (30 * 86_400), 1_000_000.0
 class Limits:
     """Limits of the jobs of an actor, a queue or a partition, over the whole fleet.
 
-    A job counts from its claim by a worker to the commit of its end. An attempt that is repeated
-    counts again.
+    ``concurrency`` counts a job from its claim by a worker to the commit of its end. ``rate``
+    counts each start of an attempt.
 
     Attributes:
         concurrency: maximum number of jobs at the same time; None: no limit.

@@ -27,8 +27,9 @@ class Recorder(Protocol):
             actor: name of the actor.
             outcome: ``completed``, ``retrying``, ``snoozed``, ``dead``, ``cancelled``,
                 ``interrupted`` or ``lost`` (another process has the lease).
-            waited: seconds from the time at which the job could run to its start.
-            ran: seconds from start to end.
+            waited: seconds from the time at which the job could run to the start of the attempt;
+                0.0 if the actor is ephemeral.
+            ran: seconds from start to end of the attempt.
         """
 
     def event(self, topic: str, group: str, outcome: str, age: float, ran: float) -> None:
@@ -60,9 +61,10 @@ class Recorder(Protocol):
             namespace: the namespace of the values.
             outcome: ``hit``: found. ``stale``: found and used, although it is too old. ``miss``:
                 not found. ``discarded``: found with another format or type; also counted as
-                ``miss``. ``error``: not read because the cache is unavailable; also counted as
+                ``miss``. ``error``: the call failed; a value that was not read is also counted as
                 ``miss``. ``computed``: computed by
-                :meth:`~rolehost.caching.Caching.get_or_compute`. ``dropped``: not written.
+                :meth:`~rolehost.caching.Caching.get_or_compute`. ``dropped``: a write or a deletion
+                was not done.
             count: number of values.
         """
 
@@ -102,7 +104,7 @@ class ProcessStatistics(msgspec.Struct, frozen=True):
 
     Attributes:
         role: the role.
-        alive: processes that renew their presence.
+        alive: processes of the fleet that renew their lease; 0 without a database.
         restarts: number of dead processes that the supervisor of this deployment has replaced
             since the supervisor started. A reload does not count.
         hangs: number of hung processes that the supervisor has replaced since it started.
@@ -115,17 +117,20 @@ class ProcessStatistics(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of the deployment at one moment. Without a database, everything is empty.
+    """Numbers of the deployment at one moment.
+
+    Without a database, only ``dead_messages`` and ``processes`` have numbers.
 
     Attributes:
         queues: unfinished jobs by queue and state, sorted; a state without jobs has 0.
         outbox_count: events that are committed and not yet in the stream.
-        outbox_age: seconds since the oldest of them was committed; 0.0 without such events.
+        outbox_age: seconds since the oldest of these events was committed; 0.0 without such events.
         dead_jobs: jobs that are dead letters.
         dead_events: events that are dead letters.
         dead_messages: ephemeral messages that are dead letters. None: the deployment has no
             ephemeral actors, or its queue cannot count them.
-        lags: lags by topic and group of this deployment's handlers, sorted.
+        lags: lags by topic and group of this deployment's handlers, sorted; empty while the stream
+            is unavailable.
         processes: processes by role, sorted.
     """
 

@@ -13,10 +13,10 @@ class RetryPolicy:
     """When a failed job or event is retried, and when it becomes a dead letter.
 
     The delay after attempt ``n`` is ``delays[n - 1]`` if ``delays`` is given (the last value
-    repeats), otherwise ``base * factor ** (n - 1)``, at most ``max_delay``. It is then changed at
-    random by at most ``± jitter``. For example, ``RetryPolicy(base=5, factor=2, jitter=0)`` waits
-    5, 10, 20 and 40 seconds. An attempt that a shutdown interrupted does not count; neither does a
-    :class:`Snooze`.
+    repeats), otherwise ``base * factor ** (n - 1)``, at most ``max_delay``. The delay is then
+    changed at random by at most ``± jitter``. For example, ``RetryPolicy(base=5, factor=2,
+    jitter=0)`` waits 5, 10, 20 and 40 seconds. An attempt that a shutdown interrupted does not
+    count; neither does a :class:`Snooze`.
 
     Attributes:
         attempts: maximum number of attempts in total; 1: no retries.

@@ -88,8 +88,8 @@ class UnitOfWork(Protocol):
             priority: a 32-bit integer; lower numbers run first. None: the priority of the actor.
             partition: 1 to 600 characters: the partition of the job. The partitions of an actor
                 take turns, and each has the actor's ``partition_limits``. None: as the actor
-                declares. It excludes ``key``, which is itself a partition, of concurrency 1 and in
-                order.
+                declares. Not allowed with ``key``: a job with a key is in no partition of the
+                actor.
             arguments: arguments of the actor, by name. Each has the annotated type, or the JSON
                 form of that type. Together they have at most 1 MiB as JSON and 100 levels, and no
                 NaN, infinity or NUL character.
@@ -112,7 +112,7 @@ class UnitOfWork(Protocol):
     ) -> int:
         """Enqueue one job for each mapping of arguments, in bulk.
 
-        The result is the same as with a loop over :meth:`enqueue`, but this is much faster.
+        The result is the same as with a loop over :meth:`enqueue`; the call is much faster.
 
         Returns:
             The number of jobs.
@@ -185,8 +185,8 @@ class Services(Protocol):
     def routes(self) -> Sequence[tuple[str, Route]]:
         """Pairs of plugin name and route, in the order of the plugins.
 
-        Only the role ``http`` has routes, :attr:`error_formats` and :attr:`checks`; in other roles
-        they are empty.
+        Workers, consumers and schedulers have no routes, no :attr:`error_formats` and no
+        :attr:`checks` of plugins.
         """
 
     @property
@@ -195,7 +195,10 @@ class Services(Protocol):
 
     @property
     def checks(self) -> Sequence[tuple[str, Check]]:
-        """Pairs of plugin name and health check, in the order of the plugins."""
+        """Pairs of plugin name and health check, in the order of the plugins.
+
+        The host's own checks come first, with the name ``rolehost``.
+        """
 
     @property
     def database(self) -> Database:
@@ -261,21 +264,22 @@ class Services(Protocol):
         """Return the typed settings of an enabled plugin.
 
         Args:
-            plugin: its name, or the type of its settings. With the type, the result is typed.
+            plugin: name of the plugin, or the type of its settings. With the type, the result is
+                typed.
 
         Raises:
-            LookupError: no enabled plugin has this name or settings of this type, or it has no
-                settings.
+            LookupError: no enabled plugin has this name or settings of this type, or the plugin
+                has no settings.
         """
 
     def statistics(self) -> Statistics:
         """Return the current numbers of queues, outbox, dead letters, lags and processes.
 
-        Blocking: it runs a few statements on the database and the stream. Do not call it for every
-        request.
+        The call blocks: it runs a few statements on the database, and asks the stream and the
+        queue. Do not call it for every request.
 
         Raises:
-            StorageUnavailable: the database or the stream cannot be reached.
+            StorageUnavailable: the database cannot be reached.
         """
 
     def measure(self, metric: Metric, value: float = 1.0, /, *labels: str) -> None:
@@ -323,16 +327,17 @@ class Services(Protocol):
         Asynchronous code (responders, middleware, WebSockets, tasks) must use the database in this
         way. The function has the context variables of the caller, among them request id and
         logging context, and may open units of work. These threads form a separate pool; its size is
-        ``threads`` in the section of the role. Since plugin API 2.
+        ``threads`` in the section of the role, or 4 if the role has no such setting. Since plugin
+        API 2.
 
-        If the caller is cancelled before the function has begun, the function is not called. If it
-        has begun, it runs to its end: its unit of work commits or rolls back as usual, and the
-        result is dropped. A process that stops waits for running functions.
+        If the caller is cancelled before the function has begun, the function is not called. If the
+        function has begun, it runs to its end: its unit of work commits or rolls back as usual, and
+        the result is dropped. When a process stops, it waits for running functions.
 
         Args:
             function: a synchronous function.
-            args: its arguments.
-            kwargs: its arguments by name.
+            args: arguments of the function.
+            kwargs: arguments of the function by name.
 
         Returns:
             The result of the function.

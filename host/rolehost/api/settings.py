@@ -11,10 +11,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base class of a plugin's settings, which are one section of the deployment file.
 
     Subclass it with annotated fields. A field without a default is required, and must come
-    first unless the subclass has ``kw_only=True`` too (msgspec does not inherit it). Constraints
-    are msgspec's. Use seconds and bytes, or name the unit in the docstring. A secret has the
-    type :class:`Secret`. A relative :class:`pathlib.Path`, including a default, is relative to the
-    folder of the deployment file.
+    first unless the subclass has ``kw_only=True`` too (msgspec does not inherit this option).
+    Constraints are ``msgspec.Meta``. Use seconds and bytes, or name the unit in the docstring. A
+    secret has the type :class:`Secret`. A relative :class:`pathlib.Path`, including a default, is
+    relative to the folder of the deployment file.
 
     Example::
 

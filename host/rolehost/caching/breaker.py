@@ -31,8 +31,8 @@ class CircuitBreaker:
     """A circuit breaker: allows every call while the cache works, else only probes.
 
     After a failure no calls are made for a pause. The first call after the pause is the probe. If
-    it fails, the next pause is twice as long, from 0.1 s up to 5 s. An outage is logged once when
-    it begins and once when it ends. Thread-safe.
+    the probe fails, the next pause is twice as long, from 0.1 s up to 5 s. An outage is logged once
+    when it begins and once when it ends. Thread-safe.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class CircuitBreaker:
     def failed(self, namespace: str, error: StorageError) -> None:
         """Record a failure.
 
-        If the cache is unavailable, an outage begins or continues. If it is busy, a failed probe
-        makes the pause longer. Any other error is a response, so it ends the outage. The last two
-        kinds of errors are logged at most once a minute for each namespace.
+        If the cache is unavailable, an outage begins or continues. If the cache is busy, a failed
+        probe makes the pause longer. Any other error is a response, so it ends the outage. Errors
+        of the last two kinds are logged at most once a minute for each namespace.
         """
         if isinstance(error, StorageBusy):
             self._pause_again()

@@ -1,9 +1,9 @@
 """Computes a value once, even if many callers miss it at the same time (*cache stampede*).
 
-Within a process the first caller computes (single flight). Among processes, the one that adds a
-lock with ``add()`` computes. If it dies, the lock expires after ``patience`` seconds. Shortly
-before a value expires, callers compute it again at random, as in "Optimal Probabilistic Cache
-Stampede Prevention" (Vattani, Chierichetti, Lowenstein, PVLDB 8(8), 2015, algorithm XFetch).
+Within a process the first caller computes (single flight). Among processes, the process that adds
+a lock with ``add()`` computes. If this process dies, the lock expires after ``patience`` seconds.
+Shortly before a value expires, callers compute it again at random, as in "Optimal Probabilistic
+Cache Stampede Prevention" (Vattani, Chierichetti, Lowenstein, PVLDB 8(8), 2015, algorithm XFetch).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("rolehost.caching")
 
 T = TypeVar("T")
 
-#: Seconds between two checks for the value of another process, without jitter.
+#: Seconds between two checks for the value of another process, without jitter: first and longest.
 _FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.1
 
 #: The largest value of -ln(1 - x) for a double below 1: 53 ln 2, rounded up.
@@ -123,7 +123,7 @@ class SingleFlight(Generic[T]):
                 return self._use_new(wanted, found)
         try:
             with self._release_after(lock if taken else None):
-                # Another process may have stored a value since this one read the cache.
+                # Another process may have stored a value since this process read the cache.
                 found = self._entries.find(wanted.key)
                 if found is not None and self._is_newer(found, entry):
                     return self._use_new(wanted, found)
@@ -182,7 +182,7 @@ class SingleFlight(Generic[T]):
                 self._entries.attempt(lambda: self._entries.cache.delete(lock), False)
 
     def _wait_for_process(self, key: str, lock: str) -> tuple[Entry[T] | None, bool]:
-        """Return another process's value if it arrives in time, and whether the lock was taken."""
+        """Return another process's value, or None, and whether this process has the lock now."""
 
         def read() -> tuple[bytes | None, bool]:
             full_key = self._entries.full_key(key)

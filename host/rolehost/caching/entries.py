@@ -75,7 +75,7 @@ class Entries(Generic[T]):
         *,
         prefix: str | None = None,
     ) -> None:
-        """Store bytes; ``prefix`` is the key prefix when their computation began."""
+        """Store bytes; ``prefix`` is the key prefix at the time when their computation began."""
         names = self.tags(tags)
 
         def write() -> None:
@@ -106,10 +106,11 @@ class Entries(Generic[T]):
         replaces: bool = False,
         strict: bool = False,
     ) -> R:
-        """Call the cache; if that fails, count it as ``outcome`` and return ``otherwise``.
+        """Call the cache; if the call fails, count ``outcome`` and return ``otherwise``.
 
-        ``replaces``: if the call is not made, values in the cache are outdated, so the namespace is
-        invalidated before its next use. ``strict``: raise instead of returning ``otherwise``.
+        ``replaces``: without the call, values in the cache are outdated; so if the cache is
+        unavailable, the namespace is invalidated before its next use. ``strict``: raise the error
+        instead of returning ``otherwise``.
         """
         breaker = self._breaker
         if breaker.failing and not breaker.admit():

@@ -19,7 +19,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class Provider(Protocol):
-    """The first argument of a cached function; :class:`rolehost.api.Services` is one."""
+    """The first argument of a cached function; :class:`rolehost.api.Services` implements it."""
 
     def caching_with(self, namespace: str, value_type: Any, options: CachingOptions) -> Any:
         """See :meth:`rolehost.api.Services.caching_with`."""
@@ -64,7 +64,7 @@ class CachedFunction(Generic[P, T]):
         """Return the key for these arguments, including the defaults of omitted ones.
 
         Raises:
-            TypeError: they do not fit the signature, or one of them cannot be part of a key.
+            TypeError: the arguments do not fit the signature, or one cannot be part of a key.
         """
         if self._key_function is not None:
             return self._key_function(*args, **kwargs)
@@ -90,8 +90,8 @@ class CachedFunction(Generic[P, T]):
         """The type of the results; resolved late, because it may be defined after the function."""
         if self._value_type is not None:
             return self._value_type
-        # get_type_hints() would resolve the annotations of parameters too, which may name types
-        # imported under TYPE_CHECKING. So it gets a class that has only the return annotation.
+        # get_type_hints() would also resolve the annotations of parameters, which may be types that
+        # are imported under TYPE_CHECKING. So it gets a class with only the return annotation.
         annotation = inspect.get_annotations(self._function).get("return", Any)
         holder = type("Holder", (), {"__annotations__": {"return": annotation}})
         names = getattr(self._function, "__globals__", {})
@@ -114,7 +114,7 @@ def cached(
         @cached(ttl=60)
         def rate(services: Services, currency: str) -> Rate: ...
 
-        rate(services, "EUR")  # about once a minute, if the cache is shared
+        rate(services, "EUR")  # computed about once a minute, if processes share the cache
         rate.forget(services, "EUR")
         rate.values(services).invalidate()
 

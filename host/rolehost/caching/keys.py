@@ -53,8 +53,9 @@ def join_key(prefix: str, key: str) -> str:
 def key_of_arguments(arguments: Sequence[Any]) -> str:
     """Return a key for the arguments of a call; equal values of different types differ.
 
-    Plain arguments stay readable. All others (lists, dicts, sets, dates, Structs, dataclasses) are
-    encoded with msgspec and hashed, with the types of values inside lists, tuples and dicts.
+    If all arguments are plain, the key is readable. Otherwise (lists, dicts, sets, dates, Structs,
+    dataclasses) all arguments are encoded with msgspec and hashed, with the types of values inside
+    lists, tuples and dicts.
     """
     if all(type(each) in _PLAIN for each in arguments):
         return f"({', '.join(map(repr, arguments))})"
@@ -76,9 +77,10 @@ def _types(value: Any) -> Any:
 
 
 class Generation:
-    """The generation of a namespace, a part of its keys: a new one invalidates all values.
+    """The generation of a namespace, a part of its keys: a new generation invalidates all values.
 
-    The cache stores it. It is read again every ``invalidate_within`` seconds. Thread-safe.
+    The generation is stored in the cache, and read again every ``invalidate_within`` seconds.
+    Thread-safe.
     """
 
     def __init__(self, cache: Cache, namespace: str, invalidate_within: float) -> None:
@@ -121,8 +123,8 @@ class Generation:
     def _read(self) -> str:
         known = self._cache.get(self._key)
         if known is None:
-            # The cache has lost the generation. A random one never equals an old one, which may
-            # have old values.
+            # The cache has lost the generation. Values of an old generation may still be there, so
+            # the new one is random.
             fresh = secrets.token_hex(4).encode()
             if "atomic-add" in self._cache.capabilities:
                 self._cache.add(self._key, fresh)

@@ -30,16 +30,16 @@ class CachingOptions(msgspec.Struct, frozen=True, kw_only=True):
         stale: seconds after ``ttl`` for which
             :meth:`~rolehost.caching.Caching.get_or_compute` may return the old value, while
             a new one is computed or if computing fails. Default 0.
-        none_ttl: as ``ttl``, for results that are None. If it is None (the default), ``ttl``
-            applies to them too. If it is 0, they are not cached.
+        none_ttl: seconds for which the result None is fresh. None (the default): ``ttl`` applies.
+            0: the result None is not cached.
         serializer: the format of the bytes: ``msgpack`` (default), ``json``, or ``raw`` for
             values that are bytes.
         strict: raise :class:`~rolehost.errors.StorageUnavailable` from every call if the cache
             is unavailable. Default False.
         patience: seconds for which callers wait for another caller to compute a value; then
-            they compute it themselves. Default 5.
+            they compute the value themselves. Default 5.
         eagerness: how long before its expiry a value is computed again. 1.0 (the default):
-            about as long as computing it took. 0.0: never before it.
+            about as long as computing the value took. 0.0: not before its expiry.
         invalidate_within: maximum number of seconds until other processes see
             :meth:`~rolehost.caching.Caching.invalidate`. Default 1.
     """

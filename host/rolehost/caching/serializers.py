@@ -2,9 +2,9 @@
 
 An entry is ``FORMAT payload``; ``FORMAT`` is one byte. A computed entry is
 ``FORMAT+16 expires_at duration payload``: the time until which it is fresh (seconds since the
-epoch, double) and the duration of the computation (seconds, float), both big-endian. An integer is
-stored as decimal text, so that the cache can increment it. If the format is unknown or the payload
-has another type, another version of the program wrote the entry.
+epoch, double) and the duration of the computation (seconds, float), both big-endian. An integer
+that was not computed is stored as decimal text, so that the cache can increment it. If the format
+is unknown or the payload has another type, another version of the program wrote the entry.
 """
 
 from __future__ import annotations

@@ -28,14 +28,14 @@ class Caching(Generic[T]):
     """Values of one type by key. Thread-safe; blocking, like every storage.
 
     If the cache is unavailable, no error is raised: reads are misses, and writes are dropped.
-    Afterwards the namespace is invalidated, because it may have values that a dropped write should
-    have replaced. But :meth:`add` and :meth:`incr` raise
+    After a dropped write the namespace is invalidated, because it may have values that the write
+    should have replaced. But :meth:`add` and :meth:`incr` raise
     :class:`~rolehost.errors.StorageUnavailable`, because they have no safe default result. If
-    ``strict`` is set, every call raises it. A value of another type, which another version of
-    the program wrote, is a miss.
+    ``strict`` is set, every call raises this error. A value of another type, which another version
+    of the program wrote, is a miss.
 
-    :meth:`rolehost.api.Services.caching` returns one. Values are decoded as the type, but not
-    checked when stored.
+    Get an instance from :meth:`rolehost.api.Services.caching`. The type of a value is checked when
+    it is read, not when it is stored.
     """
 
     def __init__(
@@ -141,11 +141,11 @@ class Caching(Generic[T]):
     def incr(self, key: str, by: int = 1, ttl: TTL = UNSET) -> int:
         """Add to a counter, which begins at 0; return its new value.
 
-        It continues from a whole number that :meth:`set` stored. :meth:`get` reads counters if
-        the type allows whole numbers. ``ttl`` applies if this call creates the counter.
+        The counter continues from a whole number that :meth:`set` stored. :meth:`get` reads
+        counters if the type allows whole numbers. ``ttl`` applies if this call creates the counter.
 
         Raises:
-            StorageUnavailable: the cache is unavailable; it may have counted.
+            StorageUnavailable: the cache is unavailable; it may have counted this call.
             ValueError: the value is not a whole number.
         """
         lifetime = self._ttl(ttl)
@@ -175,12 +175,12 @@ class Caching(Generic[T]):
     ) -> T:
         """Return the value; compute and store it if there is no fresh one.
 
-        If several threads and processes miss it at the same time, one computes it, and the
-        others wait for its value, at most ``patience`` seconds. Shortly before it expires, one
-        caller computes it again, and the others get the old one. For ``stale`` seconds after
-        that, the old value is returned while a new one is computed, or if computing fails. An
-        exception of ``compute`` is raised, also in the threads that waited for it, and is never
-        cached.
+        If several threads and processes miss the value at the same time, one caller computes it,
+        and the other callers wait for it, at most ``patience`` seconds. Shortly before the value
+        expires, one caller computes it again, and the other callers get the old value. For
+        ``stale`` seconds after its expiry, the old value is returned while a new one is computed,
+        or if computing fails. An exception of ``compute`` is raised, also in the threads that
+        waited, and is never cached.
 
         Args:
             key: any text that is not empty.
@@ -203,7 +203,7 @@ class Caching(Generic[T]):
     def invalidate(self) -> None:
         """Forget every value of the namespace, in one call.
 
-        Other processes see it within ``invalidate_within`` seconds. A value that is being
+        Other processes forget them within ``invalidate_within`` seconds. A value that is being
         computed at that time is not cached.
         """
         self._entries.attempt(

@@ -91,7 +91,8 @@ def _deployment_arguments(context: Context) -> list[str]:
 def _migrate(composition: Composition) -> bool:
     """Apply migrations; return False if the database cannot be reached.
 
-    The processes then answer liveness probes while they wait for it, and one of them migrates.
+    In that case the processes answer liveness probes while they wait for the database, and one of
+    the processes migrates.
     """
     backend = composition.backends.get("database")
     if backend is None:

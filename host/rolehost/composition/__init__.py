@@ -1,6 +1,7 @@
 """Composition: a deployment and its plugins become one checked, immutable object.
 
-:func:`compose` raises every problem, :func:`examine` returns them. Both do no I/O except imports.
+:func:`compose` raises an error with every problem; :func:`examine` returns the problems. Both
+import the plugins, and connect to nothing.
 """
 
 from rolehost.composition.access import access_of

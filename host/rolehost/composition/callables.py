@@ -1,7 +1,7 @@
 """Checks that the host can call the contributed functions.
 
 ``_mismatch`` binds the arguments of the host's call to the signature of the function. If a
-decorator replaced a function, the replacement is checked, because the host calls it.
+decorator replaced a function, the replacement is checked, because the host calls the replacement.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def _has_wrong_context(actor: Actor, first: inspect.Parameter) -> bool:
         origin = typing.get_origin(option) or option
         if origin in (Any, object, context) or isinstance(origin, typing.TypeVar):
             return False
-        # The annotation may be a protocol of the plugin, with the members of the context it uses.
+        # The annotation may be a protocol of the plugin, with the members that the plugin uses.
         if origin is not other and getattr(origin, "_is_protocol", False):
             return False
     return True

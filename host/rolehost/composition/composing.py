@@ -189,7 +189,7 @@ def examine_all(
     environ: Mapping[str, str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> tuple[list[tuple[Path, Composition]], tuple[Problem, ...]]:
-    """Compose deployments; return the compositions, and the problems of the others.
+    """Compose deployments; return the compositions, and the problems of the other deployments.
 
     A problem in a file that several deployments include is reported once, for all of them.
     ``environ`` is by default the environment of the process; ``extra`` is as for :func:`compose`.

@@ -64,7 +64,7 @@ def declare(
 
 
 def items_of(problems: Problems, plugin: LoadedPlugin, field: str, kind: type[T]) -> tuple[T, ...]:
-    """Return the valid items of a field of a plugin's description; report the others."""
+    """Return the valid items of a field of a plugin's description; report the invalid items."""
     value = getattr(plugin.info, field)
     for got, fix in _wrong_items(value, (kind,)):
         where = f"{plugin.found.target}, rolehost_plugin"
@@ -83,7 +83,7 @@ def call_hook(
 ) -> Any:
     """Return the result of a declaring hook; None if the plugin has no such hook.
 
-    If it raises or exceeds its time limit, add a problem and return FAILED.
+    If the hook raises or exceeds its time limit, add a problem and return FAILED.
     """
     function = implementation(module, hook)
     if function is None:
@@ -133,9 +133,10 @@ def call_list_hook(
     allowed: tuple[type[Any], ...],
     extensions: Mapping[str, Sequence[Extension[Any]]] = MappingProxyType({}),
 ) -> list[Any]:
-    """Return the valid items of a hook; if the hook fails or an item is not valid, add a problem.
+    """Return the valid items of a hook.
 
-    The hook is then in ``problems.unknown_results``.
+    If the hook fails or an item is not valid, add a problem, and add the hook to
+    ``problems.unknown_results``.
     """
     result = call_hook(problems, plugin.found, hook, plugin.module, plugin.settings, extensions)
     if result is None or result is FAILED:

@@ -40,11 +40,11 @@ class Gathered:
 
 
 def plugins_to_leave_out(gathered: Gathered) -> dict[str, Degraded]:
-    """Return the failed plugins without which the deployment is composed again.
+    """Return the failed plugins to leave out when the deployment is composed again.
 
-    If the result is empty, the deployment is refused.
-    If several plugins claim one name, all of them that may be degraded are left out, so that the
-    result does not depend on the order of the deployment's list.
+    If the result is empty, the deployment is refused. If contributions of several plugins have the
+    same name, each of these plugins that may be degraded is left out, so that the result does not
+    depend on the order of the plugins in the deployment.
     """
     problems = gathered.problems
     failed: dict[str, list[Problem]] = {}

@@ -14,7 +14,7 @@ from rolehost.composition.problems import Problems
 from rolehost.discovery.hooks import extension_functions, line_of, signature_problems
 from rolehost.suggest import did_you_mean, one_of
 
-#: Hook → items of the point; a point is missing if a plugin failed to give its items.
+#: Hook → items of the extension point; a point is missing if the items of a plugin are unknown.
 Extensions = dict[str, tuple[Extension[Any], ...]]
 
 #: Hook → the offered point and its plugin.
@@ -124,7 +124,7 @@ def _check_implementations(
 
 
 def _meant(name: str, offered: _Offered, installed: set[str]) -> list[str]:
-    """Return the points that a function may be meant for; empty if their plugin is not enabled."""
+    """Return the points of enabled plugins that a function may be meant for."""
     owner = max((each for each in installed if name.startswith(_prefix(each))), key=len, default="")
     return sorted(
         hook

@@ -1,4 +1,4 @@
-"""Actors as the deployment has them: its limits and options, else those of the plugins."""
+"""Actors with the limits and options of the deployment, or else of the plugins."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FIELDS = ("concurrency", "rate", "burst")
 
 
 def deployed(host: HostSettings) -> frozenset[str]:
-    """Return the limits that a deployment sets, for example ``actor:NAME`` and ``partition:NAME``.
+    """Return the names of the limits that a deployment sets.
 
-    ``partition:NAME`` are those of each partition of an actor.
+    ``queue:NAME``, ``actor:NAME``, and ``partition:NAME`` for each partition of the actor NAME.
     """
     actors = host.actors.items()
     return frozenset(
@@ -55,7 +55,7 @@ def _given(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _queue_limits(actors: Sequence[Owned[Actor]], problems: Problems) -> dict[str, Limits]:
-    """Return the limits of each queue: those of the actors that declare any."""
+    """Return the limits that actors declare for their queue, by queue; report contradictions."""
     declared: dict[str, dict[Limits, Owned[Actor]]] = {}
     for owned in actors:
         limits = declared.setdefault(owned.value.queue, {})

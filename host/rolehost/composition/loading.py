@@ -106,8 +106,8 @@ class Selection:
     def _import(self, found: InstalledPlugin) -> Any:
         """Return the module of a plugin, or None, with a problem, on failure.
 
-        It is a failure if the import changes the working directory or a signal handler; both are
-        restored. Variables and threads that it leaves are warnings.
+        If the import changes the working directory or a signal handler, it has failed, and both
+        are restored. A changed environment variable or a started thread is a warning.
         """
         if not self._pins.allow(found):
             return None

@@ -1,7 +1,7 @@
 """The manifest of a composition: plain data to store and compare, readable without its plugins.
 
 It has everything that other deployments and versions rely on, and a digest of each setting, never
-a value. A secret has no digest, because a reader of the table could test guesses against it.
+a value. A secret has no digest, because a reader of the stored manifest could test guesses.
 """
 
 from __future__ import annotations
@@ -101,15 +101,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     Attributes:
         version: version of the host.
-        roles: the roles of the deployment; a manifest that was composed for one role may lack
-            others.
+        roles: the roles that its instances run; empty if ``[fleet] replicas`` is 0. The manifest
+            of a composition for one role may lack other roles.
         plugins: in the order of their dependencies.
-        payloads: topic → schema of its payloads, if a plugin declares it.
-        backends: storage kind → the backend's name.
+        payloads: topic → schema of its payloads, if a plugin declares their type.
+        backends: storage kind → name of the backend.
         external: topics and actors that other systems use, as ``topic:NAME`` and ``actor:NAME``.
         processes: role → number of its processes, in all instances.
         queues: the queues that its workers claim from; None: all queues of its actors.
-        routes: None if they are unknown, for example in a worker.
+        routes: None if there are no routes, or if they are unknown, for example in a worker.
         migrations: of all dialects.
         settings: key → digest of its value; empty if the value is or contains a secret.
     """
@@ -144,7 +144,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def config(self) -> str:
-        """Hash of its settings, twelve hex digits."""
+        """Hash of the settings, twelve hex digits."""
         return _digest(self.settings)
 
     @property

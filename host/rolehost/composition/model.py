@@ -140,7 +140,7 @@ class Composition:
 
     @property
     def roles_run(self) -> tuple[Role, ...]:
-        """The roles that its instances run: ``[fleet] roles``, by default all."""
+        """The roles that instances of the deployment run: ``[fleet] roles``, by default all."""
         chosen = self.deployment.host.fleet.roles
         return self.roles if chosen is None else tuple(r for r in self.roles if r in chosen)
 

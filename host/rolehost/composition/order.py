@@ -29,7 +29,7 @@ def ordered(
     while waiting:
         name = next((name for name in waiting if first[name].isdisjoint(waiting)), None)
         if name is None:
-            # Break the cycle at its first plugin, so that the others still come in order.
+            # Break the cycle at its first plugin, so that the other plugins still come in order.
             name = _report_cycle(first, waiting, problems)
         waiting.remove(name)
         result.append(enabled[name])

@@ -129,7 +129,7 @@ def render(pins: Mapping[str, Pin]) -> str:
 
 
 def _files(found: InstalledPlugin) -> Iterator[tuple[str, str, Path]]:
-    """Yield (name, digest, path) of each file in ``RECORD``, sorted; CannotPin if it is missing."""
+    """Yield (name, digest, path) of each file in ``RECORD``, sorted; CannotPin without a RECORD."""
     folder = Path(found.metadata)
     try:
         text = (folder / "RECORD").read_text("utf-8")

@@ -25,7 +25,7 @@ class Problems:
         failed: problem → plugins that caused it; the deployment may run without them. Every other
             problem is an error of the operator, even if it names a plugin.
         warnings: problems that do not prevent the start.
-        owners: name of an imported plugin → plugin, distribution and version, for messages.
+        owners: name of a plugin → text with plugin, distribution and version, for messages.
         unknown_results: (plugin, hook) of each hook whose contributions are unknown.
     """
 
@@ -84,7 +84,7 @@ class Problems:
             self.failed[added] = plugins
 
     def add_raised(self, plugin: str, raised: Iterable[Problem]) -> None:
-        """Add problems that a plugin raised; a plugin that is the ``who`` of one has failed."""
+        """Add problems that a plugin raised; a plugin that a ``who`` names has failed."""
         names = {who: name for name, who in self.owners.items()}
         for each in raised:
             own = each.who == f"plugin {plugin}"

@@ -1,7 +1,8 @@
 """Routes: their paths and fields, and routes that conflict.
 
-The rules follow Falcon's router. It replaces a route silently if its template is added twice. It
-refuses two names for one path segment, but only when the server starts.
+The rules follow Falcon's router. Falcon replaces a route silently if the same template is added
+twice. Falcon refuses two names for the variable of one path segment, but only when the server
+starts.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _converter_problems(field: Field) -> Iterator[tuple[str, str, str, str]]:
 def wrong_types(
     responder: Callable[..., Any], fields: Sequence[Field]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield each parameter if its annotation differs from the type of its field.
+    """Yield each parameter whose annotation differs from the type of its field.
 
     Only plain annotations of the types that converters give are compared.
     """

@@ -73,7 +73,7 @@ def refusal(schema: Schema, value: Any, definitions: Schema | None = None, at: s
     """Return why a decoded JSON value is not valid for a schema; empty if it is valid.
 
     References are looked up in ``definitions``, by default the schema's own ``$defs``. ``at`` is
-    the path of the value in a larger one.
+    the path of the value in a larger value.
     """
     defs = schema.get("$defs", {}) if definitions is None else definitions
     reasons: list[tuple[Schema, str]] = []
@@ -97,7 +97,7 @@ def resolved(schema: Schema, definitions: Schema) -> Schema:
 
 
 def alternatives(schema: Schema, definitions: Schema) -> Iterator[Schema]:
-    """Yield the schemas of a union, or the schema itself; each value of an enum is one."""
+    """Yield the schemas of a union, one schema for each value of an enum, or the schema itself."""
     schema = resolved(schema, definitions)
     if "anyOf" in schema:
         for each in schema["anyOf"]:

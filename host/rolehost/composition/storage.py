@@ -28,9 +28,9 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9_-]+)(?:\[([^\[\]]*)\])?")
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A need for a storage kind: a contribution, or an item of ``requires``.
+    """A contribution, or an item of ``requires``, that needs a storage kind.
 
-    ``plugin`` is empty if the deployment itself needs it. The backend must have ``capabilities``.
+    ``why`` describes it in messages. The backend must have ``capabilities``.
     """
 
     kind: Kind
@@ -190,7 +190,7 @@ def _report_missing_backend(
         pass  # a plugin whose contributions are unknown may offer it
     elif named is None:
         problems.add("missing-storage", where, kind=kind, why=why, advice=_advice(kind, known))
-    elif names or plugins:  # else the file is shared, and another deployment has the backend
+    elif names or plugins:  # otherwise a shared file names the backend for another deployment
         problems.add(
             "unknown-backend",
             problems.at(f"storage.{kind}"),

@@ -44,8 +44,9 @@ def decode(
 ) -> tuple[S | None, list[Problem]]:
     """Decode one section; return the settings, or None, and every problem.
 
-    References in ``values`` are already resolved. ``section`` is its dotted name; ``origins`` maps
-    dotted keys to origins. Relative paths, including defaults, are relative to ``folder``.
+    References in ``values`` are already resolved. ``section`` is the dotted name of the section;
+    ``origins`` maps dotted keys to origins. Relative paths, including defaults, are relative to
+    ``folder``.
     """
     decoder = _Decoder(origins, folder, ProblemList(who))
     settings = decoder.struct(kind, values, section)
@@ -61,7 +62,10 @@ def decode_section(
     who: str,
     folder: Path,
 ) -> tuple[Any, list[Problem]]:
-    """Like :func:`decode`, for a section of the host, which may have a table for each name."""
+    """Like :func:`decode`, for a section of the host.
+
+    Such a section may consist of named tables, for example ``[actors."shop.mail"]``.
+    """
     table = table_of(kind)
     if table is None:
         return decode(kind, values, section=section, origins=origins, who=who, folder=folder)
@@ -71,7 +75,7 @@ def decode_section(
 
 
 def table_of(kind: Any) -> type[msgspec.Struct] | None:
-    """Return the type of each table of a section; None if the section is one table."""
+    """Return the type that all named tables of a section have; None if it has no named tables."""
     arguments = get_args(kind)
     return arguments[1] if arguments else None
 
@@ -199,8 +203,8 @@ class _Decoder:
 def _readings(value: Any) -> Iterator[tuple[Any, bool]]:
     """Yield the possible readings of a value, best first, each with ``strict`` of msgspec.
 
-    Text from outside TOML is read as TOML, as text, as text that msgspec may convert to a number
-    or boolean, or as a comma-separated list.
+    Text that is not from the TOML file, for example from a variable, is tried as a TOML value, as
+    text, as text that msgspec may convert to a number or boolean, and as a comma-separated list.
     """
     untyped = contains(value, Untyped)
     if not untyped and not contains(value, Secret):

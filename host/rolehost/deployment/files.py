@@ -68,10 +68,10 @@ class Leaf:
 
     Attributes:
         origin: ``file:line``, or the name of the override.
-        folder: relative ``${file:…}`` references in it are relative to this folder.
+        folder: paths in ``${file:…}`` references of the value are relative to this folder.
         elements: origins of the elements of a list.
-        from_toml: False for text from outside TOML; the type of its setting then decides how the
-            text is decoded.
+        from_toml: False for text of an environment variable; the type of the setting then decides
+            how the text is decoded.
     """
 
     value: Any
@@ -97,7 +97,7 @@ class Files:
         """Return the merged tree of a file: its includes in their order, then its own values.
 
         Later values win; lists are replaced, tables are merged. ``chain`` are the files that
-        include it, outermost first.
+        include this file, outermost first.
         """
         file = Path(os.path.normpath(path))
         if file in chain:
@@ -172,7 +172,7 @@ class Files:
 
 
 def merge(into: Tree, later: Tree) -> None:
-    """Merge ``later`` into ``into``, table by table; its values win."""
+    """Merge ``later`` into ``into``, table by table; values of ``later`` win."""
     for key, value in later.items():
         present = into.get(key)
         if isinstance(present, dict) and isinstance(value, dict):
@@ -186,10 +186,10 @@ def from_environment(
 ) -> Tree:
     """Return the overrides of the environment as a tree.
 
-    ``ROLEHOST__SECTION__KEY=value`` sets one key. Write ``_`` for ``-`` in the name of one of the
-    known ``sections``, and another ``__`` for each nested table, or for each dot of a name in the
-    sections ``named``: ``ROLEHOST__ACTORS__SHOP__REPRICE__RATE`` sets the rate of the actor
-    ``shop.reprice``. ``ROLEHOST__PLUGINS=a,b`` replaces the enabled plugins.
+    ``ROLEHOST__SECTION__KEY=value`` sets one key. In the name of a known section (``sections``),
+    ``_`` stands for ``-``. Another ``__`` begins a nested table. In a section with named tables
+    (``named``) it stands for a dot of the name: ``ROLEHOST__ACTORS__SHOP__REPRICE__RATE`` sets the
+    rate of the actor ``shop.reprice``. ``ROLEHOST__PLUGINS=a,b`` replaces the enabled plugins.
     """
     known = {name.lower().replace("-", "_"): name for name in sections}
     tree: Tree = {}

@@ -56,7 +56,7 @@ def lines(text: str) -> dict[Path, int]:
 
 
 def unclosed(text: str) -> int:
-    """Return the line of the list, string or table that does not end; without one, the last."""
+    """Return the line where an unclosed string, list or table begins; by default the last line."""
     opened: list[int] = []
     line = 1
     for match in _TOKEN.finditer(text):

@@ -29,15 +29,15 @@ class DeploymentSettings(Settings, frozen=True):
 
     Attributes:
         name: name of the deployment; by default the name of the file without its suffix.
-        environment: with ``production``, undeclared enqueues and publications are only counted;
-            otherwise they are errors.
-        roles: the roles that this deployment must have; other roles are an error. By default
-            they are not checked.
+        environment: with ``production``, undeclared enqueues, publications and metrics are only
+            logged and counted; otherwise they are errors.
+        roles: the roles that this deployment must have; a missing or another role is an error. By
+            default roles are not checked.
         migrate: ``run`` applies pending migrations before the roles start (phase *post* only if
             no process of the fleet is alive). ``check`` refuses to start if migrations of the
             phase *pre* are pending. The default is ``check`` in production, else ``run``.
-        pins: file that ``rolehost plugins --pin`` wrote; a plugin that differs from it is not
-            imported. By default nothing is pinned.
+        pins: file that ``rolehost plugins --pin`` wrote; a plugin that is not in it, or differs
+            from it, is an error and is not imported. By default nothing is pinned.
     """
 
     name: str = ""
@@ -56,8 +56,8 @@ class StorageSettings(Settings, frozen=True):
         queue: name of the queue backend; by default the only one that the plugins offer.
         stream: name of the stream backend; by default the only one that the plugins offer.
         optional: kinds that the service can run without, perhaps more slowly. A process starts
-            and is ready without them. If one refuses the settings, for example the password, the
-            start still fails.
+            and is ready without them. If an optional backend refuses the settings, for example the
+            password, the start still fails.
     """
 
     database: str | None = None
@@ -81,14 +81,14 @@ class HttpSettings(Settings, frozen=True):
             every client, and no client can bypass it. ``none``: every client may use these routes.
         processes: number of gunicorn workers.
         threads: threads for synchronous responders in each process, and the same number for
-            functions of ``services.run``, if any are used.
+            functions of ``services.run``, if it is used.
         max_body: largest request body, bytes.
         keep_alive: seconds that an idle connection is kept.
         head_timeout: seconds in which the head of the first request on a connection must arrive;
             later requests have ``keep_alive``.
         body_timeout: seconds in which the body of a request must arrive.
         write_timeout: seconds without progress after which a client that does not read its
-            response is disconnected; while it reads, a response or stream may take any time.
+            response is disconnected; while the client reads, a response may take any time.
         grace: seconds that a request may take to finish when the process stops.
         shutdown_delay: seconds between the process becoming unready and the listener being
             closed, so that a load balancer can notice.
@@ -118,9 +118,9 @@ class WorkerSettings(Settings, frozen=True):
     Attributes:
         processes: number of processes.
         threads: number of jobs that one process runs at the same time.
-        queues: queues to take jobs from; by default the queues of all its actors.
-        prefetch: maximum number of jobs that one process claims ahead of its threads. Jobs of a key
-            that it claims together count as one.
+        queues: queues to take jobs from; by default the queues of all actors of the deployment.
+        prefetch: maximum number of jobs that one process claims ahead of its threads. Jobs of one
+            key that the process claims together count as one.
         grace: seconds that a running job may take to finish when the process stops; after that
             it is interrupted and handed back, and the attempt is not counted.
     """
@@ -138,7 +138,8 @@ class ConsumerSettings(Settings, frozen=True):
     Attributes:
         processes: number of processes.
         threads: number of handlers that one process runs at the same time.
-        in_flight: maximum number of events in flight; above it polling pauses.
+        in_flight: maximum number of events that are read and not yet handled; at this number the
+            process reads no more.
         grace: seconds that running handlers may take to finish when the process stops.
     """
 
@@ -152,7 +153,7 @@ class SchedulerSettings(Settings, frozen=True):
     """``[scheduler]``.
 
     Attributes:
-        lease: seconds of the leader's lease; a dead leader is replaced when it has expired.
+        lease: seconds of the leader's lease; a dead leader is replaced when its lease has expired.
     """
 
     lease: Positive = 15.0
@@ -165,12 +166,12 @@ class ActorSettings(Settings, frozen=True):
     without a restart.
 
     Attributes:
-        concurrency: maximum number of its jobs at the same time.
-        rate: maximum number of its jobs per second, from one in 30 days to 1,000,000.
-        burst: number of its jobs that may start at once after a pause; needs a rate.
-        partition_concurrency: like ``concurrency``, for each of its partitions.
-        partition_rate: like ``rate``, for each of its partitions.
-        partition_burst: like ``burst``, for each of its partitions.
+        concurrency: maximum number of jobs at the same time.
+        rate: maximum number of jobs per second, from one in 30 days to 1,000,000.
+        burst: number of jobs that may start at once after a pause; needs a rate.
+        partition_concurrency: like ``concurrency``, for each partition of the actor.
+        partition_rate: like ``rate``, for each partition of the actor.
+        partition_burst: like ``burst``, for each partition of the actor.
         grouped: whether short jobs share a transaction (*group commit*). Set true only for an
             actor whose jobs do nothing but database work.
     """
@@ -204,11 +205,11 @@ class LimitSettings(Settings, frozen=True):
     """``[limits]``: how long one plugin may take before it counts as failed.
 
     Attributes:
-        declare: seconds for its import, and for each of its declaring hooks. This is wall-clock
-            time: on a busy machine a large library may take ten seconds.
-        start: seconds for its ``rolehost_start``; at most half of ``[supervisor]
-            start_timeout``, after which the supervisor kills the process.
-        stop: seconds for its ``rolehost_stop``; after that the next plugin is stopped.
+        declare: seconds for the import of a plugin, and for each of its declaring hooks. This is
+            wall-clock time: on a busy machine a large library may take ten seconds.
+        start: seconds for ``rolehost_start``; at most half of ``[supervisor] start_timeout``,
+            after which the supervisor kills the process.
+        stop: seconds for ``rolehost_stop``; after that the next plugin is stopped.
     """
 
     declare: Positive = 30.0
@@ -241,9 +242,10 @@ class SupervisorSettings(Settings, frozen=True):
             restarted.
         grace: seconds in which all processes must stop; after that they are killed.
         hang: seconds without progress after which a process is hung. The supervisor logs the
-            stacks of its threads, and the deployment becomes unready. The process gets TERM, is
-            killed after the grace of its role, and is replaced. Only time in which the supervisor
-            itself runs counts, so a suspended machine is not a hang. 0 disables this.
+            stacks of the threads of the process, and the deployment becomes unready. The process
+            gets TERM, is killed after the grace of its role, and is replaced. Only time in which
+            the supervisor itself runs counts, so a suspended machine is not a hang. 0: no process
+            is treated as hung.
     """
 
     start_timeout: Positive = 60.0
@@ -286,7 +288,7 @@ class FleetSettings(Settings, frozen=True):
 
 
 class HostSettings(Settings, frozen=True):
-    """All sections that belong to the host, in one object; some have a table for each name."""
+    """All sections that belong to the host; ``actors`` and ``queues`` consist of named tables."""
 
     deployment: DeploymentSettings = DeploymentSettings()
     storage: StorageSettings = StorageSettings()

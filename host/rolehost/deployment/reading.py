@@ -29,7 +29,7 @@ from rolehost.suggest import did_you_mean
 
 HOST_SECTIONS: dict[str, Any] = {field.name: field.type for field in fields_of(HostSettings)}
 
-#: The sections with a table for each name: ``[actors."NAME"]``.
+#: The sections that consist of named tables: ``[actors."NAME"]``.
 NAMED = frozenset(name for name, kind in HOST_SECTIONS.items() if table_of(kind))
 
 #: The table with the effect of each plugin's failure, ``abort`` or ``degrade``.
@@ -55,7 +55,7 @@ def load(
 
     Raises:
         ConfigurationError: with every problem in the files and in the host's own sections.
-            The sections of plugins are checked when they are composed.
+            The sections of plugins are checked when the deployment is composed.
     """
     deployment, problems = read(path, plugins=plugins, environ=environ, sources=sources)
     if problems:

@@ -38,9 +38,9 @@ UNRESOLVED = Unresolved()
 
 
 class Resolver:
-    """Replaces references, and collects their texts and the resulting texts.
+    """Replaces references, and collects their texts and the texts that result.
 
-    ``files``: those of file references. ``variables``: those of variables, without defaults.
+    ``files``: texts from file references. ``variables``: texts from variables, without defaults.
     """
 
     def __init__(self, environ: Mapping[str, str], sources: Sources, problems: ProblemList) -> None:

@@ -1,8 +1,9 @@
 """Entry points of the group ``rolehost``, read from the metadata of installed distributions.
 
 Source: the entry points and the core metadata specifications of packaging.python.org. This module
-reads the folders of the path, because :mod:`importlib.metadata` creates an object for each of
-hundreds of distributions. It uses that module for other entries of the path, for example zip files.
+reads the folders of ``sys.path`` itself, because :mod:`importlib.metadata` creates an object for
+each of hundreds of distributions. For other entries, for example zip files, it uses
+:mod:`importlib.metadata`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rolehost.discovery.loading import load
 GROUP = "rolehost"
 
 #: Group in which a distribution lists its plugins without security middleware: a service may run
-#: without them.
+#: without these plugins.
 DEGRADABLE = f"{GROUP}.degradable"
 
 _NAME = re.compile(r"^name:(.*)$", re.MULTILINE | re.IGNORECASE)
@@ -69,7 +70,7 @@ def installed(path: Sequence[str] | None = None) -> tuple[InstalledPlugin, ...]:
 
     A distribution that is found twice (an editable install and its source folder) is listed once:
     the first on the path, which an import would use. If *two* distributions have a plugin of the
-    same name, both are listed, and it cannot be enabled. ``path`` replaces ``sys.path``.
+    same name, both are listed, and neither can be enabled. ``path`` replaces ``sys.path``.
     """
     found: list[InstalledPlugin] = []
     seen: set[str] = set()
@@ -100,7 +101,7 @@ def targets(group: str) -> dict[str, str]:
 class _Distribution(NamedTuple):
     """A distribution: its ``entry_points.txt``, the beginning of its metadata, and their folder.
 
-    The folder is empty if it is not on disk.
+    ``folder`` is empty if the metadata are not in a folder, for example in a zip file.
     """
 
     points: str

@@ -25,7 +25,7 @@ HOOKS = tuple(name for name in vars(Hooks) if name.startswith(PREFIX))
 def implementation(plugin: Any, hook: str) -> Callable[[Any], Any] | None:
     """Return a function that calls a hook with a context; None if the plugin has no such hook.
 
-    A hook may take no argument; then the function drops the context.
+    If the hook takes no argument, the returned function drops the context.
     """
     function = getattr(plugin, hook, None)
     if function is None or getattr(function, MARK, None) is None:
@@ -81,7 +81,7 @@ def line_of(function: Any) -> str:
 
 
 def _routines(plugin: Any, *, host: bool) -> Iterator[tuple[str, Any]]:
-    """Yield the functions with the prefix of the host's hooks; if not ``host``, all others."""
+    """Yield the functions with the prefix of the host's hooks; if not ``host``, all without it."""
     for name in sorted(dir(plugin)):
         if name.startswith(PREFIX) == host:
             function = getattr(plugin, name, None)

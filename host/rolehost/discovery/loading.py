@@ -88,7 +88,7 @@ def _importing_lines(error: BaseException) -> str:
 class Effects:
     """The side effects of an import.
 
-    ``reverted``: working directory, signal handlers. ``remaining``: variables, threads.
+    ``reverted``: working directory, signal handlers. ``remaining``: environment variables, threads.
     """
 
     reverted: list[str] = field(default_factory=list)

@@ -28,7 +28,7 @@ class Hang(NamedTuple):
     silent: float
 
     def __str__(self) -> str:
-        """Describe it in one line."""
+        """Describe the hang in one line."""
         return (
             f"{self.process} (pid {self.pid}) hangs: no progress of {self.part}"
             f" for {self.silent:.1f} s"
@@ -46,7 +46,7 @@ class SupervisorState(NamedTuple):
 
 
 class Board:
-    """Access to the file with the descriptor ``number``; None (no supervisor): it stays empty."""
+    """Access to the file with the descriptor ``number``; None (no supervisor): an empty board."""
 
     def __init__(self, number: int | None = None) -> None:
         self._number = number

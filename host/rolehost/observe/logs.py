@@ -4,9 +4,9 @@ Standard output belongs to commands. One call writes and flushes a line, so line
 processes on one pipe do not mix. A role binds the id of its work (``request_id``, ``job_id``,
 ``event_id``) with :func:`structlog.contextvars.bind_contextvars`; each line of the work has it.
 
-Log lines of libraries have statements and names, but no values. Without this module, they would:
-at level ``debug``, peewee logs the parameters of each statement and clients of engines log their
-data; Dramatiq logs the arguments of messages at every level.
+Log lines of libraries have SQL statements and names, but no values. Without this module, peewee
+would log the parameters of each statement at level ``debug``, and the clients of Kafka, Redis and
+Memcached their data. Dramatiq would log the arguments of messages at every level.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ QUIET_LIBRARIES = (
     "urllib3",
 )
 
-#: Integers with fewer bits are written in decimal; Python refuses large ones (int/str limit).
+#: Integers with fewer bits are written in decimal; Python refuses to convert large integers.
 _MOST_BITS = 10_000
 
 #: Set by :func:`configure`.
@@ -80,8 +80,9 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, **bound: A
 def fast_logger(level: str, event: str) -> Callable[[dict[str, Any]], None] | None:
     """Return a fast function that writes an event, for example a line of the access log.
 
-    The function takes the fields, and adds the bound ids. None: the level is off. PERF: it costs
-    half as much as structlog's processors, which it uses only before :func:`configure`.
+    The function takes the fields, and adds the bound ids. Return None if the level is off. PERF:
+    the function costs half as much as structlog's processors. Before :func:`configure`, it uses
+    structlog.
     """
     writer = _writer
     if writer is None:
@@ -101,7 +102,7 @@ def fast_logger(level: str, event: str) -> Callable[[dict[str, Any]], None] | No
 
 @dataclass(eq=False, slots=True)
 class _Writer:
-    """Renders the fields of a line and writes it; structlog's last processor and its logger."""
+    """Renders and writes lines; it is structlog's last processor and its logger."""
 
     stream: TextIO
     bound: dict[str, Any]
@@ -181,7 +182,7 @@ class _Handler(logging.Handler):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the text of a record of the standard library, without values."""
+    """Return the text of a record, without the parameters and arguments of peewee and Dramatiq."""
     if isinstance(record.msg, tuple) and record.name.partition(".")[0] == "peewee":
         return str(record.msg[0])
     args: Any = record.args

@@ -14,7 +14,7 @@ WHOLE_PROCESS = "the whole process"
 
 
 class RunningClock:
-    """Counts the seconds in which this process ran; call it every ``longest`` seconds or sooner."""
+    """Counts the seconds in which this process ran; advance it at least every ``longest`` s."""
 
     def __init__(self, longest: float) -> None:
         self.longest = longest

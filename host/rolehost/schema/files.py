@@ -69,7 +69,7 @@ class Migration:
 
 
 def load(sets: Iterable[Set], dialect: str) -> tuple[Migration, ...]:
-    """Read the sets in their order, each by number.
+    """Read the migrations, in the order of the sets and of the numbers.
 
     Two owners must not share a package. If a file is for another dialect, only its name is checked.
     Raises SchemaError with every problem of every file.
@@ -160,7 +160,7 @@ class _Reader:
                 yield migration
 
     def files(self) -> Iterator[_File]:
-        """Yield the files with valid names, sorted by name; report the others."""
+        """Yield the files with valid names, sorted by name; report the other files."""
         try:
             folder = resources.files(importlib.import_module(self._package))
         except ImportError as error:

@@ -123,9 +123,10 @@ def _line(
 class Drift(NamedTuple):
     """Differences between the schema and the code, as labels like ``rolehost/0001_delivery``.
 
-    ``missing``: *pre* migrations that are not applied or were reverted. ``too_new``: applied *post*
-    migrations that this code does not know, so it is too old for the schema. ``newer``: applied
-    *pre* migrations that it does not know; older code may run with them during a rollout.
+    ``missing``: *pre* migrations that are not applied or were reverted. ``changed``: applied
+    migrations whose files were changed afterwards. ``too_new``: applied *post* migrations that this
+    code does not know; this code is too old for the schema. ``newer``: applied *pre* migrations
+    that this code does not know; older code may run with them during a rollout.
     """
 
     missing: tuple[str, ...] = ()

@@ -17,8 +17,9 @@ from rolehost.schema.files import Migration, Phase, SchemaError, Set, load
 from rolehost.schema.history import Applied, History
 from rolehost.storage import Database, Transaction
 
-#: How often a migration is tried while others hold its locks, and the seconds between tries:
-#: doubled each time, up to the longest. About five minutes, without the lock timeouts.
+#: How often a migration is tried while other transactions hold locks that it needs, and the seconds
+#: between tries: the first and the longest pause; a pause is twice the one before it. About five
+#: minutes, without the lock timeouts.
 _TRIES, _FIRST_PAUSE, _MAX_PAUSE = 36, 0.25, 10.0
 
 
@@ -32,7 +33,7 @@ def pending(
 def require_pre(database: Database, sets: Iterable[Set], command: str) -> None:
     """Raise StartError if migrations of the phase *pre* are pending.
 
-    Its text lists their files, and ``command``, which applies them.
+    The message lists the files, and ``command``, which applies them.
     """
     waiting = pending(database, sets, phase="pre")
     if waiting:
@@ -178,7 +179,10 @@ def _refuse_changed(migrations: Sequence[Migration], applied: History) -> None:
 
 @contextmanager
 def _named(migration: Migration, direction: str) -> Iterator[None]:
-    """Name the migration in the error of a statement; StorageUnavailable passes unchanged."""
+    """Name the migration in the error of a statement.
+
+    StorageUnavailable passes unchanged, except StorageBusy.
+    """
     try:
         yield
     except StorageBusy as error:

@@ -1,7 +1,7 @@
 """The table ``rolehost_manifests``: the manifest of each deployment that uses the database.
 
-A manifest is stored once, even if many processes run it. Deployments read it to enqueue jobs for
-actors of other deployments.
+A manifest describes a deployment as data. It is stored once for all processes of the deployment.
+Other deployments read it to enqueue jobs for the actors in it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from rolehost.storage import Database
 
 TABLE = "rolehost_manifests"
 
-#: Seconds for which a manifest is kept after the last process has run it, because jobs of its
-#: actors may still be in the database.
+#: Seconds for which a manifest is kept after its last use, because jobs of its actors may still be
+#: in the database.
 KEEP = 30 * 86400
 
 
 def store(database: Database, manifest: Manifest, now: int) -> None:
     """Store a manifest, or update the time of its last use; ``now`` is in milliseconds.
 
-    If another process has locked the row, it writes about the same time, so this one does not wait.
+    If another process has locked the row, this process does not wait: the other one writes about
+    the same time.
     """
     with database.session(), database.transaction() as tx:
         if tx.execute(
@@ -72,7 +73,7 @@ def delete_expired(database: Database, now: int) -> int:
 def target(database: Database, name: str) -> Target | None:
     """Return the queue and encoder for jobs of another deployment's actor; None if unknown.
 
-    The newest manifest with this actor is used. Arguments are checked against its schema. The
+    The newest manifest with this actor is used. Its schema of the arguments is checked. The
     priority is 0, because manifests do not contain priorities.
     """
     for manifest in read(database).values():

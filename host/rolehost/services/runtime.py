@@ -13,10 +13,10 @@ from rolehost.private import NotPrivate, private_folder
 
 
 def runtime_path(deployment: Deployment) -> Path:
-    """Return the path of the deployment's folder, in the runtime directory of the user.
+    """Return the path of the deployment's folder, in ``XDG_RUNTIME_DIR`` or the temporary folder.
 
-    The name contains a hash of the deployment file's path, or of the working directory if there
-    is no file, so that two checkouts do not share a folder.
+    The name contains a hash of the user and of the path of the deployment file, or of the working
+    directory if there is no file, so that two checkouts do not share a folder.
     """
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     origin = str((deployment.path or Path.cwd()).resolve())

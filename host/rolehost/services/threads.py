@@ -50,7 +50,7 @@ class Threads:
         waiting, and RuntimeError instead of ``SystemExit`` and similar.
         """
         if getattr(self._local, "busy", False):
-            # An event loop runs in a thread of the pool. Waiting for another could deadlock.
+            # This event loop runs in a thread of the pool. Waiting for another one could deadlock.
             return _call(work, session)
         if not self._slots.acquire(blocking=False):
             raise Overloaded("too many calls wait for a thread of this process")

@@ -26,13 +26,13 @@ class Quota(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """A lock that is held; only this value renews and releases it.
+    """A lock that is held; only this value renews and releases the lock.
 
     Attributes:
         name: name of the lock.
-        token: a fencing token: it rises with every lease of the lock. The resource that the
-            lock protects can refuse a token lower than one that it has seen, because that
-            writer has lost its lease.
+        token: a fencing token: it rises with every lease of the lock. A writer with a lower token
+            has lost its lease, so the resource that the lock protects can refuse the writer if it
+            has seen a higher token.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Cache(StorageClient):
     - another :class:`~rolehost.errors.StorageError`: the server refuses this value or command,
       for example because the value is too large. Repeating it cannot help.
 
-    :class:`rolehost.caching.Caching`, the layer above, turns most of them into misses.
+    :class:`rolehost.caching.Caching`, the layer above, turns most of these errors into misses.
     """
 
     #: The capabilities of the backend: names of ``CAPABILITIES["cache"]``.
@@ -139,8 +139,8 @@ class Cache(StorageClient):
     def lock(self, name: str, ttl: float) -> Lease | None:
         """Take a lock for ``ttl`` seconds, or return None if it is held. Never waits.
 
-        The lock expires even if its holder is only slow, and a cache may lose it. So it does not
-        protect an action that must not happen twice: check the token there.
+        The lock expires even if its holder is only slow, and a cache may lose the lock. So the lock
+        alone does not protect an action that must not happen twice: check the token there.
         """
         raise self._missing("locks")
 
@@ -149,7 +149,7 @@ class Cache(StorageClient):
         raise self._missing("locks")
 
     def release(self, lease: Lease) -> bool:
-        """Release a lock; False if it was lost already. Never releases another holder's."""
+        """Release a lock; False if it was lost already. The lock of another holder stays."""
         raise self._missing("locks")
 
     def _missing(self, capability: str) -> CapabilityMissing:

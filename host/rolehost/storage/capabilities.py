@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 Kind = Literal["database", "cache", "queue", "stream"]
 
-#: The storage kinds, in the order they are provisioned (and closed in reverse).
+#: The storage kinds, in the order in which a process opens them; it closes them in reverse.
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 #: Every capability a backend of a kind may declare, with its meaning.

@@ -124,7 +124,8 @@ class Database(StorageClient):
         statements would queue up behind it.
 
         Raises:
-            StorageBusy: another transaction holds a lock that it needs; it may be tried again.
+            StorageBusy: another transaction holds a lock that a statement needs. The migration may
+                be tried again.
             StorageUnavailable: the server cannot be reached.
         """
         return self.transaction()

@@ -81,7 +81,7 @@ class Listener(ABC):
 
         Returns:
             The names that were woken, without duplicates; empty after a time-out or an
-            interrupt. A wake-up that came between two waits ends the next one at once.
+            interrupt. A wake-up that came between two waits ends the next wait at once.
         """
 
     @abstractmethod
@@ -114,12 +114,12 @@ class Queue(StorageClient):
     def broker(self) -> dramatiq.Broker:
         """Return the Dramatiq broker of this process, without middleware; the same at each call.
 
-        It carries ephemeral messages. If the backend declares ``wake-up``, its consumers wake
-        without polling. Due messages are taken in the order of their :func:`message_priority`,
+        It carries ephemeral messages. If the backend declares ``wake-up``, the broker's consumers
+        wake without polling. Due messages are taken in the order of their :func:`message_priority`,
         and with the same priority in the order in which they were sent.
 
         If a process dies, the messages that it had taken are delivered again as possible *poison
-        messages*. A message proxy has two more members:
+        messages*. A message proxy has two more members than Dramatiq's:
 
         - ``crashes``: None for a normal message. For a redelivered one, how many processes died
           after its ``start()``. A death before ``start()`` or after the message was given back

@@ -98,10 +98,10 @@ class StoredQueue(Queue):
 
 
 class WakeListener(Listener):
-    """A listener that another thread of this process wakes, for example a connection's reader.
+    """A listener that another thread of this process wakes, for example a thread that reads.
 
     Args:
-        names: the names that it listens for.
+        names: the names that this listener waits for.
         forget: called with this listener when it closes.
     """
 
@@ -133,9 +133,9 @@ class WakeListener(Listener):
         self.interrupt()
 
     def wake(self, names: Collection[str] | None) -> None:
-        """Wake it if it listens for one of these names.
+        """Wake this listener if it waits for one of these names.
 
-        None wakes it for all of its names: use it if wake-ups may have been lost.
+        None wakes it for all of its names: pass None if wake-ups may have been lost.
         """
         mine = self.names if names is None else self.names.intersection(names)
         with self._changed:

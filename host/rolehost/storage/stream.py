@@ -35,12 +35,14 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         topic: name of the topic.
         value: the payload; never decoded or encoded again.
-        key: records of one key keep their order; those without (None) go to any partition.
+        key: records of one key keep their order; a record without a key (None) goes to any
+            partition.
         headers: name and value, in order; a name may repeat. Bytes of a name that are not UTF-8
             are surrogate escapes (PEP 383). A value that is null in the stream is empty.
-        partition: where it was read; ``("", -1)`` if it was not. Ignored by :meth:`Stream.publish`.
-        offset: its position in the partition; offsets rise but may have gaps.
-        timestamp: when it was published, in milliseconds since the epoch.
+        partition: where the record was read; ``("", -1)`` if it was not read from a stream.
+            :meth:`Stream.publish` ignores it.
+        offset: position in the partition; offsets rise but may have gaps.
+        timestamp: when the record was published, in milliseconds since the epoch.
     """
 
     topic: str
@@ -76,7 +78,7 @@ class Subscription(ABC):
 
     @abstractmethod
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Store the next offset to read of each partition; a restart begins there.
+        """Store for each partition the offset to read next; a restart begins there.
 
         Partitions that this member no longer owns are ignored.
         """
@@ -84,9 +86,9 @@ class Subscription(ABC):
     def positions(self) -> Mapping[Partition, int]:
         """Return the offset to read next, by owned partition.
 
-        A partition is left out while :meth:`poll` has yet to return records of it. The offset may
-        be after a gap: transaction markers, aborted or compacted records. A stream
-        without such gaps returns an empty mapping, as the default does.
+        A partition is left out while :meth:`poll` still has records of it to return. The offset
+        may be after a gap: transaction markers, aborted or compacted records. A stream without
+        such gaps returns an empty mapping, as the default does.
         """
         return {}
 
@@ -118,10 +120,10 @@ class Stream(StorageClient):
         """Append records, in order; return when all of them are stored durably.
 
         Raises:
-            StorageUnavailable: some may have been stored. Publish all again, because consumers
+            StorageUnavailable: some records may have been stored. Publish all again; consumers
                 recognise an event by its id.
-            StorageError: in all other cases, the stream refuses a record, for example because it
-                is too large. Repeating the call cannot help.
+            StorageError: any other error: the stream refuses a record, for example because it is
+                too large. Repeating the call cannot help.
         """
 
     def publish_each(self, records: Sequence[Record]) -> list[StorageError | None]:
