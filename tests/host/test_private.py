@@ -277,7 +277,7 @@ def test_the_supervisor_does_not_import_from_the_working_directory(tmp_path: Pat
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from here')")
     command = module_command("rolehost.supervisor")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "rolehost run starts the supervisor\n")
+    assert (done.returncode, done.stderr) == (1, "start the supervisor with rolehost run\n")
 
 
 @pytest.mark.processes

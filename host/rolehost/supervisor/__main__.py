@@ -9,5 +9,5 @@ from rolehost.supervisor.plan import PLAN_VARIABLE, ProcessPlan
 if __name__ == "__main__":
     plan = os.environ.pop(PLAN_VARIABLE, "")
     if not plan:
-        sys.exit("rolehost run starts the supervisor")
+        sys.exit("start the supervisor with rolehost run")
     sys.exit(supervise(ProcessPlan.from_json(plan)))

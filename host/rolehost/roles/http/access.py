@@ -97,7 +97,8 @@ def admit_local(req: Any) -> None:
     checked = [name for name, _ in req.scope["headers"] if name in _CHECKED_HEADERS]
     if len(checked) > len(set(checked)):
         raise falcon.HTTPBadRequest(
-            description="The headers Host, Origin, Sec-Fetch-Site and Content-Type have one value."
+            description="Each of the headers Host, Origin, Sec-Fetch-Site and Content-Type may"
+            " occur only once."
         )
     if not _PROXY_HEADERS.isdisjoint(headers):
         # The client of the proxy may be on another machine.

@@ -74,7 +74,7 @@ class PoisonMessages(Middleware):
             log.warning("start not recorded", actor=message.actor_name, error=str(error))
             ours = True
         if not ours:
-            raise ClaimLost("it was given to another process meanwhile")
+            raise ClaimLost("the message was given to another process meanwhile")
 
     def after_ack(self, broker: dramatiq.Broker, message: Any) -> None:
         """Let the next suspect run: this message is done, or a dead letter."""
