@@ -1,7 +1,7 @@
 """The layout of an entry in memcached: its end (when it expires), then the value.
 
-memcached counts time in whole seconds of its own clock, and a write replaces the end of an
-entry. So the end is a part of the entry, in milliseconds, and memcached's expiry only frees the
+memcached measures expiry in whole seconds with the server's clock, and every write replaces the
+expiry. So the entry contains its end in milliseconds, and memcached's expiry only frees the
 memory.
 """
 

@@ -25,10 +25,10 @@ _ANSWERED = 10.0
 def require_session(first: Connection, open_second: Callable[[], Connection], place: str) -> None:
     """Check that a connection keeps its session; changes no setting of the session.
 
-    The process id that the server reports at login is that of the session. A pooler reports a
-    random number instead, because clients use it to cancel statements. Only if the two differ, a
-    second connection is opened: it notifies the first one, which listens and sends nothing
-    meanwhile. A notification reaches the first one only if it still has the same session.
+    A server reports the session's process id at login. A pooler reports a random number instead,
+    because clients use the number to cancel statements. Only if the reported id is not the
+    session's, a second connection is opened: it notifies the first, which listens and sends
+    nothing meanwhile. The first receives the notification only if it still has the same session.
 
     Args:
         first: the connection to check.

@@ -67,7 +67,7 @@ class SilenceWatch:
                 self._thread.start()
 
     def forget_after_fork(self) -> None:
-        """In a forked child, watch none of the parent's connections."""
+        """In a forked child, stop watching the parent's connections."""
         self._guard = threading.Lock()
         self._start_empty()
 

@@ -95,7 +95,7 @@ class RedisCache(Cache):
             raise ValueError(f"the entry {key!r} is not a decimal number")
         if "overflow" in str(number) or "out of range" in str(number):
             raise ValueError(f"the entry {key!r} would exceed 64 bits")
-        # The first error has the reason; that of EXEC only says that a command was refused.
+        # The first error has the reason; EXEC's error only says that a command was refused.
         raise self._connections.refusal(
             next(each for each in answers if isinstance(each, redis.RedisError))
         )

@@ -75,7 +75,7 @@ if redis.call('ZRANK', KEYS[2], number) == 0 then redis.call('PUBLISH', ARGV[3],
 # KEYS: messages, waiting, taken, owners, calls, crashes, priorities.
 # ARGV: owner, number of this call, lease, most, stall (-1: leave others alone), prefix of
 #   presence channels, channel, wake-up, count of done ones, numbers that are done, numbers that
-#   are given back, or ``#CALL`` for those of a call without an answer.
+#   are given back, or ``#CALL`` for all numbers of a call without an answer.
 # Answers: whether the lease held until now, milliseconds until more may be due (-1: never),
 #   numbers and crashes of possible poison messages, then numbers and data of all.
 EXCHANGE = f"""{_NOW}{_GIVE_BACK}

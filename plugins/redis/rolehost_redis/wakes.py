@@ -26,13 +26,13 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.05, 2.0
 class Hub:
     """Reads the channel for all listeners of a process, from the first one on. Thread-safe.
 
-    The hub also subscribes to a channel on which nothing is published. The kernel closes the
-    connection when the process ends, so other processes can ask Redis whether this one lives.
+    The hub also subscribes to the process's channel, on which nothing is published. The kernel
+    closes the connection when the process ends, so other processes can ask Redis whether it lives.
 
     Args:
         server: the server.
         channel: the channel of wake-ups.
-        presence: prefix of the name of the other channel.
+        presence: prefix of the name of the process's channel.
     """
 
     def __init__(self, server: Server, channel: str, presence: str) -> None:

@@ -133,7 +133,7 @@ def _engine(services: ProcessServices, kind: Kind, subject: str) -> Iterator[Lin
         answers, about, middle = _call_with_timeout(
             ENGINE_TIMEOUT, lambda: _ask(getattr(services, kind))
         )
-    except Exception as error:  # the command reports whatever the engine or its driver raises
+    except Exception as error:  # the command reports every error of the backend or its driver
         setting = getattr(error, "setting", None)
         fix = f"change {setting}" if setting else "correct the error above"
         if kind in services.optional:

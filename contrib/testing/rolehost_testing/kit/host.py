@@ -121,7 +121,7 @@ class Host(Assertions):
 
     @property
     def services(self) -> ProcessServices:
-        """The services that the test uses: those of the process with the role ``command``.
+        """The services of the process with the role ``command``, which the test uses.
 
         Access binds the plugins' models to this host's database.
         """

@@ -334,7 +334,7 @@ class ConfluentSubscription(Subscription):
             raise failures.temporary("committing", "no answer in time")
         self._committing = None
         if committing.error is None:
-            # The result may be that of an earlier call, which took too long.
+            # The result may belong to an earlier call, which took too long.
             if committing.offsets == wanted:
                 self._uncommitted = {}
         elif committing.error.code() not in _COMMIT_REFUSED:
