@@ -12,7 +12,7 @@ Positive = Annotated[float, Meta(gt=0)]
 
 
 class DeliverySettings(Settings, frozen=True):
-    """``[delivery]``: durations of the delivery contract; the same in every deployment of a fleet.
+    """``[delivery]``: settings of the delivery contract, the same in every deployment of a fleet.
 
     Attributes:
         lease: seconds after which a process that does not renew its lease loses its work.

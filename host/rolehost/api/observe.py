@@ -1,4 +1,4 @@
-"""Observation of the host's work: recorders for each event, statistics for current numbers."""
+"""Observation of the host's work: recorders for finished work, statistics for current numbers."""
 
 from __future__ import annotations
 

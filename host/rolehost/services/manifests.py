@@ -73,7 +73,7 @@ def delete_expired(database: Database, now: int) -> int:
 def target(database: Database, name: str) -> Target | None:
     """Return the queue and encoder for jobs of another deployment's actor; None if unknown.
 
-    The newest manifest with this actor is used. Its schema of the arguments is checked. The
+    The newest manifest with this actor is used; arguments are checked against the schema in it. The
     priority is 0, because manifests do not contain priorities.
     """
     for manifest in read(database).values():

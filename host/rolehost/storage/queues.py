@@ -98,7 +98,7 @@ class StoredQueue(Queue):
 
 
 class WakeListener(Listener):
-    """A listener that another thread of this process wakes, for example a thread that reads.
+    """A listener that another thread of this process wakes, for example the reader of a connection.
 
     Args:
         names: the names that this listener waits for.
