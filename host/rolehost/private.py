@@ -48,7 +48,7 @@ def private_folder(path: Path) -> Path:
     if found.st_mode & _OTHERS:
         raise NotPrivate(
             f"{path}: other users can use this folder (mode {stat.S_IMODE(found.st_mode):04o});"
-            f" remove it, or close it if its content can be trusted: chmod 700 {path}"
+            f" remove it, or make it private if its content can be trusted: chmod 700 {path}"
         )
     return path
 

@@ -201,5 +201,5 @@ def test_the_socket_of_a_killed_supervisor_is_removed(folder: Path) -> None:
         host.supervisor.wait()
         (left,) = folder.glob("rolehost-supervisors-*/*.sock")
         done = host.reload("d.toml")
-        assert "this user runs none on this machine" in done.stderr
+        assert "this user runs no supervisor here" in done.stderr
         assert not left.exists()

@@ -44,4 +44,4 @@ def test_a_section_that_names_none_of_its_roles_has_nothing_to_run(
     path = write(tmp_path, '["embedded", "ops"]', '["worker"]')
 
     assert invoke(["run", str(path)]) == 5
-    assert "need the roles http, but [fleet] roles has none of these" in capsys.readouterr().err
+    assert "need the roles http, but [fleet] roles does not list them" in capsys.readouterr().err

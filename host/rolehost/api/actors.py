@@ -95,7 +95,7 @@ class Actor(Generic[P, R_co]):
                 raise TypeError(f"{subject} {name} must be Limits, not {getattr(self, name)!r:.80}")
         if isinstance(self.partition, str):
             if self.partition not in self.arguments:
-                raise ValueError(f"{subject} partition {self.partition!r} is none of its arguments")
+                raise ValueError(f"{subject} partition {self.partition!r} is not an argument")
         elif self.partition is not None and not callable(self.partition):
             raise TypeError(
                 f"{subject} partition must be the name of an argument or a function,"

@@ -26,7 +26,7 @@ def check(
     """Check deployments: files, settings, plugins and how they fit together.
 
     The check connects to nothing and starts nothing. It reports all errors of all deployments and
-    exits with status 3 if there is one. Warnings leave the status at 0.
+    exits with status 3 if there is an error. Warnings leave the status at 0.
     """
     names = tuple(plugins.split(",")) if plugins is not None else context.plugins
     paths = deployments or (context.path,)

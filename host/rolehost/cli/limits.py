@@ -22,8 +22,8 @@ _partition = click.option("--partition", metavar="VALUE", help="Only this partit
 def limits(ctx: click.Context, as_json: bool) -> None:
     """List the limits of jobs with their claimed jobs, or change them at run time.
 
-    "partition:ACTOR" is the limit of each partition; "open" and "closed" count its partitions: jobs
-    of an open one may be claimed, a closed one is empty or full.
+    "partition:ACTOR" is the limit of each partition of the actor. "open" counts the partitions
+    whose jobs may be claimed, "closed" the partitions that are empty or full.
     """
     from rolehost.composition.limits import deployed
     from rolehost.delivery import limitstore
@@ -89,7 +89,7 @@ def set_limit(context: Context, /, name: str, partition: str | None, **numbers: 
 @_partition
 @click.pass_obj
 def reset(context: Context, name: str, partition: str | None) -> int:
-    """Return to the limit of the deployment or the plugin."""
+    """Reset the limit NAME to the value of the deployment or the plugin."""
     from rolehost.delivery import limitstore
     from rolehost.delivery.scopes import unit_of_work
 

@@ -45,7 +45,7 @@ def migrate() -> None:
 def up(context: Context, phase: Phase) -> None:
     """Apply pending migrations.
 
-    While older processes run, apply --phase pre; when the last one has ended, --phase post.
+    While older processes run, apply --phase pre. When all of them have ended, apply --phase post.
     """
     from rolehost import schema
 

@@ -62,9 +62,9 @@ def plugins() -> None:
 def list_plugins(context: Context, probing: bool, pinning: bool, as_json: bool) -> int:
     """List all installed plugins by name.
 
-    Plugins that are not enabled are not imported, so a broken one is listed as disabled; --probe
-    imports it and reports the error. If the deployment file itself has errors, they follow the
-    list, and the exit status is 3.
+    Plugins that are not enabled are not imported, so a broken plugin may be listed as disabled.
+    --probe imports all plugins and reports their errors. If the deployment file itself has errors,
+    these follow the list, and the exit status is 3.
 
     --pin lists nothing: it writes distribution, version and hash of each enabled plugin to a file
     next to the deployment. If [deployment] pins names this file, a plugin that differs is refused.

@@ -40,8 +40,9 @@ def reload(context: Context, pid: int | None, timeout: float, as_json: bool) -> 
 
     The new deployment is composed and checked first. If it has errors, they are printed, nothing
     changes, and the exit status is 3. Otherwise processes are replaced one by one: each new process
-    is ready before the old one stops. If one does not become ready, the reload is rolled back. No
-    request fails and no work is lost. TERM to the supervisor stops the deployment at any time.
+    is ready before the old process stops. If a new process does not become ready, the reload is
+    rolled back. No request fails and no work is lost. TERM to the supervisor stops the deployment
+    at any time.
     """
     if context.plugins is not None:
         raise click.UsageError("a reload cannot change --plugins; rolehost run keeps its value")
@@ -77,7 +78,7 @@ def _choose(
     if matches:
         known = _listed(matches)
         raise RolehostError(f"more than one supervisor {what}; choose one with --pid: {known}")
-    others = f"running: {_listed(found)}" if found else "this user runs none on this machine"
+    others = f"running: {_listed(found)}" if found else "this user runs no supervisor here"
     raise RolehostError(f"no supervisor {what}; {others}; another user may run one")
 
 

@@ -25,9 +25,9 @@ from rolehost.supervisor.plan import MIGRATE, ProcessPlan, become_supervisor
 def run(context: Context, only: tuple[str, ...]) -> int:
     """Run all roles of a deployment in the foreground.
 
-    The deployment is checked first, and pending migrations are applied; in production, or with
-    deployment.migrate = "check", they are an error. TERM or Ctrl-C drains and stops; a second
-    one stops at once.
+    The deployment is checked first, and pending migrations are applied. With deployment.migrate =
+    "check", the default in production, pending migrations of the phase pre are an error. After TERM
+    or Ctrl-C, running work ends and the deployment stops; a second signal stops it at once.
     """
     started_at = time.monotonic()
     composition = context.composition
@@ -59,8 +59,8 @@ def _explain_nothing_to_run(context: Context, composition: Composition) -> int:
     click.echo(f"rolehost: nothing to run ({name}).", err=True)
     if composition.roles:
         click.echo(
-            f"Its plugins need the roles {', '.join(composition.roles)}, but [fleet] roles has"
-            " none of these. Add one there, or use --role.",
+            f"Its plugins need the roles {', '.join(composition.roles)}, but [fleet] roles"
+            " does not list them. Add a role there, or use --role.",
             err=True,
         )
     elif enabled:

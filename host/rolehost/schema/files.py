@@ -202,9 +202,9 @@ class _Reader:
                     "migration-duplicate",
                     self._location(*(file.entry for file in variants)),
                     f"several files have the number {number:04d}",
-                    "one file for all dialects, or one of the same name for each",
+                    "one file for all dialects, or one file of the same name for each dialect",
                     ", ".join(file.entry.name for file in variants),
-                    "renumber or remove one of them",
+                    "renumber or remove one of the files",
                 )
             chosen.extend([file for file in variants if file.dialect in ("", dialect)][:1])
         for position, file in enumerate(chosen, start=1):

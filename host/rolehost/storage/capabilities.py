@@ -29,7 +29,7 @@ CAPABILITIES: dict[Kind, dict[str, str]] = {
         "tags": "entries can be dropped by a tag that they were stored with",
         "rate-limit": "hits are counted against a limit, atomically among all users",
         "locks": "locks that expire, each lease with a higher token than the last",
-        "lru": "the least recently used entry leaves first when the bound is reached",
+        "lru": "the least recently used entry leaves first when the cache is full",
         "shared": "all processes of the deployment see the same entries",
         "multi-host": "processes on several machines may use it at once",
     },
