@@ -248,3 +248,60 @@ def test_others_are_woken_for_a_retry_that_they_would_find_late(bench, wakes, la
     consumer = consumer_of(bench, limited)
     run_one(consumer, "retrying", later)
     assert bool(wakes) == woken
+
+
+@actor(partition="tenant", partition_limits=Limits(concurrency=2))
+def tenants(context, tenant: str) -> None:
+    """Do nothing, with a limit for each tenant."""
+
+
+@pytest.fixture
+def limited_consumer(bench):
+    """A consumer that has claimed eight jobs, as many as the limits allow."""
+    runtime = bench.make_runtime(tenants)
+    with unit_of_work(runtime) as work:
+        work.enqueue_many(tenants, [{"tenant": f"{number % 4}"} for number in range(40)])
+    consumer = LedgerConsumer(
+        runtime,
+        queue="default",
+        actors=["tenants"],
+        owner="me",
+        threads=THREADS,
+        most=MOST,
+        listener=PollingListener(),
+        beats=Beats(),
+    )
+    consumer._seconds = 1e-6
+    assert consumer._cycle()
+    assert len(claimed(bench)) == 8
+    consumer._write_at = float("inf")
+    yield consumer
+    consumer.close()
+
+
+def test_what_limits_leave_for_a_claim_runs_before_the_next_claim(bench, limited_consumer):
+    for left in (7, 6, 5, 4, 3):
+        finish_one(limited_consumer)
+        assert not limited_consumer._cycle()
+        assert len(limited_consumer._ready) == left
+    finish_one(limited_consumer)
+    assert limited_consumer._cycle()
+    assert len(claimed(bench)) == 8
+
+
+def test_ends_of_limited_jobs_are_written_in_time_and_their_places_claimed_again(
+    bench, limited_consumer
+):
+    finish_one(limited_consumer)
+    limited_consumer._write_at = 0.0
+    assert limited_consumer._cycle()
+    assert len(limited_consumer._ready) == 8
+
+
+def test_a_wake_up_is_followed_by_a_claim_whatever_waits_for_a_thread(bench, limited_consumer):
+    with unit_of_work(limited_consumer._runtime) as work:
+        work.enqueue(tenants, tenant="another")
+    limited_consumer._listener.wait = lambda seconds: frozenset({"queue:default"})
+    limited_consumer._wait()
+    assert limited_consumer._cycle()
+    assert len(claimed(bench)) == 9

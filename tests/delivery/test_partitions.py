@@ -6,6 +6,8 @@ import pytest
 from rolehost.api import JobQueue, Limits, PayloadError, RetryPolicy, Snooze, Unique, actor
 from rolehost.delivery import administration, changes, limitstore, sweep
 from rolehost.delivery.claims import Claims
+from rolehost.delivery.jobs import Finish
+from rolehost.delivery.partitions import Partitions
 
 
 @actor(partition="tenant", partition_limits=Limits(concurrency=2))
@@ -509,3 +511,38 @@ def test_a_partition_function_that_fails_is_an_error_at_the_call(bench):
         with pytest.raises(PayloadError, match="partition must be a str, not float"):
             work.enqueue(divides, number=1)
     assert bench.count("rolehost_jobs") == 0
+
+
+def test_a_partition_that_ends_and_claims_leave_as_it_was_is_not_written(bench, monkeypatch):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 9)
+    claims = Claims(bench.runtime, "default", ["tenants"], "me")
+    ledger, written = bench.runtime.ledger, []
+
+    def cycle(ended, want: int = 10):
+        bench.clock.forward(1)
+        with bench.database.session(), bench.database.transaction() as tx:
+            ends = [(job, Finish("completed", job.run_at, True, None)) for job in ended]
+            own = ledger.end_many(tx, ends, bench.clock.now())
+            return [job for run in claims.claim(tx, want, bench.clock.now(), 0, own) for job in run]
+
+    jobs = cycle([])
+    store = Partitions._store
+    monkeypatch.setattr(
+        Partitions,
+        "_store",
+        lambda self, tx, partitions: (written.extend(partitions), store(self, tx, partitions)),
+    )
+    for _ in range(2):
+        jobs = cycle(jobs)
+        assert len(jobs) == 2
+    assert not written
+    assert held(bench) == {"a": 2}
+    jobs = cycle(jobs, want=1)  # others may wait for a turn now
+    assert len(jobs) == 1
+    assert [each.held for each in written] == [1]
+    bench.clock.forward(10)
+    written.clear()
+    fill(bench, tenants, [{"tenant": "b"}])
+    assert len(cycle(jobs)) == 3
+    assert sorted((each.name, each.held) for each in written) == [("a", 2), ("b", 1)]

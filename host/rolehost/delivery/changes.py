@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rolehost.delivery.limits import Name, Partition
 from rolehost.delivery.scans import ScanStart
@@ -78,10 +78,10 @@ def reopen(tx: Transaction, queue: str) -> None:
 
 def _merged(changes: Iterable[Change]) -> list[Change]:
     """Return one change for each partition and actor, with the sum of ``freed``."""
-    freed: dict[Change, int] = defaultdict(int)
+    freed: dict[tuple[Any, ...], int] = defaultdict(int)
     for each in changes:
-        freed[each._replace(freed=0)] += each.freed
-    return [each._replace(freed=count) for each, count in freed.items()]
+        freed[each[:-1]] += each.freed
+    return [Change(*names, count) for names, count in freed.items()]
 
 
 def announce_forgotten(tx: Transaction) -> None:
@@ -110,6 +110,8 @@ class Changes:
         self._postgres = database.dialect == "postgresql"
         self._skip = " FOR UPDATE SKIP LOCKED" if self._postgres else ""
         self._waiting = WaitingJobs(database)
+        #: The rows of the partitions that the last call locked.
+        self.stored: dict[int, Partition] = {}
         #: Whether the last call left changes of this queue that another process had locked.
         self.missed = False
         #: Where changes are read from, by id.
@@ -125,6 +127,7 @@ class Changes:
         claimer has locked are left for the next call.
         """
         changed: dict[int, Partition] = {}
+        self.stored = {}
         may_apply = self._may_apply(tx, now)
         self._apply_own(tx, own, changed)
         if may_apply:
@@ -212,7 +215,7 @@ class Changes:
         chosen, found = f"id {among(self._dialect)}", numbers(self._dialect, wanted)
         sql = f"SELECT {', '.join(Partition._fields)} FROM rolehost_partitions WHERE {chosen}"
         for row in tx.execute(sql + self._skip, (found,)).fetchall():
-            changed[row[0]] = Partition(*row)
+            self.stored[row[0]] = changed[row[0]] = Partition(*row)
         missing = wanted.difference(changed)
         if missing and self._postgres:
             rows = tx.execute(sql, (numbers(self._dialect, missing),)).fetchall()

@@ -14,6 +14,9 @@ from rolehost.api.limits import NO_LIMITS, Limits
 from rolehost.delivery.failures import describe
 from rolehost.errors import PayloadError
 
+#: Microseconds for which a partition that is claimed again and again may keep its turn.
+TURN_US = 10_000_000
+
 
 class LimitTable:
     """The limits in force: those set at run time, else those of the deployment and the plugins.
@@ -132,6 +135,14 @@ class Partition(NamedTuple):
     held: int = 0
     next_at_us: int = 0
     due_at_us: int | None = None
+
+    def differs(self, stored: Partition) -> bool:
+        """Return whether more than the turn differs from a row that is stored.
+
+        A turn of more than :data:`TURN_US` later counts too.
+        """
+        kept = self._replace(turn=stored.turn) == stored
+        return not kept or self.turn - stored.turn > TURN_US
 
 
 class Name(NamedTuple):

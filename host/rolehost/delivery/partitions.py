@@ -126,21 +126,31 @@ class Partitions:
         self._due_us = min((at for at in due if at is not None), default=None)
         shares: list[Share] = []
         seen: set[int] = set()
+        stored = self._changes.stored
         for _ in range(_ROUNDS):
             most = min(math.ceil(want / self._depth), _PARTITIONS)
             found = self._lock_open(tx, _ready(above, now_us), changed, most)
             # The caller has not claimed the jobs of the last round yet.
             partitions = [each for each in found if each.id not in seen]
             seen.update(each.id for each in partitions)
+            stored |= {each.id: each for each in partitions if each.id not in changed}
             served: list[Share] = []
             if partitions:
                 portion = self._portion(partitions, want, longest, most, now_us)
                 served = self._share(tx, partitions, above, portion, now_us)
             changed |= {each.partition.id: each.served(now_us) for each in served}
-            self._store(tx, changed.values())
-            changed = {}
             shares += served
             want -= _runs(served)
+            # PERF: an end and a claim often leave a partition as it was, except for its turn, which
+            # matters only if another partition waits for its turn.
+            if want > 0 and len(served) == len(partitions) and len(found) < most:
+                changed = {
+                    number: each
+                    for number, each in changed.items()
+                    if number not in stored or each.differs(stored[number])
+                }
+            self._store(tx, changed.values())
+            changed = {}
             # Partitions without a job are closed now, and others that have one may follow them.
             if want <= 0 or len(found) < most or not partitions:
                 break
