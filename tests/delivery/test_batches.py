@@ -250,28 +250,18 @@ def test_others_are_woken_for_a_retry_that_they_would_find_late(bench, wakes, la
     assert bool(wakes) == woken
 
 
-@actor(partition="tenant", partition_limits=Limits(concurrency=2))
-def tenants(context, tenant: str) -> None:
-    """Do nothing, with a limit for each tenant."""
+@actor(partition="number", partition_limits=Limits(concurrency=2))
+def paired(context, number: int) -> None:
+    """Do nothing, twice at a time for each number."""
 
 
 @pytest.fixture
 def limited_consumer(bench):
     """A consumer that has claimed eight jobs, as many as the limits allow."""
-    runtime = bench.make_runtime(tenants)
-    with unit_of_work(runtime) as work:
-        work.enqueue_many(tenants, [{"tenant": f"{number % 4}"} for number in range(40)])
-    consumer = LedgerConsumer(
-        runtime,
-        queue="default",
-        actors=["tenants"],
-        owner="me",
-        threads=THREADS,
-        most=MOST,
-        listener=PollingListener(),
-        beats=Beats(),
-    )
-    consumer._seconds = 1e-6
+    bench.make_runtime(paired)
+    consumer = consumer_of(bench, paired)
+    enqueue(bench, paired, [*range(4)] * 10)
+    consumer._seconds, consumer._taken_at = 1e-6, bench.clock.now()
     assert consumer._cycle()
     assert len(claimed(bench)) == 8
     consumer._write_at = float("inf")
@@ -299,8 +289,7 @@ def test_ends_of_limited_jobs_are_written_in_time_and_their_places_claimed_again
 
 
 def test_a_wake_up_is_followed_by_a_claim_whatever_waits_for_a_thread(bench, limited_consumer):
-    with unit_of_work(limited_consumer._runtime) as work:
-        work.enqueue(tenants, tenant="another")
+    enqueue(bench, paired, [4])
     limited_consumer._listener.wait = lambda seconds: frozenset({"queue:default"})
     limited_consumer._wait()
     assert limited_consumer._cycle()
