@@ -81,7 +81,7 @@ def _merged(changes: Iterable[Change]) -> list[Change]:
     freed: dict[tuple[Any, ...], int] = defaultdict(int)
     for each in changes:
         freed[each[:-1]] += each.freed
-    return [Change(*names, count) for names, count in freed.items()]
+    return [Change._make((*names, count)) for names, count in freed.items()]
 
 
 def announce_forgotten(tx: Transaction) -> None:
