@@ -55,9 +55,10 @@ class Transaction(Protocol):
         """
 
     def execute_only(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """Run the only statement of this transaction.
+        """Run the only statement of this transaction: an INSERT, UPDATE or DELETE.
 
-        A backend may commit in the same round trip. So no other statement may follow.
+        A backend may prepare it, and commit in the same round trip. So no other statement may
+        follow.
 
         Raises:
             StorageUnavailable: as :meth:`execute`; the transaction may have been committed.

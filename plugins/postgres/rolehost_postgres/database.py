@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal
 
 import psycopg2
+from psycopg2 import errors
 from rolehost.api import Cursor, Database, PeeweeTransaction, StorageBusy, StorageError, Transaction
 
 from rolehost_postgres import abilities
 from rolehost_postgres.bulk import run_many
 from rolehost_postgres.connections import Connections
 from rolehost_postgres.failures import translate_error
-from rolehost_postgres.placeholders import translate
+from rolehost_postgres.placeholders import prepared, translate
 from rolehost_postgres.pool import Pool
 from rolehost_postgres.server import Server
 from rolehost_postgres.settings import PostgresSettings
@@ -228,10 +229,27 @@ class _Transaction(PeeweeTransaction):
         return result
 
     def execute_only(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        """Run the only statement without BEGIN: the server commits it in the same round trip."""
-        if self.driver.pending == BEGIN:
-            self.driver.pending = ""
-        return self.execute(sql, params)
+        """Run the only statement without BEGIN: the server commits it in the same round trip.
+
+        PERF: it is prepared in each session, because the server takes long to parse and plan it.
+        """
+        driver = self.driver
+        if driver.pending == BEGIN:
+            driver.pending = ""
+        prepare, execute = prepared(sql)
+        try:
+            result: Cursor = driver.cursor()
+            if prepare not in driver.prepared:
+                driver.prepared.add(prepare)  # first, because an interruption may follow
+                result.execute(prepare)
+            result.execute(execute, params)
+        except errors.InvalidSqlStatementName:
+            # An interruption stopped PREPARE, or DISCARD has removed its result.
+            driver.prepared.discard(prepare)
+            return self.execute(sql, params)
+        except psycopg2.Error as error:
+            raise translate_error(error, self.connections.place) from error
+        return result
 
     def conclude(self, sql: str, params: Sequence[Any] = ()) -> bool:
         """Run the last statement and commit; both in one round trip."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import lru_cache
+from itertools import count
 
 #: Where a question mark is not a parameter: in texts, quoted names, comments and dollar quotes
 #: (https://www.postgresql.org/docs/current/sql-syntax-lexical.html).
@@ -40,6 +42,19 @@ def _part(match: re.Match[str]) -> str:
     if match["mark"]:
         return "%s"
     return match[0].replace("%", "%%")
+
+
+@lru_cache(maxsize=64)
+def prepared(sql: str) -> tuple[str, str]:
+    """Return the statement that prepares another one in a session, and the one that runs it."""
+    name = f"rolehost_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
+    numbers = count(1)
+    text = _PARTS.sub(lambda match: f"${next(numbers)}" if match["mark"] else match[0], sql)
+    places = ", ".join(["%s"] * (next(numbers) - 1))
+    return (
+        f"PREPARE {name} AS {text}",
+        f"EXECUTE {name} ({places})" if places else f"EXECUTE {name}",
+    )
 
 
 @lru_cache(maxsize=256)

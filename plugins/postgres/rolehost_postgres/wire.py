@@ -62,7 +62,12 @@ class Connection(DriverConnection):
         silent: whether the connection was ended because a statement got no answer.
         idle_limit: seconds after which the server ends a transaction without a statement; 0: never.
         abandoned: whether its transaction ran no statement for longer than ``idle_limit``.
+        prepared: the PREPARE statements that were sent in its session.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.prepared: set[str] = set()
 
     pending = ""
     statements = 0

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from rolehost_postgres.placeholders import many_rows, translate
+from rolehost_postgres.placeholders import many_rows, prepared, translate
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,15 @@ def test_only_marks_outside_of_texts_names_and_comments_are_parameters(
     sql: str, expected: str
 ) -> None:
     assert translate(sql) == expected
+
+
+def test_a_prepared_statement_has_numbered_parameters_and_its_own_name() -> None:
+    prepare, execute = prepared("INSERT INTO t VALUES (?, '?', 5 % ?)")
+    name = execute.split()[1]
+    assert prepare == f"PREPARE {name} AS INSERT INTO t VALUES ($1, '?', 5 % $2)"
+    assert execute == f"EXECUTE {name} (%s, %s)"
+    assert prepared("DELETE FROM t") != prepared("DELETE FROM u")
+    assert "(" not in prepared("DELETE FROM t")[1]
 
 
 def test_a_plain_insert_may_take_many_rows() -> None:

@@ -141,3 +141,18 @@ def test_the_only_statement_of_a_transaction_commits_in_the_same_round_trip(
         assert database.peewee.driver().idle
         assert cursor.fetchone() == (3,)
     assert values(database) == [0, 0, 7]
+
+
+def test_the_only_statement_runs_after_the_session_has_lost_its_prepared_statements(
+    database: PostgresDatabase,
+) -> None:
+    insert = "INSERT INTO things VALUES (?, 7) RETURNING id"
+    with database.session():
+        for number in (3, 4):
+            with database.transaction() as tx:
+                tx.execute_only(insert, (number,))
+            database.peewee.execute_sql("DEALLOCATE ALL")
+        with database.transaction() as tx:
+            tx.execute_only(insert, (5,))
+        assert database.read("SELECT count(*) FROM pg_prepared_statements") == [(1,)]
+    assert values(database) == [0, 0, 7, 7, 7]
