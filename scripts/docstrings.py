@@ -8,7 +8,8 @@ import textwrap
 from dataclasses import dataclass, field
 
 _SECTIONS = ("Attributes", "Args", "Returns", "Raises", "Example")
-_ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
+#: A role and its target. Group 1 is the last name, with the class before it if there is one.
+_ROLE = re.compile(r":\w+:`~?(?:[a-z_]*\.)*((?:[A-Z]\w*\.)?\w+)`")
 _ENTRY = re.compile(r"(\w+): (.*)", re.DOTALL)
 
 
