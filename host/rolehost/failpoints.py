@@ -122,7 +122,7 @@ def disarm() -> None:
 def arm_from(text: str) -> None:
     """Arm the entries of ``ROLEHOST_FAIL``.
 
-    If an entry is wrong, raise UnknownFailpoint and arm none of them.
+    If an entry is wrong, raise UnknownFailpoint and arm no point.
     """
     global armed
     before = armed

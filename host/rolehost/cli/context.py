@@ -32,8 +32,9 @@ DEFAULT_FILES = (Path("rolehost.toml"), Path("deploy/embedded.toml"))
 class Examined(NamedTuple):
     """A deployment, with defaults for unreadable sections, and its errors.
 
-    ``file_errors`` are errors of its files and settings, ``plugin_errors`` those of plugins and
-    of their combination. ``composition`` is None if the deployment cannot be composed.
+    ``file_errors`` are errors of its files and of the host's settings. ``plugin_errors`` are errors
+    of plugins, of their settings and of their combination. ``composition`` is None if the
+    deployment cannot be composed.
     """
 
     deployment: Deployment

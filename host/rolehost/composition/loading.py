@@ -24,7 +24,7 @@ class Selection:
     """Finds and loads the enabled plugins of one composition.
 
     ``extra`` are plugins that are given in code and not installed, by name. ``found`` are the
-    installed plugins; by default those of this Python.
+    installed plugins; by default the plugins of this Python.
     """
 
     def __init__(

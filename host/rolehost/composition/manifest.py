@@ -186,8 +186,8 @@ def describe(composition: Composition) -> Manifest:
     """Return the manifest of a composition.
 
     The manifests of a composition for one role and of the whole deployment have the same
-    :attr:`~Manifest.shared_hash`. Only those of the role ``http`` and of the whole deployment have
-    routes.
+    :attr:`~Manifest.shared_hash`. Only the manifests of the role ``http`` and of the whole
+    deployment have routes.
     """
     host = composition.deployment.host
     return Manifest(

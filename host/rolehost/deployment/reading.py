@@ -91,7 +91,7 @@ def read(
     names = reader.plugin_names(values.pop(PLUGINS, []), tree.get(PLUGINS))
     sections = reader.sections(values)
     on_failure = reader.on_failure(sections.pop(ON_FAILURE, {}))
-    # This removes the host's sections, so that those of plugins remain.
+    # This removes the host's sections; the sections of plugins remain.
     host = reader.host(sections, Path(path).parent if path else Path())
     deployment = Deployment(
         name=host.deployment.name or (Path(path).stem if path else "rolehost"),

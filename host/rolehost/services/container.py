@@ -79,7 +79,7 @@ class ProcessServices:
         self._cachings: dict[str, tuple[Any, CachingOptions, Caching[Any]]] = {}
         self._factories: dict[Any, tuple[Callable[[Services], Any], Any]] = {}
         self._board = board
-        #: Queues in statistics, even if empty: those of this deployment, and all seen so far.
+        #: Queues in statistics, even if empty: of this deployment's actors, and all seen so far.
         self._queues = {actor.queue for actor in _durable(composition).values()}
         self.recorders = Recorders()
         environment = composition.deployment.host.deployment.environment

@@ -81,8 +81,8 @@ class Database(StorageClient):
     #: The SQL dialect; selects migrations and statements that differ.
     dialect: ClassVar[Literal["sqlite", "postgresql"]]
 
-    #: The peewee database that models are bound to. ``peewee.atomic()`` inside
-    #: :meth:`transaction` is a savepoint of it.
+    #: The peewee database that models are bound to. Inside :meth:`transaction`,
+    #: ``peewee.atomic()`` is a savepoint of the transaction.
     peewee: peewee.Database
 
     @abstractmethod

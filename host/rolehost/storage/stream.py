@@ -129,9 +129,9 @@ class Stream(StorageClient):
     def publish_each(self, records: Sequence[Record]) -> list[StorageError | None]:
         """Append records, in order; return the error of each, or None if it was stored.
 
-        After StorageUnavailable the record may be published again; after another StorageError
-        it cannot be. The default bisects the records until it finds those that
-        :meth:`publish` refuses. Override it if the server answers for each record.
+        After StorageUnavailable the record may be published again; any other StorageError is
+        final. The default bisects the records until it finds the records that :meth:`publish`
+        refuses. Override it if the server answers for each record.
         """
         try:
             self.publish(records)
