@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -11,7 +12,7 @@ from rolehost.delivery.jobs import Finish
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.roles.background import PollingListener
 from rolehost.roles.beats import Beats
-from rolehost.roles.worker.ledger import LedgerConsumer
+from rolehost.roles.worker.ledger import FLUSH_INTERVAL, LedgerConsumer
 
 
 @actor()
@@ -102,6 +103,36 @@ def test_completions_are_written_in_time_if_no_job_can_be_claimed(bench, consume
     consumer._write_at = 0.0
     assert not consumer._cycle()
     assert len(claimed(bench)) == MOST - 1
+
+
+def test_jobs_that_ended_before_the_wait_are_written_without_it(consumer, monkeypatch):
+    while (run := consumer.take()) is not None:
+        complete(consumer, run)
+    with monkeypatch.context() as patched:
+        patched.setattr(consumer._listener, "wait", pytest.fail)
+        consumer._wait()
+    assert consumer._cycle()
+
+
+def test_a_consumer_without_room_waits_although_jobs_have_ended(consumer, monkeypatch):
+    waited = []
+    monkeypatch.setattr(consumer._listener, "wait", waited.append)
+    finish_one(consumer)
+    consumer._wait()
+    assert waited == [FLUSH_INTERVAL]
+
+
+def test_a_thread_without_work_interrupts_the_wait(consumer, monkeypatch):
+    runs = []
+    while (run := consumer.take()) is not None:
+        runs.append(run)
+    interrupted = threading.Event()
+    monkeypatch.setattr(consumer._listener, "interrupt", interrupted.set)
+    consumer._waiting = True
+    complete(consumer, runs.pop())
+    assert interrupted.is_set()
+    for run in runs:
+        complete(consumer, run)
 
 
 def test_jobs_of_a_claim_whose_answer_was_lost_are_released_and_run(bench, consumer, monkeypatch):

@@ -311,6 +311,8 @@ class LedgerConsumer(Consumer):
 
     def _wait(self) -> None:
         with self._lock:
+            if self._finished and self._enough_done() and self._room() > 0:
+                return
             busy = bool(self._outstanding or self._finished) or self._stopping.is_set()
             # From now on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
@@ -334,6 +336,11 @@ class LedgerConsumer(Consumer):
         if due is None:
             return longest
         return min(longest, max(0.0, (due - runtime.clock.now()) / 1000))
+
+    def _enough_done(self) -> bool:
+        """Return whether to write ends and claim more: half is done, or a thread has no work."""
+        half_done = self._outstanding * 2 < self._limit()
+        return not self._ready or (half_done and not self._has_enough())
 
     @property
     def claimed(self) -> int:
@@ -419,9 +426,7 @@ class LedgerConsumer(Consumer):
                 else:
                     self._finished.append((job, end))
             self._hand_back(run[len(ends) :])
-            # If half of the claimed jobs are done, write them and claim more.
-            half_done = self._outstanding * 2 < self._limit()
-            wake = self._waiting and half_done and not self._has_enough()
+            wake = self._waiting and self._enough_done()
             if wake:
                 self._waiting = False
         if wake:
