@@ -11,6 +11,7 @@ from rolehost.composition import compose
 from rolehost.deployment import load
 from rolehost.observe import logs
 from rolehost.roles.process import Process
+from rolehost.roles.serving import NEW_OBJECTS
 from rolehost.schema import HOST_SET, up
 
 
@@ -27,6 +28,7 @@ def started(file: Path, role: str = "worker") -> Iterator[Process]:
     process.start()
     # As in role processes.
     gc.freeze()
+    gc.set_threshold(NEW_OBJECTS)
     try:
         yield process
     finally:
