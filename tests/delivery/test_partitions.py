@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from unittest import mock
+
 import pytest
-from rolehost.api import JobQueue, Limits, PayloadError, RetryPolicy, Snooze, Unique, actor
+from rolehost.api import (
+    JobQueue,
+    Limits,
+    PayloadError,
+    RetryPolicy,
+    Snooze,
+    StorageUnavailable,
+    Unique,
+    actor,
+)
 from rolehost.delivery import administration, changes, limitstore, sweep
 from rolehost.delivery.claims import Claims
 from rolehost.delivery.jobs import Finish
 from rolehost.delivery.partitions import Partitions
+from rolehost.roles.background import PollingListener
+from rolehost.roles.beats import Beats
+from rolehost.roles.worker.ledger import LedgerConsumer
 
 
 @actor(partition="tenant", partition_limits=Limits(concurrency=2))
@@ -287,6 +302,15 @@ def test_a_job_of_a_key_that_waits_for_a_retry_holds_up_the_later_ones(bench):
     assert [each.id for each in bench.claim()] == [later.id]
 
 
+def test_a_delayed_job_of_a_key_holds_up_the_later_ones(bench):
+    bench.make_runtime(plain)
+    with bench.unit_of_work() as work:
+        first = work.enqueue(plain, key="k")
+        work.enqueue(plain, key="k", delay=60)
+        work.enqueue(plain, key="k")
+    assert [job.id for job in bench.claim()] == [first.id]
+
+
 def bench_job(bench, number):
     """Return the claimed row of a job, as its process holds it."""
     from rolehost.delivery.claims import _COLUMNS
@@ -448,6 +472,40 @@ def test_a_limit_that_is_raised_at_run_time_opens_the_partitions_that_it_closed(
         limitstore.store(tx, name, Limits(concurrency=4), bench.clock.now())
     bench.clock.forward(1.0)
     assert len(bench.claim()) == 2
+
+
+def test_a_raised_limit_opens_its_partitions_although_a_claim_was_not_committed(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 5)
+    consumer = LedgerConsumer(
+        bench.runtime, queue="default", actors=["tenants"], owner="me", threads=9, most=9,
+        listener=PollingListener(), beats=Beats(),
+    )  # fmt: skip
+    assert consumer._cycle()
+    with bench.database.session(), bench.database.transaction() as tx:
+        limitstore.store(tx, "partition:tenants/a", Limits(concurrency=4), bench.clock.now())
+    bench.clock.forward(1.0)
+    with bench.unit_of_work() as work:
+        work.enqueue(tenants, tenant="b")  # else it would not look for limits at all
+    with failing(bench.database), pytest.raises(StorageUnavailable):
+        consumer._cycle()
+    assert consumer._cycle()
+    assert sorted(partitions_of(consumer._ready)) == ["a"] * 4 + ["b"]
+
+
+@contextmanager
+def failing(database):
+    """Roll back each transaction of the block at its end."""
+    transaction = database.transaction
+
+    @contextmanager
+    def lost():
+        with transaction() as tx:
+            yield tx
+            raise StorageUnavailable("the connection was lost")
+
+    with mock.patch.object(database, "transaction", lost):
+        yield
 
 
 def test_a_rate_that_is_raised_at_run_time_admits_jobs_soon(bench):

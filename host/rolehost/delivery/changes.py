@@ -162,7 +162,7 @@ class Changes:
     ) -> None:
         """Apply changes of this transaction; append those of rows that another has locked."""
         pending = dict(enumerate(_merged(own)))
-        self._lock(tx, {each.partition_id for each in own}, changed)
+        self.lock(tx, {each.partition_id for each in own}, changed)
         for number in self._apply_some(tx, pending, changed):
             del pending[number]
         append(tx, pending.values())
@@ -172,7 +172,7 @@ class Changes:
         """Apply and delete the oldest stored changes; return how many."""
         stored = self._read(tx)
         due = self._due(tx, now)
-        missing = self._lock(tx, {each.partition_id for each in stored.values()} | due, changed)
+        missing = self.lock(tx, {each.partition_id for each in stored.values()} | due, changed)
         self._insert(tx, stored.values(), missing, changed, now * 1000 - 1)
         done = self._apply_some(tx, stored, changed)
         for number in due & changed.keys():
@@ -205,7 +205,7 @@ class Changes:
         self.due_start.end(rows[0][1] if rows else None)
         return {row[0] for row in rows}
 
-    def _lock(
+    def lock(
         self, tx: Transaction, wanted: Collection[int], changed: dict[int, Partition]
     ) -> set[int]:
         """Lock partitions and add them to ``changed``; return those that do not exist."""

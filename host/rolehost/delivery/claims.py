@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -15,7 +15,8 @@ from rolehost.delivery import changes, limitstore
 from rolehost.delivery.changes import Change
 from rolehost.delivery.due import DueJobs
 from rolehost.delivery.jobs import UNTIL_STARTED, ClaimedJob, partition_of
-from rolehost.delivery.partitions import Partitions
+from rolehost.delivery.partitions import NONE_AHEAD, Partitions
+from rolehost.delivery.runs import KeyRun, Run
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scans import ScanStart
 from rolehost.delivery.statements import among, marks, numbers
@@ -31,10 +32,6 @@ _LIMITS_MILLISECONDS = 1000
 _MOVE_MILLISECONDS = 100
 #: Before every position of the index of waiting jobs: priority, run_at, id.
 _FIRST = (-(2**31), -(2**63), -(2**63))
-
-
-#: Jobs that one thread runs one after another; most have one job.
-Run = list[ClaimedJob]
 
 
 class Claims:
@@ -57,6 +54,7 @@ class Claims:
         self.missed = False
         # When the limits were read, by the database's and the monotonic clock, milliseconds.
         self._limits_at: tuple[int, int] | None = None
+        self._reopens = False  # whether partitions are opened as if the limits were changed
         self._set_limits: dict[str, Limits] | None = None  # those set at run time, as read then
         self._start: ScanStart[tuple[int, int, int]] = ScanStart(_FIRST, clock)
         # SKIP LOCKED: rows that another transaction is claiming are passed over, not waited for.
@@ -76,12 +74,18 @@ class Claims:
         self._chosen = chosen.format(rows=rows)
 
     def claim(
-        self, tx: Transaction, want: int, now: int, longest: int = 0, own: Sequence[Change] = ()
+        self,
+        tx: Transaction,
+        want: int,
+        now: int,
+        longest: int = 0,
+        own: Sequence[Change] = (),
+        ahead: Mapping[int, KeyRun] = NONE_AHEAD,
     ) -> list[Run]:
         """Make due jobs available, then claim up to ``want`` runs; ``now`` is in milliseconds.
 
         Limited and unlimited jobs of a queue come first in turns, so neither waits until the
-        others end. See :meth:`Partitions.claim` for ``longest`` and ``own``.
+        others end. See :meth:`Partitions.claim` for ``longest``, ``own`` and ``ahead``.
         """
         self.missed = False
         self._due.promote(tx, now)
@@ -89,15 +93,15 @@ class Claims:
         limited = self._limited()
         if limited == self._actors and 0 < self._move_at - now <= _MOVE_MILLISECONDS:
             # PERF: a claim of unlimited jobs would find nothing, except jobs to move.
-            runs = self._claim_limited(tx, want, now, longest, own)
+            runs = self._claim_limited(tx, want, now, longest, own, ahead)
             if runs:
                 return runs
-            own = ()
+            own, ahead = (), NONE_AHEAD
         self._move_at = now + _MOVE_MILLISECONDS
         self._unlimited_first = not self._unlimited_first or limited == self._actors
         runs = self._claim_unlimited(tx, want, limited) if self._unlimited_first else []
         if len(runs) < want:
-            runs += self._claim_limited(tx, want - len(runs), now, longest, own)
+            runs += self._claim_limited(tx, want - len(runs), now, longest, own, ahead)
         else:
             changes.append(tx, own)
         if len(runs) < want and not self._unlimited_first:
@@ -135,14 +139,22 @@ class Claims:
         limits = self._runtime.limits
         limits.stored = limitstore.load(tx)
         numbers = {name: limit for name, limit in limits.stored.items() if limit}
-        if self._set_limits not in (None, numbers):
+        if self._reopens or self._set_limits not in (None, numbers):
             changes.reopen(tx, self._queue)
+        self._reopens = False
         self._set_limits = numbers
         missing = set(limits.declared()) - set(limits.stored)
         if missing:
             limitstore.ensure(tx, missing)
             limits.stored = limitstore.load(tx)
         self._limits_at = times
+
+    def forget_limits(self) -> None:
+        """Read the limits again, because the last claim was not committed.
+
+        It may have opened the partitions that an old limit had closed.
+        """
+        self._limits_at, self._reopens = None, True
 
     def next_due(self) -> int | None:
         """Return when a job is due or a rate admits one, milliseconds; None if none waits."""
@@ -194,11 +206,17 @@ class Claims:
         changes.append(tx, [changes.change(name) for _, name, _ in moved])
 
     def _claim_limited(
-        self, tx: Transaction, want: int, now: int, longest: int, own: Sequence[Change]
+        self,
+        tx: Transaction,
+        want: int,
+        now: int,
+        longest: int,
+        own: Sequence[Change],
+        ahead: Mapping[int, KeyRun],
     ) -> list[Run]:
-        if not own and not self._partitions.may_find_jobs(now):
+        if not own and not ahead and not self._partitions.may_find_jobs(now):
             return []
-        found = self._partitions.claim(tx, want, now, longest, own)
+        found = self._partitions.claim(tx, want, now, longest, own, ahead)
         self.missed = self._partitions.missed
         shares = [each for each in found if each.jobs]
         if not shares:
@@ -213,7 +231,10 @@ class Claims:
         runs: list[Run] = []
         for each in shares:
             claimed = [jobs[number] for number in each.jobs]
-            runs += [claimed] if each.serial else [[job] for job in claimed]
+            if each.partition.kind == "key":
+                runs.append(KeyRun(claimed))
+            else:
+                runs += [claimed] if each.serial else [[job] for job in claimed]
         return runs
 
     def _jobs(self, rows: Sequence[Sequence[Any]]) -> list[ClaimedJob]:

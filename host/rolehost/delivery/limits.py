@@ -175,12 +175,14 @@ def of_partition(value: str | None, queue: str, actor: str) -> Name:
 class Candidates(NamedTuple):
     """Waiting jobs of one partition, in the order in which they may be claimed.
 
-    ``jobs`` are pairs of id and actor. ``exhausted``: no others wait in the partition.
+    ``jobs`` are pairs of id and actor. ``exhausted``: no others wait in the partition. ``after``:
+    the held jobs are a run of this process, after which these jobs run.
     """
 
     partition: Partition
     jobs: Sequence[tuple[int, str]]
     exhausted: bool
+    after: bool = False
 
 
 class Share(NamedTuple):
@@ -220,7 +222,8 @@ def share(
 
     ``above``: by actor, the limits of the actor and of the queue, by name; without an entry, the
     jobs of the actor cannot be claimed now. The jobs of a serial partition are taken as one run,
-    which one process runs in order, and only if no job of the partition is claimed.
+    which one process runs in order, and only if no job of the partition is claimed, except
+    by the same process for a run before it.
     """
     partition = candidates.partition
     own = Allowance(limits, partition.held, partition.next_at_us)
@@ -231,7 +234,7 @@ def share(
         higher = above.get(actor)
         if higher is None or any(limit.room(now_us) < 1 for limit in higher.values()):
             break
-        if partition.held if serial else own.room(now_us) < 1:
+        if partition.held and not candidates.after if serial else own.room(now_us) < 1:
             break
         if serial and own.due_at_us(now_us) is not None:
             break

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, takewhile
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rolehost.api.limits import NO_LIMITS, Limits
@@ -28,6 +29,7 @@ from rolehost.delivery.limits import (
     Share,
     share,
 )
+from rolehost.delivery.runs import KeyRun
 from rolehost.delivery.scans import ScanStart
 from rolehost.delivery.statements import array, marks
 from rolehost.delivery.waiting import WaitingJob, WaitingJobs
@@ -65,6 +67,9 @@ _OPEN = (
     f"SELECT {_COLUMNS} FROM rolehost_partitions WHERE actor = {{actor}} AND turn >= {{turn}}"
     " AND queue = ? AND open = 1 ORDER BY turn LIMIT ?"
 )
+
+#: No key has a run after which its next jobs run.
+NONE_AHEAD: Mapping[int, KeyRun] = MappingProxyType({})
 
 #: The limits above a partition, by actor: each limit with its name.
 Above = dict[str, dict[str, Allowance]]
@@ -108,15 +113,23 @@ class Partitions:
         )
 
     def claim(
-        self, tx: Transaction, want: int, now: int, longest: int = 0, own: Sequence[Change] = ()
+        self,
+        tx: Transaction,
+        want: int,
+        now: int,
+        longest: int = 0,
+        own: Sequence[Change] = (),
+        ahead: Mapping[int, KeyRun] = NONE_AHEAD,
     ) -> list[Share]:
         """Choose up to ``want`` runs, lock their rows and count them; the caller claims them.
 
         A run is one job, or several jobs of a key: as many as its part of ``want`` and of
         ``longest``. Each share has the jobs of one partition, in the order in which they run.
-        ``now`` is in milliseconds. ``own`` are changes that this transaction makes.
+        ``now`` is in milliseconds. ``own`` are changes that this transaction makes. ``ahead``:
+        partition of a key → the run of this process after which the claimed jobs run.
         """
         changed = self._changes.apply(tx, now, own)
+        self._changes.lock(tx, ahead, changed)
         now_us = now * 1000
         above = self._lock_limits(tx)
         allowances = [limit for named in above.values() for limit in named.values()]
@@ -132,12 +145,16 @@ class Partitions:
             found = self._lock_open(tx, _ready(above, now_us), changed, most)
             # The caller has not claimed the jobs of the last round yet.
             partitions = [each for each in found if each.id not in seen]
+            partitions += [
+                each for each in changed.values() if each.id in ahead and each not in partitions
+            ]
             seen.update(each.id for each in partitions)
             stored |= {each.id: each for each in partitions if each.id not in changed}
             served: list[Share] = []
             if partitions:
                 portion = self._portion(partitions, want, longest, most, now_us)
-                served = self._share(tx, partitions, above, portion, now_us)
+                candidates = self._candidates(tx, partitions, portion, ahead)
+                served = self._share(candidates, above, portion, now_us)
             changed |= {each.partition.id: each.served(now_us) for each in served}
             shares += served
             want -= _runs(served)
@@ -178,8 +195,7 @@ class Partitions:
 
     def _share(
         self,
-        tx: Transaction,
-        partitions: Sequence[Partition],
+        found: Sequence[Candidates],
         above: Above,
         portion: _Portion,
         now_us: int,
@@ -190,7 +206,7 @@ class Partitions:
         """
         want, each, run = portion
         shares: list[Share] = []
-        for candidates in self._candidates(tx, partitions, each, run):
+        for candidates in found:
             partition = candidates.partition
             if want <= 0 or partition.actor not in _ready(above, now_us):
                 continue
@@ -299,12 +315,22 @@ class Partitions:
             yield from tx.execute(sql, (actor, turn, self._queue, most)).fetchall()
 
     def _candidates(
-        self, tx: Transaction, partitions: Sequence[Partition], each: int, run: int
+        self,
+        tx: Transaction,
+        partitions: Sequence[Partition],
+        portion: _Portion,
+        ahead: Mapping[int, KeyRun],
     ) -> list[Candidates]:
-        """Read the waiting jobs of each partition, ``run`` of a key, and lock their rows."""
+        """Read the waiting jobs of each partition, and lock their rows."""
+        _, each, run = portion
+        tokens = {job.token for job, *_ in ahead.values()}
+        last = {before[-1].id for before in ahead.values()}
+        if last:
+            # While that job is held, no other process can hold one of the key.
+            last = self._waiting.held(tx, last, tokens)
         keys = [partition.name for partition in partitions if partition.kind == "key"]
         others = [partition.id for partition in partitions if partition.kind != "key"]
-        of_keys = self._waiting.of_keys(tx, keys, run)
+        of_keys = self._waiting.of_keys(tx, keys, run, tokens)
         of_others = self._waiting.of_partitions(tx, others, each)
         found = chain(*of_keys.values(), *of_others.values())
         locked = self._waiting.lock(tx, [job.id for job in found])
@@ -312,7 +338,9 @@ class Partitions:
         for partition in partitions:
             if partition.kind == "key":
                 rows = of_keys.get(partition.name, [])
-                result.append(self._candidates_of_key(partition, rows, locked, run))
+                key = self._candidates_of_key(partition, rows, locked, run)
+                before = ahead.get(partition.id)
+                result.append(key._replace(after=before is not None and before[-1].id in last))
                 continue
             rows = of_others.get(partition.id, [])
             jobs = [(row.id, row.actor) for row in rows if row.id in locked]
@@ -326,7 +354,12 @@ class Partitions:
         """Return the first jobs of a key that this claim may take: none passes an older one."""
         jobs = [
             (row.id, row.actor)
-            for row in takewhile(lambda row: row.id in locked and row.queue == self._queue, rows)
+            for row in takewhile(
+                lambda row: (
+                    row.state == "available" and row.id in locked and row.queue == self._queue
+                ),
+                rows,
+            )
         ]
         exhausted = len(rows) < most and len(jobs) == len(rows)
         # A key waits for a change if its oldest job cannot run yet, or is in other hands.

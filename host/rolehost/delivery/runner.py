@@ -212,13 +212,15 @@ def run_in_order(
     run: Iterable[ClaimedJob],
     attempt: Callable[[ClaimedJob, Sequence[End]], tuple[Finish, float]],
     ends: list[tuple[Finish, float]],
+    before: Sequence[End] = (),
 ) -> None:
     """Run jobs one after another until one is not finished; fill ``ends``, also if interrupted.
 
     The ends of jobs without a unit of work are stored with the effects of the next one, so that a
-    crash cannot store the effects of a job and forget that an earlier one has run.
+    crash cannot store the effects of a job and forget that an earlier one has run. ``before``: ends
+    of the run before that may not be stored yet; its caller stores them too.
     """
-    earlier: list[End] = []
+    earlier = list(before)
     for job in run:
         ends.append(attempt(job, earlier))
         end = ends[-1][0]
@@ -227,7 +229,7 @@ def run_in_order(
         if not end.stored:
             earlier.append((job, end))
             continue
-        for index in range(len(ends) - 1 - len(earlier), len(ends) - 1):
+        for index in range(max(len(ends) - 1 - len(earlier), 0), len(ends) - 1):
             ends[index] = (ends[index][0].as_stored(), ends[index][1])
         earlier.clear()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
-from rolehost.delivery.statements import among, numbers
+from rolehost.delivery.statements import among, marks, numbers
 from rolehost.storage import Database, Transaction
 
 T = TypeVar("T", int, str)
@@ -21,7 +21,7 @@ _OF_PARTITION = (
 _OF_KEY = (
     "SELECT id, actor, queue, state, 0 AS priority, 0 AS run_at FROM rolehost_jobs"
     " WHERE {condition} AND state IN"
-    " ('available', 'scheduled', 'claimed', 'running', 'retrying') ORDER BY key, id LIMIT ?"
+    " ('available', 'scheduled', 'claimed', 'running', 'retrying'){other} ORDER BY key, id LIMIT ?"
 )
 
 
@@ -46,29 +46,50 @@ class WaitingJobs:
         """Return the id of each partition → up to ``most`` available jobs that have no key."""
         if self._dialect == "postgresql":
             sql = _for_each("BIGINT", _OF_PARTITION.format(condition="partition_id = p.name"))
-            return self._together(tx, sql, ids, most)
-        return self._one_by_one(tx, _OF_PARTITION.format(condition="partition_id = ?"), ids, most)
+            return self._together(tx, sql, ids, (most,))
+        sql = _OF_PARTITION.format(condition="partition_id = ?")
+        return self._one_by_one(tx, sql, ids, (most,))
 
-    def of_keys(self, tx: Transaction, keys: Sequence[str], most: int) -> Found[str]:
-        """Return up to ``most`` unfinished jobs of each key."""
+    def of_keys(
+        self, tx: Transaction, keys: Sequence[str], most: int, ahead: Collection[int] = ()
+    ) -> Found[str]:
+        """Return up to ``most`` unfinished jobs of each key, except those of claims ``ahead``.
+
+        These are tokens.
+        """
+        other = f" AND (owner IS NULL OR token NOT IN ({marks(ahead)}))" if ahead else ""
         if self._dialect == "postgresql":
             # With ``key = …``, the planner may read the primary key in its order, with all finished
             # jobs. With BETWEEN it needs the order of (key, id), which only the index of keys has.
-            sql = _for_each("TEXT", _OF_KEY.format(condition="key BETWEEN p.name AND p.name"))
-            return self._together(tx, sql, keys, most)
-        return self._one_by_one(tx, _OF_KEY.format(condition="key = ?"), keys, most)
+            condition = "key BETWEEN p.name AND p.name"
+            sql = _for_each("TEXT", _OF_KEY.format(condition=condition, other=other))
+            return self._together(tx, sql, keys, (*ahead, most))
+        sql = _OF_KEY.format(condition="key = ?", other=other)
+        return self._one_by_one(tx, sql, keys, (*ahead, most))
 
-    def _together(self, tx: Transaction, sql: str, names: Sequence[T], most: int) -> Found[T]:
+    def held(self, tx: Transaction, ids: Collection[int], tokens: Collection[int]) -> set[int]:
+        """Return which of these jobs claims with these tokens hold."""
+        sql = (
+            f"SELECT id FROM rolehost_jobs WHERE id IN ({marks(ids)})"
+            f" AND token IN ({marks(tokens)}) AND owner IS NOT NULL"
+        )
+        return {row[0] for row in tx.execute(sql, (*ids, *tokens)).fetchall()}
+
+    def _together(
+        self, tx: Transaction, sql: str, names: Sequence[T], rest: Sequence[int]
+    ) -> Found[T]:
         found: Found[T] = {}
         if names:
-            for name, *columns in tx.execute(sql, (list(names), most)).fetchall():
+            for name, *columns in tx.execute(sql, (list(names), *rest)).fetchall():
                 found.setdefault(name, []).append(WaitingJob(*columns))
         return found
 
-    def _one_by_one(self, tx: Transaction, sql: str, names: Sequence[T], most: int) -> Found[T]:
+    def _one_by_one(
+        self, tx: Transaction, sql: str, names: Sequence[T], rest: Sequence[int]
+    ) -> Found[T]:
         found: Found[T] = {}
         for name in names:
-            rows = tx.execute(sql, (name, most)).fetchall()
+            rows = tx.execute(sql, (name, *rest)).fetchall()
             if rows:
                 found[name] = [WaitingJob(*row) for row in rows]
         return found

@@ -4,8 +4,10 @@ Triggers record claims, their ends, and limits set at run time, in the transacti
 them. A job has a *place* in each of its limits from its claim to its end.
 
 - *limits*: no claim exceeds the concurrency or the rate of an actor, a queue or a partition. The
-  jobs of a key, or of a partition of concurrency 1, are claimed together or not at all;
-- *order of a key*: jobs of a key are claimed by id, and no job passes an unfinished one;
+  jobs of a partition of concurrency 1 are claimed together or not at all; those of a key that are
+  claimed at a time belong to one process and queue;
+- *order of a key*: jobs of a key are claimed by id, and no job passes an unfinished one, except
+  those that the same process has claimed;
 - *fairness*: no partition with a job that may run is passed over more often than there are
   partitions;
 - *places*: the host's counts agree with the claims after each commit, so they return to 0.
@@ -29,14 +31,14 @@ SCHEMA = """
 CREATE TABLE simulation_claims (
     seq INTEGER PRIMARY KEY, tx INTEGER NOT NULL, at INTEGER NOT NULL, ended INTEGER NOT NULL,
     job INTEGER NOT NULL, token INTEGER, queue TEXT, actor TEXT, key TEXT, partition TEXT,
-    partition_id INTEGER
+    partition_id INTEGER, owner TEXT
 );
 CREATE TRIGGER simulation_claim AFTER UPDATE OF state ON rolehost_jobs
 WHEN NEW.state = 'claimed' AND OLD.state NOT IN ('claimed', 'running') BEGIN
     INSERT INTO simulation_claims (tx, at, ended, job, token, queue, actor, key, partition,
-        partition_id)
+        partition_id, owner)
     VALUES (simulation_commit(), simulation_elapsed(), 0, NEW.id, NEW.token, NEW.queue, NEW.actor,
-        NEW.key, NEW.partition, NEW.partition_id);
+        NEW.key, NEW.partition, NEW.partition_id, NEW.owner);
 END;
 CREATE TRIGGER simulation_end AFTER UPDATE OF state ON rolehost_jobs
 WHEN OLD.state IN ('claimed', 'running') AND NEW.state NOT IN ('claimed', 'running') BEGIN
@@ -64,6 +66,12 @@ class Claim(NamedTuple):
     key: str | None
     partition: str | None
     partition_id: int | None
+    owner: str | None = None
+
+    @property
+    def holder(self) -> tuple[Any, ...]:
+        """What is the same for all claimed jobs of a serial partition."""
+        return (self.owner, self.queue) if self.key is not None else (self.token,)
 
     @property
     def part(self) -> str:
@@ -147,8 +155,8 @@ class Book:
         most = None if None in allowed else max(each for each in allowed if each is not None)
         is_run = name == claim.part and (claim.key is not None or 1 in allowed)
         if is_run and (claim.key is not None or most == 1 or (most and len(held) > most)):
-            if len({each.token for each in held.values()}) > 1:
-                return f"{name} has jobs of two claims: {sorted(held)}"
+            if len({each.holder for each in held.values()}) > 1:
+                return f"{name} has jobs of two holders: {sorted(held)}"
         elif most is not None and len(held) > most:
             return f"{name} has {len(held)} claimed jobs, its concurrency is {most}"
         return self._check_rate(name, at)
@@ -206,8 +214,8 @@ class Places:
             limits = Limits(concurrency=concurrency, rate=rate, burst=burst or 1)
             self.book.change(at, name, limits if is_set else None)
         rows = world.rows(
-            "SELECT seq, tx, at, ended, job, token, queue, actor, key, partition, partition_id"
-            " FROM simulation_claims WHERE seq > ? ORDER BY seq",
+            "SELECT seq, tx, at, ended, job, token, queue, actor, key, partition, partition_id,"
+            " owner FROM simulation_claims WHERE seq > ? ORDER BY seq",
             (self._seq,),
         )
         for number in dict.fromkeys(row[1] for row in rows):
@@ -256,7 +264,7 @@ class Places:
             ):
                 if (
                     number not in self._claims
-                    or self._claims[number].token != self._claims[job].token
+                    or self._claims[number].holder != self._claims[job].holder
                 ):
                     return f"order of a key: job {job} of {key} was claimed before job {number}"
         return None

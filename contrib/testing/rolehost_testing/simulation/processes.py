@@ -16,6 +16,7 @@ from rolehost.delivery.leases import Identity, Presence
 from rolehost.delivery.members import Together, run_together
 from rolehost.delivery.relay import Relay
 from rolehost.delivery.runner import End, Runner, run_in_order
+from rolehost.delivery.runs import ends_before
 from rolehost.delivery.ticks import Ticker
 from rolehost.roles.background import RETENTION_SECONDS, SWEEP_SECONDS
 from rolehost.roles.process import Process
@@ -246,7 +247,7 @@ class SimulatedProcess(Process):
             if isinstance(run, Together):
                 run_together(self._runner, run, self._attempt, ends)
             else:
-                run_in_order(run, partial(self._attempt, self._runner), ends)
+                run_in_order(run, partial(self._attempt, self._runner), ends, ends_before(run))
         finally:
             consumer.finish(run, ends)
             # The end of a job interrupts the wait of the real consumer.

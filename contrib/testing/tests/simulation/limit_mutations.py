@@ -16,6 +16,8 @@ from rolehost.delivery.ledger import Ledger
 from rolehost.delivery.limits import LimitTable, Share
 from rolehost.delivery.partitions import Partitions
 from rolehost.delivery.runner import Runner
+from rolehost.delivery.runs import KeyRun
+from rolehost.roles.worker.ledger import LedgerConsumer
 
 
 def drop_the_limit_of_an_actor() -> Any:
@@ -124,6 +126,31 @@ def acknowledge_a_group_before_its_commit() -> Iterator[None]:
     ):
         yield
 
+
+def start_the_next_run_of_a_key_at_once() -> Any:
+    """The next run of a key does not wait for the end of the one before."""
+    admitting = LedgerConsumer._admit
+    return mock.patch.object(
+        LedgerConsumer, "_admit", lambda self, runs, ahead=None: admitting(self, runs)
+    )
+
+
+def run_jobs_of_a_key_after_one_that_is_not_finished() -> Any:
+    """The next run of a key starts although a job of the one before waits for a retry."""
+    ending = KeyRun.end
+
+    def finishing(self: KeyRun, ends: Any) -> None:
+        ending(self, ends)
+        self.ended = self.ended or []
+
+    return mock.patch.object(KeyRun, "end", finishing)
+
+
+#: Ways to break the order of a key across its runs.
+KEY_MUTATIONS = (
+    start_the_next_run_of_a_key_at_once,
+    run_jobs_of_a_key_after_one_that_is_not_finished,
+)
 
 LIMIT_MUTATIONS = (
     drop_the_limit_of_an_actor,

@@ -7,6 +7,7 @@ limit, like a process of an older version.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,17 @@ def enqueue(client: Any) -> None:
             client.world.acknowledged.setdefault("jobs", []).append(job.id)
 
 
+def line_up(client: Any) -> None:
+    """Enqueue many jobs of one key."""
+    random = client.random
+    key = random.choice("kl")
+    with client.services.unit_of_work() as work:
+        for _ in range(random.choice((3, 10, 20))):
+            one = random.choice((free, free, free, shared))
+            job = work.enqueue(one, tenant=random.choice(TENANTS), key=key)
+            client.world.acknowledged.setdefault("jobs", []).append(job.id)
+
+
 def flood(client: Any) -> None:
     """Enqueue many jobs of one tenant and one of each other, once in a run."""
     if client.world.notes.setdefault("flood", client.number) != client.number:
@@ -200,7 +212,12 @@ def effects_once(world: Any) -> None:
 ENDED = ("completed", "dead", "cancelled")
 
 
-def limited_simulation(**options: Any) -> Simulation:
+MIXED = (enqueue, enqueue, enqueue, replay, set_limit, flood)
+#: Jobs of keys only, so that the next run of a key is often claimed before the last one has ended.
+KEYS = (line_up, line_up, replay)
+
+
+def limited_simulation(actions: Sequence[Any] = MIXED, **options: Any) -> Simulation:
     """Return the simulation: workers, and a deployment whose processes know no limit."""
     found = [
         deployment("workers", ["limited"], {}, Path.cwd()),
@@ -208,7 +225,7 @@ def limited_simulation(**options: Any) -> Simulation:
     ]
     return Simulation(
         found,
-        actions=[enqueue, enqueue, enqueue, replay, set_limit, flood],
+        actions=list(actions),
         invariants=[],
         eventually=[all_ended, effects_once],
         extra={"limited": Plugin(*ACTORS), "limited-door": Plugin()},

@@ -15,8 +15,8 @@ from rolehost_testing.simulation import Simulation, hold
 from rolehost_testing.simulation.places import Places
 
 from contrib.testing.tests.simulation import limit_mutations
-from contrib.testing.tests.simulation.limit_mutations import LIMIT_MUTATIONS
-from contrib.testing.tests.simulation.limited import limited_simulation
+from contrib.testing.tests.simulation.limit_mutations import KEY_MUTATIONS, LIMIT_MUTATIONS
+from contrib.testing.tests.simulation.limited import KEYS, limited_simulation
 
 #: Seeds within which a mutation must be found.
 SEARCH = 60
@@ -35,6 +35,19 @@ def test_limits_turns_and_counts_hold(grouped: bool) -> None:
     simulation = limited_simulation(grouped=grouped)
     assert hold(simulation, range(12)) == 12
     simulation.close()
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["alone", "grouped"])
+def test_the_order_of_keys_holds_while_their_next_jobs_are_claimed(grouped: bool) -> None:
+    simulation = limited_simulation(KEYS, grouped=grouped)
+    assert hold(simulation, range(12)) == 12
+    simulation.close()
+
+
+@pytest.mark.parametrize("mutate", KEY_MUTATIONS, ids=lambda each: each.__name__)
+def test_a_host_with_broken_runs_of_keys_is_found(mutate: Any) -> None:
+    with mutate():
+        assert violated(limited_simulation(KEYS)) is not None
 
 
 @pytest.mark.parametrize("mutate", LIMIT_MUTATIONS, ids=lambda each: each.__name__)

@@ -20,7 +20,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dramatiq
 import msgspec
@@ -29,11 +29,13 @@ from dramatiq.broker import Consumer, MessageProxy
 
 from rolehost import failpoints
 from rolehost.delivery import changes
-from rolehost.delivery.claims import Claims, Run
+from rolehost.delivery.claims import Claims
 from rolehost.delivery.failures import describe
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.members import Together, count_groups, next_group
+from rolehost.delivery.partitions import NONE_AHEAD
 from rolehost.delivery.runner import give_back
+from rolehost.delivery.runs import KeyRun, Run, ends_before
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.roles.beats import Beats
@@ -110,6 +112,8 @@ class LedgerConsumer(Consumer):
         self._slots_used = 0  # slots given to Dramatiq and not ended
         self._slots_free = 0  # slots to give to Dramatiq
         self._ready: deque[Run] = deque()
+        # Partition of a key → its unfinished run, if the next jobs were not looked for.
+        self._ahead: dict[int, KeyRun] = {}
         self._outstanding = 0  # runs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
@@ -162,8 +166,11 @@ class LedgerConsumer(Consumer):
                 return False
             finished, self._finished = self._finished, []
             self._write_at = time.monotonic() + FLUSH_INTERVAL
+            ahead: Mapping[int, KeyRun] = NONE_AHEAD
+            if room > 0 and self._claims_ahead():
+                ahead, self._ahead = self._ahead, {}
         try:
-            runs = self._write_and_claim_or_give_back(finished, room)
+            runs = self._write_and_claim_or_give_back(finished, room, ahead)
         except BaseException:
             with self._lock:
                 self._finished = finished + self._finished
@@ -173,10 +180,10 @@ class LedgerConsumer(Consumer):
         with self._lock:
             self._known.difference_update((job.id, job.token) for job, _ in finished)
             self._known.update((job.id, job.token) for run in runs for job in run)
-            self._ready.extend(runs)
             if runs:
                 self._claimed_at = self._runtime.clock.now()
             self._outstanding += len(runs)
+            self._admit(runs, ahead)
             self._found = self._outstanding if len(runs) < room and not self._missed else None
             self._offer_slots()
         if self._others_may_run_more(finished, len(runs) >= room):
@@ -213,13 +220,54 @@ class LedgerConsumer(Consumer):
 
     def _hand_back_ready(self) -> None:
         """Hand back the jobs that no thread has taken; holds the lock."""
-        self._outstanding -= len(self._ready)
-        self._hand_back([job for run in self._ready for job in run])
+        for run in self._ready:
+            self._end(run, ())
         self._ready.clear()
 
     def _hand_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Make claimed jobs available again without counting an attempt; holds the lock."""
         self._finished += [(job, Finish("available", job.run_at, False, None)) for job in jobs]
+
+    def _claims_ahead(self) -> bool:
+        """Return whether to claim the next jobs of keys while threads run those before them.
+
+        That is done once for each run, if all runs have a thread. So jobs of a key run while the
+        ends of the run before are stored. Slow jobs do not gain by it, and form no runs.
+        """
+        runs = len(self._ready) + self._running
+        return bool(self._ahead) and runs <= self._useful_threads()
+
+    def _admit(self, runs: Iterable[Run], ahead: Mapping[int, KeyRun] = NONE_AHEAD) -> None:
+        """Let threads take runs, each of those ``ahead`` before the next run of its key."""
+        for run in runs:
+            if isinstance(run, KeyRun):
+                before = ahead.get(run.partition_id)
+                if before is not None:
+                    before.next = run
+                    self._start_next(before)
+                    continue
+                if len(run) > 1:
+                    self._ahead[run.partition_id] = run
+            self._ready.append(run)
+
+    def _start_next(self, before: KeyRun) -> None:
+        """Let threads take the next run of a key after the one before; holds the lock."""
+        if before.next is None or before.ended is None:
+            return
+        if before.ended is False:
+            self._end(before.next, ())
+        else:
+            before.next.earlier = before.ended
+            self._admit([before.next])
+
+    def _end(self, run: Run, ends: Sequence[Finish]) -> None:
+        """Note that a run has ended; hand back its jobs without an end; holds the lock."""
+        self._outstanding -= len(run) if isinstance(run, Together) else 1
+        self._hand_back(run[len(ends) :])
+        if isinstance(run, KeyRun):
+            run.end(ends)
+            self._ahead.pop(run.partition_id, None)
+            self._start_next(run)
 
     def _offer_slots(self) -> None:
         grouped = self._grouped
@@ -233,15 +281,14 @@ class LedgerConsumer(Consumer):
         return min(self._threads, math.ceil(self._seconds / QUICK_SECONDS))
 
     def _write_and_claim_or_give_back(
-        self, finished: list[tuple[ClaimedJob, Finish]], room: int
+        self, finished: list[tuple[ClaimedJob, Finish]], room: int, ahead: Mapping[int, KeyRun]
     ) -> list[Run]:
         """Write and claim; if that fails, claim nothing and write the finished jobs one by one."""
         try:
-            return self._write_and_claim(finished, room)
-        except StorageUnavailable:
-            raise
+            return self._write_and_claim(finished, room, ahead)
         except Exception as error:
-            if not finished:
+            self._claims.forget_limits()
+            if not finished or isinstance(error, StorageUnavailable):
                 raise
             log.warning(
                 "finished jobs are written one by one", queue=self._queue, error=describe(error)
@@ -249,7 +296,9 @@ class LedgerConsumer(Consumer):
             give_back(self._runtime, finished)
             return []
 
-    def _write_and_claim(self, finished: list[tuple[ClaimedJob, Finish]], room: int) -> list[Run]:
+    def _write_and_claim(
+        self, finished: list[tuple[ClaimedJob, Finish]], room: int, ahead: Mapping[int, KeyRun]
+    ) -> list[Run]:
         runtime = self._runtime
         now = runtime.clock.now()
         if not 0 <= now - self._compared_at < runtime.policy.lease * 1000:
@@ -257,7 +306,7 @@ class LedgerConsumer(Consumer):
             self._claims_uncertain = True
         with runtime.database.session():
             # Read first, so that an idle worker does not take the write lock.
-            idle = not finished and not self._claims_uncertain
+            idle = not finished and not ahead and not self._claims_uncertain
             if idle and (room <= 0 or not self._claims.may_find_jobs(now)):
                 return []
             if finished:
@@ -273,7 +322,7 @@ class LedgerConsumer(Consumer):
                 if room <= 0:
                     changes.append(tx, own)
                     return []
-                runs = self._claims.claim(tx, room, now, self._longest_run(), own)
+                runs = self._claims.claim(tx, room, now, self._longest_run(), own, ahead)
                 self._missed = self._claims.missed
         if runs:
             failpoints.reach("ledger.after_claim")
@@ -297,7 +346,7 @@ class LedgerConsumer(Consumer):
 
         PERF: limits leave few jobs for a claim, so it finds more if most of the places are free.
         """
-        if self._found is None or time.monotonic() >= self._write_at:
+        if self._found is None or self._claims_ahead() or time.monotonic() >= self._write_at:
             return False
         return len(self._ready) * 4 > self._found
 
@@ -371,7 +420,8 @@ class LedgerConsumer(Consumer):
 
     def _may_join(self, run: Run) -> bool:
         """Return whether a run is a job that may join a group; the start of a suspect is stored."""
-        return len(run) == 1 and run[0].actor in self._grouped and not run[0].suspect
+        alone = len(run) == 1 and not ends_before(run)
+        return alone and run[0].actor in self._grouped and not run[0].suspect
 
     def mark_cancelled(self, job: ClaimedJob) -> ClaimedJob:
         """Mark a job that was cancelled after its claim, so that the runner does not run it."""
@@ -418,14 +468,13 @@ class LedgerConsumer(Consumer):
         """
         with self._lock:
             self._running -= 1
-            self._outstanding -= len(run) if isinstance(run, Together) else 1
             for job, (end, seconds) in zip(run, ends, strict=False):
                 self._seconds += (seconds - self._seconds) * 0.1
                 if end.stored:
                     self._known.discard((job.id, job.token))
                 else:
                     self._finished.append((job, end))
-            self._hand_back(run[len(ends) :])
+            self._end(run, [end for end, _ in ends])
             wake = self._waiting and self._enough_done()
             if wake:
                 self._waiting = False

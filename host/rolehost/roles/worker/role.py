@@ -30,10 +30,10 @@ from structlog.contextvars import bind_contextvars
 from rolehost.api import values
 from rolehost.api.actors import Actor
 from rolehost.delivery.arguments import Signature
-from rolehost.delivery.claims import Run
 from rolehost.delivery.jobs import ClaimedJob, Finish
 from rolehost.delivery.members import Ended, Together, run_together
 from rolehost.delivery.runner import End, Runner, run_in_order, run_message
+from rolehost.delivery.runs import Run, ends_before
 from rolehost.roles.lifecycle import run_role
 from rolehost.roles.process import Process
 from rolehost.roles.worker.broker import HostBroker
@@ -202,7 +202,7 @@ class WorkerRole:
             else:
                 # A stopping process hands back the rest of a run.
                 started = takewhile(lambda _: not consumer.stopping, run)
-                run_in_order(started, partial(attempt, runner), ends)
+                run_in_order(started, partial(attempt, runner), ends, ends_before(run))
         finally:
             try:
                 # The time limit ends only now, so that the last member's limit covers the commit of
