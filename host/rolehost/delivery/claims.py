@@ -231,10 +231,10 @@ class Claims:
         runs: list[Run] = []
         for each in shares:
             claimed = [jobs[number] for number in each.jobs]
-            if each.partition.kind == "key":
-                runs.append(KeyRun(claimed))
+            if not each.serial:
+                runs += [[job] for job in claimed]
             else:
-                runs += [claimed] if each.serial else [[job] for job in claimed]
+                runs.append(KeyRun(claimed) if each.partition.kind == "key" else claimed)
         return runs
 
     def _jobs(self, rows: Sequence[Sequence[Any]]) -> list[ClaimedJob]:
