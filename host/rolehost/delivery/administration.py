@@ -140,7 +140,7 @@ def show(database: Database, number: int) -> dict[str, Any] | None:
 def argument_error(
     database: Database, signatures: Mapping[str, Signature], number: int
 ) -> str | None:
-    """Return why a job's arguments do not fit its actor; None if they do or cannot be checked."""
+    """Return why a job's arguments do not fit its actor; None if they fit or cannot be checked."""
     rows = database.read("SELECT actor, arguments FROM rolehost_jobs WHERE id = ?", (number,))
     signature = signatures.get(rows[0][0]) if rows else None
     if signature is None:

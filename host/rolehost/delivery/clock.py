@@ -1,4 +1,4 @@
-"""The clocks of real processes: the machine's, and that of the service database."""
+"""The clocks of real processes: the clock of the machine and the clock of the database."""
 
 from __future__ import annotations
 

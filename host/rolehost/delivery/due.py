@@ -54,7 +54,8 @@ class DueJobs:
     def next_of(self, queue: str) -> int | None:
         """Return when to look for due jobs of a queue, milliseconds; None if none waits.
 
-        It is the time of the first job, or an earlier one if many jobs of other queues wait.
+        This is the time of the first job of the queue, or an earlier time if many jobs of other
+        queues wait.
         """
         rows = self._database.read(_FIRST, (self._start.begin(),))
         self._start.end(None)

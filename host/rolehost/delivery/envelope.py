@@ -105,7 +105,7 @@ def _payload_error(event: AnyEvent, reason: str) -> PayloadError:
 
 
 def identity(record: Record) -> str:
-    """Return an event's identity in the inbox: source and id, or its position if it has no id."""
+    """Return an event's identity in the inbox: source and id; without an id, its position."""
     try:
         attributes, _ = _attributes(record)
     except PayloadError:

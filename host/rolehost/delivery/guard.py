@@ -87,7 +87,7 @@ class Unit:
         return self.label if self.opener is None else format_location(*self.opener)
 
     def is_stale(self) -> bool:
-        """Whether its thread has ended (idents are reused), or its end was interrupted."""
+        """Whether the unit's thread has ended (idents are reused), or the unit ended halfway."""
         return self.work is None or self._thread is not threading.current_thread()
 
     def can_join(self) -> bool:
@@ -123,7 +123,7 @@ class Unit:
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Forget the transaction; do not end it: its thread is gone, or a parent process has it."""
+        """Forget the transaction; do not end it: its thread has ended, or it is the parent's."""
         self.closed = True
         self.work = None
 

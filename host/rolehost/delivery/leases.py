@@ -114,7 +114,7 @@ class Presence:
 
 
 def is_live(host: str, pid: int, expires_at: int, now: int) -> bool:
-    """Return whether a presence row is valid; if it is of this machine, its process must exist."""
+    """Return whether a presence row is valid; on this machine, its process must exist too."""
     return expires_at >= now and (host != machine_id() or _pid_exists(pid))
 
 

@@ -29,7 +29,7 @@ class LimitTable:
     def __init__(self, actors: Mapping[str, Actor]) -> None:
         self._actors = actors
         self._queues = {each.queue: each.queue_limits for each in actors.values()}
-        # PERF: asked for each new job.
+        # PERF: applies() is called for each new job.
         self._limited_actors = {
             name
             for name, each in actors.items()

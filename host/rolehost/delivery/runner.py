@@ -193,7 +193,7 @@ class Runner:
         now: int,
         raised: BaseException | None = None,
     ) -> Finish:
-        """Record the end of an attempt, and log it if it is a raised or returned failure."""
+        """Record the end of an attempt; log a failure, raised or returned."""
         if raised is not None and self.on_error is not None:
             self.on_error(raised)
         if end.state in ("retrying", "dead"):

@@ -1,8 +1,8 @@
 """Schedules: each tick enqueues its job at most once, whichever process leads.
 
 The last tick of every schedule is a row, updated in the transaction that enqueues the job. So a
-leader that dies between two statements has done both or neither. Schedules are independent: one
-that fails has its error recorded in its row, and the others tick.
+leader that dies between two statements has done both or neither. Schedules are independent: if
+one fails, its error is recorded in its row, and the other schedules tick.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class WaitingJob(NamedTuple):
 
 
 class WaitingJobs:
-    """The waiting jobs of partitions: those of a key sorted by id, others by priority."""
+    """The waiting jobs of partitions: jobs of a key sorted by id, other jobs by priority."""
 
     def __init__(self, database: Database) -> None:
         self._dialect = database.dialect

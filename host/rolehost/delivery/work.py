@@ -63,7 +63,7 @@ class Work:
         self._after: list[Callable[[], None]] = []
         #: Whether the transaction contains one operation only, for example ``services.enqueue()``.
         self.single = False
-        #: Whether its only statement has run, which a backend may have committed already.
+        #: Whether the only statement has run, so that a backend may have committed already.
         self.concluded = False
         #: The open transaction, for the host's own statements.
         self.transaction = transaction

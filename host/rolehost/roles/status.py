@@ -19,7 +19,8 @@ UNAVAILABLE = 6
 STATUS_VARIABLE = "ROLEHOST_STATUS_FD"
 
 #: Environment variable with the descriptor of a file that holds the deployment's texts, as
-#: :class:`rolehost.deployment.Sources` wrote them; without it they are read from disk.
+#: :class:`rolehost.deployment.Sources` wrote them; without it, processes read the texts from
+#: disk.
 SOURCES_VARIABLE = "ROLEHOST_SOURCES_FD"
 
 #: Environment variable with the descriptor of the listening socket, which the supervisor opened so

@@ -51,7 +51,7 @@ class GroupProgress:
     """The progress of a group since the last check by the main thread.
 
     ``polled`` counts the taken records. At ``settled_at`` (monotonic seconds) the handling of the
-    last one ended (*settled*).
+    last record ended (*settled*).
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The router: it matches a request to its route once, by the raw path.
+"""The router, which matches each request to its route once, by the raw path.
 
 :meth:`Router.match` runs before any other code reads the path. It stores the route and its
 :class:`Rules` in the ASGI scope: admission, body limit, error format, and the template for logs
