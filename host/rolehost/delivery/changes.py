@@ -20,8 +20,8 @@ from rolehost.storage import Database, Transaction
 _CHANGES, _ROUNDS = 1000, 20
 #: The advisory lock of the process that applies changes: "changes" in ASCII.
 _LOCK = int.from_bytes(b"changes", "big")
-#: Two schemas of one database have separate locks. A claim holds this lock and those of limits and
-#: partitions, which others pass over, so the server ends it early if its host is lost.
+#: Two schemas of one database have separate locks. While a claim holds this lock and locks of rows,
+#: other claims pass over them. So the server soon ends the transaction of a claimer that is lost.
 _TRY_LOCK = (
     "SELECT pg_try_advisory_xact_lock(? + CAST(CAST('rolehost_partition_changes' AS regclass)"
     " AS oid)::bigint), {found},"
@@ -87,8 +87,8 @@ def _merged(changes: Iterable[Change]) -> list[Change]:
 def announce_forgotten(tx: Transaction) -> None:
     """Append changes for partitions that have waiting jobs, but that no claimer looks at.
 
-    A process of before limits makes limited jobs available, and ends the job before them,
-    without a change.
+    A process of a version without limits makes limited jobs available, and ends the job before
+    them, without a change.
     """
     tx.execute(
         "INSERT INTO rolehost_partition_changes (partition_id, kind, name, queue, actor, freed)"
@@ -139,7 +139,7 @@ class Changes:
     def _may_apply(self, tx: Transaction, now: int) -> bool:
         """Return whether there are changes or due partitions, and no other process applies them.
 
-        Two processes would wait for each other's new partitions.
+        Two processes that insert new partitions at once would wait for each other.
         """
         sql = f"SELECT 1, {_FOUND}"
         params = [self.start.begin(), self.due_start.begin(), now * 1000]
@@ -160,7 +160,7 @@ class Changes:
     def _apply_own(
         self, tx: Transaction, own: Sequence[Change], changed: dict[int, Partition]
     ) -> None:
-        """Apply changes of this transaction; append those of rows that another has locked."""
+        """Apply changes of this transaction; append those of rows that others have locked."""
         pending = dict(enumerate(_merged(own)))
         self.lock(tx, {each.partition_id for each in own}, changed)
         for number in self._apply_some(tx, pending, changed):
@@ -192,7 +192,7 @@ class Changes:
             " FROM rolehost_partition_changes WHERE id >= ? ORDER BY id LIMIT ?",
             (self.start.position, _CHANGES),
         ).fetchall()
-        # The first one that is left is the begin of the next scan.
+        # The next scan begins at the first change of this one.
         self.start.end(rows[0][0] if rows else None)
         return {number: Change(*columns) for number, *columns in rows}
 
@@ -248,7 +248,8 @@ class Changes:
     ) -> list[int]:
         """Apply the changes of locked partitions and limits; return their numbers.
 
-        A partition is open. A key is only if its first job is available and none is held.
+        The partitions become open; that of a key only if its first job is available and none is
+        claimed.
         """
         counted, elsewhere = self._lock_counts(tx, changes.values())
         freed: dict[str, int] = defaultdict(int)
@@ -272,7 +273,8 @@ class Changes:
     def _lock_counts(self, tx: Transaction, changes: Iterable[Change]) -> tuple[set[str], set[str]]:
         """Lock the limits that freed places count in.
 
-        Return the names of the locked ones, and of those that another has locked.
+        Return the names of the limits that are locked now, and of those that another claimer has
+        locked.
         """
         names = set[str]().union(*(_limits(each) for each in changes if each.freed))
         sql = f"SELECT name FROM rolehost_limits WHERE name IN ({marks(names)})"
@@ -285,7 +287,7 @@ class Changes:
     def _open_keys(
         self, tx: Transaction, keys: Mapping[str, int], changed: dict[int, Partition]
     ) -> None:
-        """Open the partition of a key where its first job is; close it if that cannot run."""
+        """Move the partition of each key to the queue of its first job; open it if that can run."""
         first = self._waiting.of_keys(tx, list(keys), 1)
         for key, number in keys.items():
             partition, [*jobs] = changed[number], first.get(key, ())

@@ -28,7 +28,7 @@ _COLUMNS = (
 )
 #: Milliseconds for which the limits that were set at run time are cached.
 _LIMITS_MILLISECONDS = 1000
-#: Milliseconds for which jobs of limited actors are not moved while others are claimed.
+#: Milliseconds between two moves of jobs to their partitions, while limited jobs are claimed.
 _MOVE_MILLISECONDS = 100
 #: Before every position of the index of waiting jobs: priority, run_at, id.
 _FIRST = (-(2**31), -(2**63), -(2**63))
@@ -84,8 +84,8 @@ class Claims:
     ) -> list[Run]:
         """Make due jobs available, then claim up to ``want`` runs; ``now`` is in milliseconds.
 
-        Limited and unlimited jobs of a queue come first in turns, so neither waits until the
-        others end. See :meth:`Partitions.claim` for ``longest``, ``own`` and ``ahead``.
+        Limited and unlimited jobs of a queue come first in turns, so that neither kind waits until
+        the other kind ends. See :meth:`Partitions.claim` for ``longest``, ``own`` and ``ahead``.
         """
         self.missed = False
         self._due.promote(tx, now)
@@ -129,7 +129,7 @@ class Claims:
 
     def _read_limits(self, tx: Transaction, now: int) -> None:
         """Follow the limits that were set at run time, at most a second late."""
-        # Both clocks: one that was set back may come to the same time again.
+        # Both clocks are compared: a clock that was set back may reach the same time again.
         times = now, int(time.monotonic() * 1000)
         if self._limits_at and all(
             0 <= one - other < _LIMITS_MILLISECONDS
@@ -162,7 +162,8 @@ class Claims:
         return min((at for at in due if at is not None), default=None)
 
     def _claim_unlimited(self, tx: Transaction, want: int, limited: Sequence[str]) -> list[Run]:
-        # A limited job, found here because its enqueuer did not know the limit, is not taken yet.
+        # A limited job whose enqueuer did not know the limit is found here too. It is moved, not
+        # taken, so it keeps its unique text.
         taken = f"key IS NULL AND actor NOT IN ({marks(limited)})" if limited else "key IS NULL"
         start = self._start.begin()
         rows = tx.execute(
@@ -184,7 +185,7 @@ class Claims:
         return runs
 
     def _new_token(self) -> int:
-        """Return a fencing token that no other claim has, whatever copy of the database made it."""
+        """Return a fencing token that no other claim has, in any copy of the database."""
         return self._runtime.random.getrandbits(63)
 
     def _move(self, tx: Transaction, jobs: Sequence[ClaimedJob]) -> None:

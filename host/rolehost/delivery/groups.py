@@ -1,7 +1,7 @@
 """Group commit: short units of work share a transaction, each behind a *savepoint*.
 
 1. The members of a group run one after another, in one thread and on one connection.
-2. The savepoint of a member that failed is rolled back before the next member begins.
+2. If a member fails, the group rolls back to its savepoint before the next member begins.
 3. Wake-ups, callbacks and reports of the members wait for the shared commit.
 4. If the group fails as a whole (a deadlock, a lock that does not become free, a lost connection,
    a failed commit, a lost claim), nothing of it is written, and each member runs again alone.
@@ -38,7 +38,8 @@ class GroupFailed(Exception):
 class Group:
     """A transaction that several members share; the first that needs it begins it.
 
-    Any error in ``with group:`` rolls it back, and is raised as GroupFailed.
+    Any error in ``with group:`` rolls the group back and is raised as GroupFailed, except the Crash
+    of a failpoint, which is raised as it is.
     """
 
     def __init__(self, runtime: DeliveryRuntime) -> None:
@@ -46,7 +47,7 @@ class Group:
         self._postgres = runtime.database.dialect == "postgresql"
         self._context: AbstractContextManager[Transaction] | None = None
         self._transaction: Transaction | None = None
-        self._savepoint = ""  # the name of the open one
+        self._savepoint = ""  # the name of the open savepoint
         self._undone = False  # whether nothing was written since the savepoint
         self._savepoints = 0
         self._limited = False  # whether waits for locks are limited
@@ -69,7 +70,7 @@ class Group:
 
     @property
     def full(self) -> bool:
-        """Whether it must commit before another member runs."""
+        """Whether the group must commit before another member runs."""
         return self._savepoints >= MOST_SAVEPOINTS
 
     def join(self, unit: Unit) -> AbstractContextManager[Transaction]:
@@ -85,12 +86,12 @@ class Group:
         elif not self._undone:
             statements = [f"RELEASE SAVEPOINT {self._savepoint}"] if self._savepoint else []
             if self._postgres and not self._limited:
-                # Here, because a member without others before it waits as if it were not grouped,
-                # and a rollback to a savepoint would undo it.
+                # Set from the second member on: the first one waits like an ungrouped unit of
+                # work. Set before the savepoint: a rollback to it would undo the setting.
                 self._limited = True
                 statements.append(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
             statements.append(f"SAVEPOINT {self._next_savepoint()}")
-            if self._postgres:  # PERF: SQLite's driver takes only one
+            if self._postgres:  # PERF: one round trip; SQLite's driver takes one statement only
                 statements = [";".join(statements)]
             for each in statements:
                 self._execute(each)
@@ -98,7 +99,7 @@ class Group:
         return self._transaction
 
     def _next_savepoint(self) -> str:
-        # Each has a name of its own, so that none is rolled back to instead of another.
+        # Names are unique, so that a rollback cannot hit the savepoint of another member.
         self._savepoint = f"member{self._savepoints}"
         return self._savepoint
 

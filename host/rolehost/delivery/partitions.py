@@ -1,14 +1,15 @@
 """Claims of limited jobs, by partition.
 
 Only a claimer, with the row locked, writes a partition or the counters of a limit. It passes over
-rows that another claimer has locked. Everyone else appends *changes*: who enqueues to a partition,
-and who ends a claim, in the transaction of that end. So a place is freed late and never early,
-enqueueing locks nothing, and the host's statements cannot deadlock each other.
+rows that another claimer has locked. All other transactions append *changes*
+(:mod:`rolehost.delivery.changes`): when they enqueue to a partition, and when they end a claim. So
+a place is freed late and never early, enqueueing locks nothing, and the host's statements cannot
+deadlock each other.
 
 An *open* partition may have jobs to claim. Open partitions are served in turn (*round robin*), so
-the cost of a claim depends neither on the number of waiting jobs nor on that of partitions. A
-partition that is found empty or full is closed; a change opens it again, or the time when its rate
-admits the next job.
+the cost of a claim depends neither on the number of waiting jobs nor on the number of partitions. A
+partition that is found empty or full is closed. A change opens it again, and so does the time when
+its rate admits the next job.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from rolehost.storage import Database, Transaction
 
 #: Most partitions that one claim looks at.
 _PARTITIONS = 128
-#: How often one claim looks for other partitions, if those it found have too few jobs. The end of a
-#: job opens its partition, whether others wait there or not.
+#: How often one claim looks for other partitions, if those that it found have too few jobs. An open
+#: partition may be empty, because the end of a job opens its partition in any case.
 _ROUNDS = 8
 #: Jobs of a partition that one claim takes while others wait for their turn. Fewer would make turns
 #: finer, and each job more expensive.
@@ -62,7 +63,7 @@ _STORE_MANY = (
     + ") AS new (open, turn, held, next_at_us, due_at_us, number) WHERE id = new.number"
 )
 
-#: Open partitions of one actor, the one first that was not served for the longest time.
+#: Open partitions of one actor, sorted by the time of their last turn.
 _OPEN = (
     f"SELECT {_COLUMNS} FROM rolehost_partitions WHERE actor = {{actor}} AND turn >= {{turn}}"
     " AND queue = ? AND open = 1 ORDER BY turn LIMIT ?"
@@ -123,7 +124,7 @@ class Partitions:
     ) -> list[Share]:
         """Choose up to ``want`` runs, lock their rows and count them; the caller claims them.
 
-        A run is one job, or several jobs of a key: as many as its part of ``want`` and of
+        A run is one job, or several jobs of a key: its part of ``want`` or, if that is larger, of
         ``longest``. Each share has the jobs of one partition, in the order in which they run.
         ``now`` is in milliseconds. ``own`` are changes that this transaction makes. ``ahead``:
         partition of a key → the run of this process after which the claimed jobs run.
@@ -168,7 +169,7 @@ class Partitions:
                 }
             self._store(tx, changed.values())
             changed = {}
-            # Partitions without a job are closed now, and others that have one may follow them.
+            # Partitions without a job are closed now, and partitions with jobs may follow them.
             if want <= 0 or len(found) < most or not partitions:
                 break
         if shares:
@@ -184,7 +185,7 @@ class Partitions:
         each = math.ceil(want / len(partitions))
         run = max(each, longest // len(partitions))
         if len(partitions) == most:
-            # Others follow, so the last ones may keep their turn.
+            # Other partitions follow, so the last ones of these may keep their turn.
             each = max(each, _TURN)
         room = max(
             Allowance(self._limits_of(each), each.held, each.next_at_us).room(now_us)
@@ -250,7 +251,7 @@ class Partitions:
         return -(-min(due) // 1000) if due else None
 
     def _lock_limits(self, tx: Transaction) -> Above:
-        """Lock the limits of the queue and the actors; without actors whose limits are locked.
+        """Lock the limits of the queue and the actors; leave out actors whose limits others lock.
 
         The jobs of every stored limit are counted, even if this process knows no number for it.
         """
@@ -263,7 +264,7 @@ class Partitions:
             tuple(limits),
         ).fetchall()
         found = {name: Allowance(limits[name], held, next_at) for name, held, next_at in rows}
-        # A limit that was just set for the first time: its number follows, but its jobs count now.
+        # If a limit was just set for the first time, its jobs count now; its number is read later.
         stored = found.keys() | self._limits.stored.keys()
         above: Above = {}
         for actor in self._actors:
@@ -362,7 +363,7 @@ class Partitions:
             )
         ]
         exhausted = len(rows) < most and len(jobs) == len(rows)
-        # A key waits for a change if its oldest job cannot run yet, or is in other hands.
+        # A key waits for a change if its oldest job cannot run yet, or is claimed.
         waits = bool(rows) and rows[0].state != "available"
         return Candidates(partition, jobs, exhausted or waits)
 

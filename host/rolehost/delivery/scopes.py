@@ -46,9 +46,9 @@ class _RollBack(Exception):
 class Scope(Unit):
     """One job, event, request or block, with its transaction, which the first use opens.
 
-    ``cause`` is stored with the jobs that it enqueues, for example ``job:12``. ``label`` is its
-    name in messages, for example ``actor shop.bill``, or empty. A member of a ``group`` has a
-    savepoint in the transaction of the group, and commits with it.
+    ``cause`` is stored with the jobs that the scope enqueues, for example ``job:12``. ``label`` is
+    the scope's name in messages, for example ``actor shop.bill``, or empty. A member of a ``group``
+    has a savepoint in the transaction of the group, and commits with the group.
     """
 
     __slots__ = ("_context", "_failure", "_runtime", "blocks", "cause", "group")
@@ -59,7 +59,7 @@ class Scope(Unit):
         self._context: AbstractContextManager[Transaction] | None = None
         self._failure = ""
         self.cause = cause
-        #: The group that it is a member of, or None.
+        #: The group that the scope is a member of, or None.
         self.group: Group | None = None
         #: Number of its open ``with`` blocks.
         self.blocks = 0
@@ -91,14 +91,15 @@ class Scope(Unit):
                 log.warning("the database is busy, waiting", error=str(error))
 
     def on_open(self, work: Work) -> None:
-        """Write the first rows of the transaction; scopes with an inbox mark override it."""
+        """Write the first rows of the transaction; subclasses record an event or a request."""
 
     def commit(self, last: Callable[[Transaction], bool] | None = None) -> bool:
         """Commit the transaction, if one was opened.
 
         ``last`` runs the last statement (:meth:`rolehost.api.Transaction.conclude`). If it returns
-        False, everything is rolled back, and the result is False. Raises UnitOfWorkFailed, after a
-        rollback, if a block failed or has not ended.
+        False, everything is rolled back, and the result is False. In a group, ``last`` is not
+        called; the group runs its own last statements. Raises UnitOfWorkFailed, after a rollback,
+        if a block failed or has not ended.
         """
         work, statement = self.work, self._statement
         if work is None:
@@ -133,8 +134,8 @@ class Scope(Unit):
         try:
             self._refuse_partial_commit()
             if statement:
-                # A release fails if the transaction is aborted. Without it, the next member would
-                # fail.
+                # A statement failed, and its error was caught. If it aborted the transaction, the
+                # release fails. Without the release, the next member would fail.
                 group.release()
         except BaseException as error:
             self.roll_back()
@@ -183,8 +184,9 @@ class Scope(Unit):
     def busy_is_a_failure(self, error: BaseException) -> None:
         """Count a StorageBusy that was raised inside the transaction as a failed attempt.
 
-        Otherwise it would mean that the database is unavailable, and no attempt would be counted.
-        But the cause may be a lock that another thread of this scope holds (*self-deadlock*).
+        Otherwise the error would mean that the database is unavailable, and no attempt would be
+        counted. But the cause may be a lock that another thread of this scope holds
+        (*self-deadlock*).
         """
         # issubclass first: isinstance() reads the error's __class__, which may raise.
         if self.work is not None and issubclass(type(error), StorageBusy):
@@ -255,8 +257,8 @@ def current_scope() -> Scope | None:
 class unit_of_work:
     """``with services.unit_of_work()``: joins the scope of this context, or makes one.
 
-    A ``single`` block is one call of the unit of work. If it fails, it has written nothing, so
-    the unit of work that it had joined can still commit.
+    A ``single`` block contains one operation only, for example ``services.enqueue()``. If it fails,
+    it has written nothing, so the unit of work that it joined can still commit.
     """
 
     __slots__ = ("_first", "_own", "_runtime", "_scope", "_single", "_token")

@@ -59,11 +59,12 @@ FLUSH_INTERVAL = 0.05
 #: Seconds after which changes that another process had locked are looked for again.
 MISSED_INTERVAL = 0.005
 
-#: Mean seconds of a job for each thread that is used. Threads that run shorter jobs are busy with
-#: Python code, so more of them only wait for the interpreter lock (GIL), and delay the next claim.
+#: The mean duration of a job, divided by these seconds, is the number of threads to use. Threads
+#: that run shorter jobs are busy with Python code, so more threads would only wait for the
+#: interpreter lock (GIL), and delay the next claim.
 QUICK_SECONDS = 50e-6
 
-#: Milliseconds after which all threads are used because claimed jobs wait; one of them may be slow.
+#: Milliseconds for which claimed jobs wait before all threads are used; a running job may be slow.
 SHARE_MILLISECONDS = 5
 
 #: Milliseconds for which a claimed job waits for a thread of this process; then it is handed back.
@@ -117,8 +118,8 @@ class LedgerConsumer(Consumer):
         self._outstanding = 0  # runs claimed and unfinished
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
-        self._known: set[tuple[int, int]] = set()  # ids and tokens of the claims it knows
-        # More rows may be claimed: a transaction's end is unknown, or a failover undid it.
+        self._known: set[tuple[int, int]] = set()  # ids and tokens of the known claims
+        # Other rows may be claimed: the end of a transaction is unknown, or a failover undid it.
         self._claims_uncertain = False
         self._compared_at = runtime.clock.now()  # milliseconds; see :meth:`_write_and_claim`
         self._seconds = PREFETCH_SECONDS  # a running mean of the duration of a job
@@ -127,7 +128,7 @@ class LedgerConsumer(Consumer):
         # After a claim that found fewer runs than wanted: how many were unfinished then.
         self._found: int | None = None
         self._cancels: Collection[tuple[int, int]] = ()
-        self._cancels_at = 0.0  # when they were read
+        self._cancels_at = 0.0  # monotonic; when the cancelled jobs were read
         self._taken = 0  # runs that threads have taken, for :meth:`stalls`
         self._running = 0  # runs that threads have taken and not finished
         self._taken_at = 0  # milliseconds; when the last one was taken
@@ -219,13 +220,13 @@ class LedgerConsumer(Consumer):
         return self._runtime.clock.now() - self._taken_at > HOARD_MILLISECONDS
 
     def _hand_back_ready(self) -> None:
-        """Hand back the jobs that no thread has taken; holds the lock."""
+        """Hand back the jobs that no thread has taken; the caller holds the lock."""
         for run in self._ready:
             self._end(run, ())
         self._ready.clear()
 
     def _hand_back(self, jobs: Iterable[ClaimedJob]) -> None:
-        """Make claimed jobs available again without counting an attempt; holds the lock."""
+        """Make claimed jobs available without counting an attempt; the caller holds the lock."""
         self._finished += [(job, Finish("available", job.run_at, False, None)) for job in jobs]
 
     def _claims_ahead(self) -> bool:
@@ -335,7 +336,7 @@ class LedgerConsumer(Consumer):
         """
         limit = self._limit()
         if self._all_threads_are_slow():
-            # What is claimed now may wait behind slow jobs, so claim for free threads only.
+            # Jobs claimed now may wait behind slow jobs, so claim for free threads only.
             return self._threads - self._running - len(self._ready)
         if len(self._ready) * 2 > limit - self._threads or self._has_enough():
             return 0
@@ -419,7 +420,7 @@ class LedgerConsumer(Consumer):
         return run
 
     def _may_join(self, run: Run) -> bool:
-        """Return whether a run is a job that may join a group; the start of a suspect is stored."""
+        """Return whether a run is one job that may join a group; a suspect must run alone."""
         alone = len(run) == 1 and not ends_before(run)
         return alone and run[0].actor in self._grouped and not run[0].suspect
 
