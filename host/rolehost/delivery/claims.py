@@ -152,7 +152,7 @@ class Claims:
     def forget_limits(self) -> None:
         """Read the limits again, because the last claim was not committed.
 
-        It may have opened the partitions that an old limit had closed.
+        That claim may have opened the partitions that an old limit had closed.
         """
         self._limits_at, self._reopens = None, True
 

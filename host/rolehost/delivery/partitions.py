@@ -69,7 +69,7 @@ _OPEN = (
     " AND queue = ? AND open = 1 ORDER BY turn LIMIT ?"
 )
 
-#: No key has a run after which its next jobs run.
+#: The default of ``ahead``: no key has a run after which its next jobs run.
 NONE_AHEAD: Mapping[int, KeyRun] = MappingProxyType({})
 
 #: The limits above a partition, by actor: each limit with its name.
@@ -327,7 +327,7 @@ class Partitions:
         tokens = {job.token for job, *_ in ahead.values()}
         last = {before[-1].id for before in ahead.values()}
         if last:
-            # While that job is held, no other process can hold one of the key.
+            # While that job is held, no other process can hold a job of the key.
             last = self._waiting.held(tx, last, tokens)
         keys = [partition.name for partition in partitions if partition.kind == "key"]
         others = [partition.id for partition in partitions if partition.kind != "key"]

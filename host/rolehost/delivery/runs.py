@@ -14,9 +14,10 @@ Run = list[ClaimedJob]
 class KeyRun(list[ClaimedJob]):
     """The first jobs of a key, in order. The next run may be claimed before this one ends.
 
-    ``next`` starts when this run has ended. ``ended`` is None before; then the ends that are not
-    stored, or False if not all jobs are finished, so that no later one may run. ``earlier``: the
-    ends of the run before that may not be stored yet; no effect may be stored before them.
+    ``next`` starts when this run has ended. ``ended`` is None until then; afterwards it has the
+    ends that are not stored, or is False if a job is not finished, so that no later job may run.
+    ``earlier``: the ends of the run before that may not be stored yet; no effect may be stored
+    before them.
     """
 
     __slots__ = ("earlier", "ended", "next")

@@ -55,7 +55,7 @@ class WaitingJobs:
     ) -> Found[str]:
         """Return up to ``most`` unfinished jobs of each key, except those of claims ``ahead``.
 
-        These are tokens.
+        ``ahead`` are the tokens of these claims.
         """
         other = f" AND (owner IS NULL OR token NOT IN ({marks(ahead)}))" if ahead else ""
         if self._dialect == "postgresql":
@@ -68,7 +68,7 @@ class WaitingJobs:
         return self._one_by_one(tx, sql, keys, (*ahead, most))
 
     def held(self, tx: Transaction, ids: Collection[int], tokens: Collection[int]) -> set[int]:
-        """Return which of these jobs claims with these tokens hold."""
+        """Return those of the jobs that are held by claims with these tokens."""
         sql = (
             f"SELECT id FROM rolehost_jobs WHERE id IN ({marks(ids)})"
             f" AND token IN ({marks(tokens)}) AND owner IS NOT NULL"

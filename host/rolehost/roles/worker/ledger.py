@@ -232,14 +232,14 @@ class LedgerConsumer(Consumer):
     def _claims_ahead(self) -> bool:
         """Return whether to claim the next jobs of keys while threads run those before them.
 
-        That is done once for each run, if all runs have a thread. So jobs of a key run while the
-        ends of the run before are stored. Slow jobs do not gain by it, and form no runs.
+        Then jobs of a key run while the ends of the run before are stored. This is done once for
+        each run, if all runs have a thread. Slow jobs form no runs, because they gain nothing.
         """
         runs = len(self._ready) + self._running
         return bool(self._ahead) and runs <= self._useful_threads()
 
     def _admit(self, runs: Iterable[Run], ahead: Mapping[int, KeyRun] = NONE_AHEAD) -> None:
-        """Let threads take runs, each of those ``ahead`` before the next run of its key."""
+        """Let threads take runs; a run after a run in ``ahead`` waits until that one has ended."""
         for run in runs:
             if isinstance(run, KeyRun):
                 before = ahead.get(run.partition_id)
@@ -252,7 +252,7 @@ class LedgerConsumer(Consumer):
             self._ready.append(run)
 
     def _start_next(self, before: KeyRun) -> None:
-        """Let threads take the next run of a key after the one before; holds the lock."""
+        """Let threads take the run after ``before`` if that has ended; the caller has the lock."""
         if before.next is None or before.ended is None:
             return
         if before.ended is False:
@@ -262,7 +262,7 @@ class LedgerConsumer(Consumer):
             self._admit([before.next])
 
     def _end(self, run: Run, ends: Sequence[Finish]) -> None:
-        """Note that a run has ended; hand back its jobs without an end; holds the lock."""
+        """Note the end of a run; hand back its jobs without an end. The caller holds the lock."""
         self._outstanding -= len(run) if isinstance(run, Together) else 1
         self._hand_back(run[len(ends) :])
         if isinstance(run, KeyRun):
