@@ -30,6 +30,7 @@ _TRY_LOCK = (
 _FOUND = (
     "EXISTS (SELECT 1 FROM rolehost_partition_changes WHERE id >= ?)"
     " OR EXISTS (SELECT 1 FROM rolehost_partitions WHERE due_at_us BETWEEN ? AND ?)"
+    ", EXISTS (SELECT 1 FROM rolehost_limits)"
 )
 #: Like _FOUND, for one queue. It reads more than a few rows only if another queue has many changes.
 _FOUND_OF_QUEUE = (
@@ -112,6 +113,8 @@ class Changes:
         self._waiting = WaitingJobs(database)
         #: The rows of the partitions that the last call locked.
         self.stored: dict[int, Partition] = {}
+        #: Whether jobs count in any limit of an actor or a queue, as the last call found.
+        self.counts = True
         #: Whether the last call left changes of this queue that another process had locked.
         self.missed = False
         #: Where changes are read from, by id.
@@ -146,7 +149,7 @@ class Changes:
         if self._postgres:
             sql = _TRY_LOCK.format(found=_FOUND)
             params.insert(0, _LOCK)
-        [(locked, found, *_)] = tx.execute(sql, params).fetchall()
+        [(locked, found, self.counts, *_)] = tx.execute(sql, params).fetchall()
         if found and locked:
             self.missed = False
             return True
@@ -276,6 +279,8 @@ class Changes:
         Return the names of the limits that are locked now, and of those that another claimer has
         locked.
         """
+        if not self.counts:
+            return set(), set()
         names = set[str]().union(*(_limits(each) for each in changes if each.freed))
         sql = f"SELECT name FROM rolehost_limits WHERE name IN ({marks(names)})"
         known = {row[0] for row in tx.execute(sql, tuple(names)).fetchall()} if names else set()

@@ -258,11 +258,8 @@ class Partitions:
         queue = f"queue:{self._queue}"
         limits = {queue: self._limits.of_queue(self._queue)}
         limits |= {f"actor:{actor}": self._limits.of_actor(actor) for actor in self._actors}
-        rows = tx.execute(
-            "SELECT name, held, next_at_us FROM rolehost_limits"
-            f" WHERE name IN ({marks(limits)}){self._skip}",
-            tuple(limits),
-        ).fetchall()
+        sql = f"SELECT name, held, next_at_us FROM rolehost_limits WHERE name IN ({marks(limits)})"
+        rows = tx.execute(sql + self._skip, tuple(limits)) if self._changes.counts else ()
         found = {name: Allowance(limits[name], held, next_at) for name, held, next_at in rows}
         # If a limit was just set for the first time, its jobs count now; its number is read later.
         stored = found.keys() | self._limits.stored.keys()
