@@ -606,3 +606,24 @@ def test_a_partition_that_ends_and_claims_leave_as_it_was_is_not_written(bench, 
     fill(bench, tenants, [{"tenant": "b"}])
     assert len(cycle(jobs)) == 3
     assert sorted((each.name, each.held) for each in written) == [("a", 2), ("b", 1)]
+
+
+def test_a_due_job_is_claimed_in_time_while_others_are(bench):
+    bench.make_runtime(tenants)
+    claims = Claims(bench.runtime, "default", ["tenants"], "me")
+
+    def claim() -> list[str]:
+        with bench.database.session(), bench.database.transaction() as tx:
+            return partitions_of(claims.claim(tx, 100, bench.clock.now()))
+
+    fill(bench, tenants, [{"tenant": "first"}], delay=1)
+    fill(bench, tenants, [{"tenant": "late"}], delay=2)
+    bench.clock.forward(1)
+    assert claim() == ["first"]
+    bench.clock.forward(1)
+    claimed = []
+    for number in range(6):
+        fill(bench, tenants, [{"tenant": str(number)}])
+        claimed += claim()
+        bench.clock.forward(0.01)
+    assert sorted(claimed) == ["0", "1", "2", "3", "4", "5", "late"]

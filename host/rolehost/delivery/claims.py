@@ -28,8 +28,9 @@ _COLUMNS = (
 )
 #: Milliseconds for which the limits that were set at run time are cached.
 _LIMITS_MILLISECONDS = 1000
-#: Milliseconds between two moves of jobs to their partitions, while limited jobs are claimed.
-_MOVE_MILLISECONDS = 100
+#: Milliseconds between two looks for due jobs, and between two moves of jobs to their partitions,
+#: while limited jobs are claimed by a worker that has no other actors.
+_MOVE_MILLISECONDS = 50
 #: Before every position of the index of waiting jobs: priority, run_at, id.
 _FIRST = (-(2**31), -(2**63), -(2**63))
 
@@ -88,15 +89,15 @@ class Claims:
         the other kind ends. See :meth:`Partitions.claim` for ``longest``, ``own`` and ``ahead``.
         """
         self.missed = False
-        self._due.promote(tx, now)
         self._read_limits(tx, now)
         limited = self._limited()
         if limited == self._actors and 0 < self._move_at - now <= _MOVE_MILLISECONDS:
-            # PERF: a claim of unlimited jobs would find nothing, except jobs to move.
+            # PERF: few jobs became due meanwhile, and no unlimited job is found, except to move it.
             runs = self._claim_limited(tx, want, now, longest, own, ahead)
             if runs:
                 return runs
             own, ahead = (), NONE_AHEAD
+        self._due.promote(tx, now)
         self._move_at = now + _MOVE_MILLISECONDS
         self._unlimited_first = not self._unlimited_first or limited == self._actors
         runs = self._claim_unlimited(tx, want, limited) if self._unlimited_first else []

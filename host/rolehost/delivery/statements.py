@@ -13,7 +13,7 @@ def marks(items: Collection[object]) -> str:
 def array(values: Iterable[int | None]) -> str:
     """Return PostgreSQL's text of an array
     (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO)."""
-    return "{" + ",".join(["NULL" if each is None else str(each) for each in values]) + "}"
+    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
 def among(dialect: str) -> str:
