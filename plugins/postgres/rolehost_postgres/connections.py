@@ -104,7 +104,6 @@ class Connections(peewee.PostgresqlDatabase):
                 return False
             raise peewee.OperationalError("this thread has a connection already")
         connection = self.pool.take()
-        self._state.reset()
         self._state.set_connection(connection)
         self.thread.held.append(connection)
         if self.server_version is None:
