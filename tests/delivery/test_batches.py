@@ -9,6 +9,7 @@ import pytest
 from rolehost.api import Limits, StorageUnavailable, actor
 from rolehost.delivery import administration
 from rolehost.delivery.jobs import Finish
+from rolehost.delivery.runner import give_back
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.roles.background import PollingListener
 from rolehost.roles.beats import Beats
@@ -325,3 +326,53 @@ def test_a_wake_up_is_followed_by_a_claim_whatever_waits_for_a_thread(bench, lim
     limited_consumer._wait()
     assert limited_consumer._cycle()
     assert len(claimed(bench)) == 9
+
+
+def woken(consumer) -> None:
+    consumer._listener.wait = lambda seconds: frozenset({"queue:default"})
+    consumer._wait()
+
+
+def test_a_process_without_a_free_thread_leaves_new_jobs_to_others_for_a_moment(bench, wakes):
+    consumer = consumer_of(bench, limited)
+    consumer._running, consumer._taken_at = THREADS, bench.clock.now()
+    woken(consumer)
+    assert not consumer._cycle()
+    woken(consumer)
+    consumer._yields_until = 0.0  # the moment has passed, and a second wake-up did not extend it
+    assert consumer._cycle()
+
+
+def test_a_process_with_a_free_thread_claims_at_once(bench, wakes):
+    consumer = consumer_of(bench, limited)
+    consumer._running = THREADS - 1
+    woken(consumer)
+    assert consumer._cycle()
+
+
+def test_quick_jobs_of_a_claim_run_before_those_of_a_slow_partition(bench, wakes):
+    enqueue(bench, limited, [2, 3, 4])
+    consumer = consumer_of(bench, limited)
+    consumer._taken_at, consumer._seconds = bench.clock.now(), 20e-6
+    [first] = consumer._slow.last(bench.claim_runs(limit=1))
+    consumer._slow.measure(first[0], 1.0)
+    give_back(bench.runtime, [(first[0], Finish("available", first[0].run_at, False, None))])
+    consumer._cycle()
+    assert len(consumer._ready) == 4
+    assert consumer._ready[-1][0].partition == first[0].partition
+    consumer._slow.measure(first[0], 0.001)
+    assert consumer._slow.last(consumer._ready) == consumer._ready
+
+
+def test_threads_with_slow_jobs_do_not_count_as_those_for_quick_jobs(bench, wakes):
+    consumer = consumer_of(bench, limited)
+    consumer._cycle()
+    run = consumer.take()
+    consumer.finish(run, [(Finish("completed", run[0].run_at, True, None), 1.0)])
+    enqueue(bench, limited, [1])
+    consumer._cycle()
+    run = consumer.take()
+    consumer._seconds = 20e-6
+    assert consumer._useful_threads() == 2
+    complete(consumer, run)
+    assert consumer._useful_threads() == 1

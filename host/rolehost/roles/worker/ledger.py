@@ -40,6 +40,7 @@ from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.roles.beats import Beats
 from rolehost.roles.loops import RETRY_DELAY
+from rolehost.roles.worker.slow import SlowJobs
 from rolehost.storage import Listener
 
 log = structlog.get_logger(__name__)
@@ -66,6 +67,9 @@ QUICK_SECONDS = 50e-6
 
 #: Milliseconds for which claimed jobs wait before all threads are used; a running job may be slow.
 SHARE_MILLISECONDS = 5
+
+#: Seconds for which a process without a free thread leaves new jobs to processes that have one.
+YIELD_SECONDS = 0.005
 
 #: Milliseconds for which a claimed job waits for a thread of this process; then it is handed back.
 HOARD_MILLISECONDS = 200
@@ -123,8 +127,11 @@ class LedgerConsumer(Consumer):
         self._claims_uncertain = False
         self._compared_at = runtime.clock.now()  # milliseconds; see :meth:`_write_and_claim`
         self._seconds = PREFETCH_SECONDS  # a running mean of the duration of a job
+        self._slow = SlowJobs()
         self._waiting = False
         self._missed = False  # whether the last claim passed over changes that another had locked
+        # After a wake-up, until a claim: when to claim although no thread is free, monotonic.
+        self._yields_until: float | None = None
         # After a claim that found fewer runs than wanted: how many were unfinished then.
         self._found: int | None = None
         self._cancels: Collection[tuple[int, int]] = ()
@@ -184,7 +191,9 @@ class LedgerConsumer(Consumer):
             if runs:
                 self._claimed_at = self._runtime.clock.now()
             self._outstanding += len(runs)
-            self._admit(runs, ahead)
+            self._admit(self._slow.last(runs), ahead)
+            if room > 0:
+                self._yields_until = None
             self._found = self._outstanding if len(runs) < room and not self._missed else None
             self._offer_slots()
         if self._others_may_run_more(finished, len(runs) >= room):
@@ -279,7 +288,8 @@ class LedgerConsumer(Consumer):
         """Return how many threads to use: fewer for quick jobs, but all if claimed jobs wait."""
         if self._waited() > SHARE_MILLISECONDS:
             return self._threads
-        return min(self._threads, math.ceil(self._seconds / QUICK_SECONDS))
+        useful = math.ceil(self._seconds / QUICK_SECONDS) + self._slow.running
+        return min(self._threads, useful)
 
     def _write_and_claim_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int, ahead: Mapping[int, KeyRun]
@@ -340,7 +350,15 @@ class LedgerConsumer(Consumer):
             return self._threads - self._running - len(self._ready)
         if len(self._ready) * 2 > limit - self._threads or self._has_enough():
             return 0
+        if self._yields():
+            return 0
         return limit - self._outstanding
+
+    def _yields(self) -> bool:
+        """Return whether to leave new jobs to other processes for a moment: no thread is free."""
+        if self._yields_until is None or self._running < self._threads:
+            return False
+        return time.monotonic() < self._yields_until
 
     def _has_enough(self) -> bool:
         """Return whether to run what a claim found, which was less than wanted, before the next.
@@ -373,8 +391,12 @@ class LedgerConsumer(Consumer):
             # The other process may have no room for these jobs, and sends no wake-up.
             self._missed = False
             seconds = min(seconds, MISSED_INTERVAL)
+        if self._yields():
+            seconds = min(seconds, YIELD_SECONDS)
         if self._listener.wait(seconds):
             self._found = None
+            if self._yields_until is None:
+                self._yields_until = time.monotonic() + YIELD_SECONDS
         self._waiting = False
 
     def _until_due(self) -> float:
@@ -415,6 +437,7 @@ class LedgerConsumer(Consumer):
             grouped = self._grouped
             run = next_group(self._ready, self._may_join) if grouped else self._ready.popleft()
             self._running += 1
+            self._slow.take(run)
         self._taken += 1
         self._taken_at = self._runtime.clock.now()
         return run
@@ -469,8 +492,10 @@ class LedgerConsumer(Consumer):
         """
         with self._lock:
             self._running -= 1
+            self._slow.end(run)
             for job, (end, seconds) in zip(run, ends, strict=False):
                 self._seconds += (seconds - self._seconds) * 0.1
+                self._slow.measure(job, seconds)
                 if end.stored:
                     self._known.discard((job.id, job.token))
                 else:
