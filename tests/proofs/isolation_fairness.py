@@ -39,8 +39,8 @@ class Size(NamedTuple):
     order: tuple[bool, ...]
 
 
-FULL = Size(100, 20_000, 2000, 100, (100_000, 1000, 1000), 120.0, (False, True, True, False))
-SHORT = Size(100, 6000, 500, 100, (10_000, 500, 200), 30.0, (False, True))
+FULL = Size(100, 60_000, 2000, 100, (100_000, 1000, 1000), 120.0, (False, True, True, False))
+SHORT = Size(100, 40_000, 1000, 100, (10_000, 500, 200), 30.0, (False, True))
 
 
 @dataclass(slots=True)

@@ -58,6 +58,7 @@ def pace(services: ProcessServices, file: Path, tenants: int, jobs: int, rate: i
     path = str(file.with_name("answers.socket"))
     Path(path).unlink(missing_ok=True)
     waited: list[float] = []
+    services.database.ping()  # opens the connection: its time is not the latency of a job
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as answers:
         answers.bind(path)
         answers.settimeout(LONGEST)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rolehost.delivery.claims import Run
 from rolehost.delivery.jobs import ClaimedJob
+from rolehost.delivery.runs import Run
 
 #: Seconds above which a job is slow: quick jobs must not wait behind it.
-SLOW_SECONDS = 0.005
+SLOW_SECONDS = 0.01
 
 #: Maximum number of partitions and actors that are remembered; then all are forgotten.
 _MOST = 10_000
