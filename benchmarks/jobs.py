@@ -8,7 +8,7 @@ from benchmarks.model import Bench, Figure, Goal
 from benchmarks.pairs import Side, interleave
 
 #: Jobs of one round: enqueued one by one, run without an effect, run with an effect.
-SINGLE, PLAIN, EFFECTS = 1000, 10_000, 3000
+SINGLE, PLAIN, EFFECTS = 1000, 50_000, 3000
 
 #: Minimum rate of durable jobs per second.
 WANTED = Goal(least=2000)

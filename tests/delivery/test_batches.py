@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -219,6 +220,16 @@ def offered(consumer) -> int:
 def test_quick_jobs_share_one_thread(consumer):
     consumer._seconds = 20e-6
     assert offered(consumer) == 1
+
+
+def test_quick_jobs_hand_over_the_interpreter_lock_to_claims_of_sqlite(bench, consumer):
+    default = sys.getswitchinterval()
+    consumer._seconds = 20e-6
+    offered(consumer)
+    assert (sys.getswitchinterval() < default) == (bench.database.dialect == "sqlite")
+    consumer._seconds = 0.01
+    offered(consumer)
+    assert sys.getswitchinterval() == default
 
 
 def test_jobs_that_wait_for_something_use_all_threads(consumer):

@@ -17,6 +17,7 @@ slow ones while another process is idle.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections import deque
@@ -64,6 +65,11 @@ MISSED_INTERVAL = 0.005
 #: that run shorter jobs are busy with Python code, so more threads would only wait for the
 #: interpreter lock (GIL), and delay the next claim.
 QUICK_SECONDS = 50e-6
+
+#: Seconds after which a thread hands over the interpreter lock while one thread runs all jobs, and
+#: otherwise (:func:`sys.setswitchinterval`). SQLite's driver releases the lock for each row, so at
+#: the default interval a claim would only go on when no job runs.
+QUICK_SWITCH, SWITCH = 0.0002, sys.getswitchinterval()
 
 #: Milliseconds for which claimed jobs wait before all threads are used; a running job may be slow.
 SHARE_MILLISECONDS = 5
@@ -282,7 +288,10 @@ class LedgerConsumer(Consumer):
     def _offer_slots(self) -> None:
         grouped = self._grouped
         needed = count_groups(self._ready, self._may_join) if grouped else len(self._ready)
-        self._slots_free = max(0, min(needed, self._useful_threads() - self._slots_used))
+        threads = self._useful_threads()
+        if self._runtime.database.dialect == "sqlite":
+            sys.setswitchinterval(QUICK_SWITCH if threads == 1 else SWITCH)
+        self._slots_free = max(0, min(needed, threads - self._slots_used))
 
     def _useful_threads(self) -> int:
         """Return how many threads to use: fewer for quick jobs, but all if claimed jobs wait."""
@@ -542,3 +551,4 @@ class LedgerConsumer(Consumer):
             # The jobs stay claimed until the lease of this process expires.
             log.warning("finished jobs not written", queue=self._queue, error=str(error))
         self._listener.close()
+        sys.setswitchinterval(SWITCH)
