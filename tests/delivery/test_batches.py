@@ -192,12 +192,12 @@ def test_a_claim_whose_end_a_failover_has_undone_runs_again(bench, consumer):
 
 def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, consumer):
     bench.make_runtime(quick)
-    number = consumer._ready[0][0].id
+    number = next(iter(consumer._ready))[0].id
     with bench.database.transaction() as tx:
         assert administration.cancel(tx, number, bench.clock.now()) == "asked"
-    consumer._cancels_at = 0.0  # as if the last look was a while ago
+    consumer.cancelled._read_at = 0.0  # as if the last look was a while ago
     [job] = consumer.take()
-    job = consumer.mark_cancelled(job)
+    job = consumer.cancelled.mark(job)
     assert (job.id, job.cancel) == (number, 1)
     assert bench.run(job) == "cancelled"
 
@@ -205,8 +205,8 @@ def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, co
     with bench.database.transaction() as tx:
         administration.retry(tx, number, bench.clock.now())
     [again] = [each for each in bench.claim(limit=1000) if each.id == number]
-    consumer._cancels_at = float("inf")
-    assert consumer.mark_cancelled(again).cancel == 0
+    consumer.cancelled._read_at = float("inf")
+    assert consumer.cancelled.mark(again).cancel == 0
 
 
 def offered(consumer) -> int:
@@ -218,27 +218,27 @@ def offered(consumer) -> int:
 
 
 def test_quick_jobs_share_one_thread(consumer):
-    consumer._seconds = 20e-6
+    consumer._pace.mean = 20e-6
     assert offered(consumer) == 1
 
 
 def test_quick_jobs_hand_over_the_interpreter_lock_to_claims_of_sqlite(bench, consumer):
     default = sys.getswitchinterval()
-    consumer._seconds = 20e-6
+    consumer._pace.mean = 20e-6
     offered(consumer)
     assert (sys.getswitchinterval() < default) == (bench.database.dialect == "sqlite")
-    consumer._seconds = 0.01
+    consumer._pace.mean = 0.01
     offered(consumer)
     assert sys.getswitchinterval() == default
 
 
 def test_jobs_that_wait_for_something_use_all_threads(consumer):
-    consumer._seconds = 0.01
+    consumer._pace.mean = 0.01
     assert offered(consumer) == THREADS
 
 
 def test_quick_jobs_that_wait_behind_a_slow_one_get_another_thread(bench, consumer):
-    consumer._seconds = 20e-6
+    consumer._pace.mean = 20e-6
     consumer._write_at = float("inf")
     assert offered(consumer) == 1
     assert next(consumer) is not None
@@ -279,8 +279,8 @@ def test_a_process_without_room_wakes_others_for_the_place_that_it_frees(bench, 
     consumer = consumer_of(bench, limited)
     consumer._cycle()
     enqueue(bench, limited, [1, 2, 3, 4])
-    consumer._taken_at = bench.clock.now() - 1000  # all threads are slow
-    consumer._running = THREADS
+    consumer._pace.taken_at = bench.clock.now() - 1000  # all threads are slow
+    consumer._pace.running = THREADS
     wakes.clear()
     run_one(consumer)
     assert wakes == [["queue:default"]]
@@ -304,7 +304,7 @@ def limited_consumer(bench):
     bench.make_runtime(paired)
     consumer = consumer_of(bench, paired)
     enqueue(bench, paired, [*range(4)] * 10)
-    consumer._seconds, consumer._taken_at = 1e-6, bench.clock.now()
+    consumer._pace.mean, consumer._pace.taken_at = 1e-6, bench.clock.now()
     assert consumer._cycle()
     assert len(claimed(bench)) == 8
     consumer._write_at = float("inf")
@@ -346,7 +346,7 @@ def woken(consumer) -> None:
 
 def test_a_process_without_a_free_thread_leaves_new_jobs_to_others_for_a_moment(bench, wakes):
     consumer = consumer_of(bench, limited)
-    consumer._running, consumer._taken_at = THREADS, bench.clock.now()
+    consumer._pace.running, consumer._pace.taken_at = THREADS, bench.clock.now()
     woken(consumer)
     assert not consumer._cycle()
     woken(consumer)
@@ -356,7 +356,7 @@ def test_a_process_without_a_free_thread_leaves_new_jobs_to_others_for_a_moment(
 
 def test_a_process_with_a_free_thread_claims_at_once(bench, wakes):
     consumer = consumer_of(bench, limited)
-    consumer._running = THREADS - 1
+    consumer._pace.running = THREADS - 1
     woken(consumer)
     assert consumer._cycle()
 
@@ -364,15 +364,15 @@ def test_a_process_with_a_free_thread_claims_at_once(bench, wakes):
 def test_quick_jobs_of_a_claim_run_before_those_of_a_slow_partition(bench, wakes):
     enqueue(bench, limited, [2, 3, 4])
     consumer = consumer_of(bench, limited)
-    consumer._taken_at, consumer._seconds = bench.clock.now(), 20e-6
-    [first] = consumer._slow.last(bench.claim_runs(limit=1))
-    consumer._slow.measure(first[0], 1.0)
+    consumer._pace.taken_at, consumer._pace.mean = bench.clock.now(), 20e-6
+    [first] = consumer._pace.slow.last(bench.claim_runs(limit=1))
+    consumer._pace.slow.measure(first[0], 1.0)
     give_back(bench.runtime, [(first[0], Finish("available", first[0].run_at, False, None))])
     consumer._cycle()
     assert len(consumer._ready) == 4
-    assert consumer._ready[-1][0].partition == first[0].partition
-    consumer._slow.measure(first[0], 0.001)
-    assert consumer._slow.last(consumer._ready) == consumer._ready
+    assert [*consumer._ready][-1][0].partition == first[0].partition
+    consumer._pace.slow.measure(first[0], 0.001)
+    assert consumer._pace.slow.last([*consumer._ready]) == [*consumer._ready]
 
 
 def test_threads_with_slow_jobs_do_not_count_as_those_for_quick_jobs(bench, wakes):
@@ -383,7 +383,7 @@ def test_threads_with_slow_jobs_do_not_count_as_those_for_quick_jobs(bench, wake
     enqueue(bench, limited, [1])
     consumer._cycle()
     run = consumer.take()
-    consumer._seconds = 20e-6
-    assert consumer._useful_threads() == 2
+    consumer._pace.mean = 20e-6
+    assert consumer._pace.useful_threads() == 2
     complete(consumer, run)
-    assert consumer._useful_threads() == 1
+    assert consumer._pace.useful_threads() == 1

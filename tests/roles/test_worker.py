@@ -207,7 +207,7 @@ def test_a_job_that_is_cancelled_while_it_waits_behind_another_one_is_not_run(ho
     role = worker(here)
     here.services.enqueue(slow)
     collected.wait(1)
-    role._consumers["default"]._seconds = 1e-6  # as if jobs were quick: more are claimed ahead
+    role._consumers["default"]._pace.mean = 1e-6  # as if jobs were quick: more are claimed ahead
     number = here.services.enqueue(quick).id
     while states(here) != {"claimed": 2}:
         threading.Event().wait(0.01)

@@ -17,7 +17,7 @@ from rolehost.delivery.limits import LimitTable, Share
 from rolehost.delivery.partitions import Partitions
 from rolehost.delivery.runner import Runner
 from rolehost.delivery.runs import KeyRun
-from rolehost.roles.worker.ledger import LedgerConsumer
+from rolehost.roles.worker.ready import ReadyRuns
 
 
 def drop_the_limit_of_an_actor() -> Any:
@@ -129,9 +129,9 @@ def acknowledge_a_group_before_its_commit() -> Iterator[None]:
 
 def start_the_next_run_of_a_key_at_once() -> Any:
     """The next run of a key does not wait for the end of the one before."""
-    admitting = LedgerConsumer._admit
+    admitting = ReadyRuns._admit
     return mock.patch.object(
-        LedgerConsumer, "_admit", lambda self, runs, ahead=None: admitting(self, runs)
+        ReadyRuns, "_admit", lambda self, runs, ahead=None: admitting(self, runs)
     )
 
 

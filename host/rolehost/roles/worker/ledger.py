@@ -16,15 +16,12 @@ slow ones while another process is idle.
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dramatiq
-import msgspec
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
@@ -33,27 +30,19 @@ from rolehost.delivery import changes
 from rolehost.delivery.claims import Claims
 from rolehost.delivery.failures import describe
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
-from rolehost.delivery.members import Together, count_groups, next_group
 from rolehost.delivery.partitions import NONE_AHEAD
 from rolehost.delivery.runner import give_back
-from rolehost.delivery.runs import KeyRun, Run, ends_before
+from rolehost.delivery.runs import KeyRun, Run
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
 from rolehost.roles.beats import Beats
 from rolehost.roles.loops import RETRY_DELAY
-from rolehost.roles.worker.slow import SlowJobs
+from rolehost.roles.worker.cancelled import CancelledJobs
+from rolehost.roles.worker.pace import SHARE_MILLISECONDS, Pace
+from rolehost.roles.worker.ready import ReadyRuns
 from rolehost.storage import Listener
 
 log = structlog.get_logger(__name__)
-
-#: Seconds of work that are claimed ahead (prefetch).
-PREFETCH_SECONDS = 0.1
-
-#: Maximum number of jobs of a key that are claimed together; one thread runs them.
-LONGEST_RUN = 1000
-
-#: Seconds for which the list of cancelled jobs is cached; a cancelled job may start meanwhile.
-CANCEL_CACHE_SECONDS = 0.01
 
 #: Seconds after which finished jobs are written, even if there is no room for new ones.
 FLUSH_INTERVAL = 0.05
@@ -61,24 +50,13 @@ FLUSH_INTERVAL = 0.05
 #: Seconds after which changes that another process had locked are looked for again.
 MISSED_INTERVAL = 0.005
 
-#: The mean duration of a job, divided by these seconds, is the number of threads to use. Threads
-#: that run shorter jobs are busy with Python code, so more threads would only wait for the
-#: interpreter lock (GIL), and delay the next claim.
-QUICK_SECONDS = 50e-6
-
 #: Seconds after which a thread hands over the interpreter lock while one thread runs all jobs, and
 #: otherwise (:func:`sys.setswitchinterval`). SQLite's driver releases the lock for each row, so at
 #: the default interval a claim would only go on when no job runs.
 QUICK_SWITCH, SWITCH = 0.0002, sys.getswitchinterval()
 
-#: Milliseconds for which claimed jobs wait before all threads are used; a running job may be slow.
-SHARE_MILLISECONDS = 5
-
 #: Seconds for which a process without a free thread leaves new jobs to processes that have one.
 YIELD_SECONDS = 0.005
-
-#: Milliseconds for which a claimed job waits for a thread of this process; then it is handed back.
-HOARD_MILLISECONDS = 200
 
 
 def slot_actor(queue: str) -> str:
@@ -106,13 +84,10 @@ class LedgerConsumer(Consumer):
         beats: Beats,
     ) -> None:
         self._runtime = runtime
-        declared = runtime.declared.actors
-        self._grouped = {name for name in actors if declared[name].grouped}
         self._queue = queue
         self._claims = Claims(runtime, queue, sorted(actors), owner)
         self._owner = owner
         self._threads = threads
-        self._most = max(most, threads)
         self._listener = listener
         self._beats = beats
         self._slot: dramatiq.Message[None] = dramatiq.Message(
@@ -122,30 +97,24 @@ class LedgerConsumer(Consumer):
         self._lock = threading.Lock()
         self._slots_used = 0  # slots given to Dramatiq and not ended
         self._slots_free = 0  # slots to give to Dramatiq
-        self._ready: deque[Run] = deque()
-        # Partition of a key → its unfinished run, if the next jobs were not looked for.
-        self._ahead: dict[int, KeyRun] = {}
-        self._outstanding = 0  # runs claimed and unfinished
+        declared = runtime.declared.actors
+        grouped = {name for name in actors if declared[name].grouped}
+        self._ready = ReadyRuns(grouped, self._hand_back)
         self._finished: list[tuple[ClaimedJob, Finish]] = []
         self._write_at = 0.0  # monotonic; finished jobs are written by then
         self._known: set[tuple[int, int]] = set()  # ids and tokens of the known claims
         # Other rows may be claimed: the end of a transaction is unknown, or a failover undid it.
         self._claims_uncertain = False
         self._compared_at = runtime.clock.now()  # milliseconds; see :meth:`_write_and_claim`
-        self._seconds = PREFETCH_SECONDS  # a running mean of the duration of a job
-        self._slow = SlowJobs()
+        self._pace = Pace(runtime.clock.now, threads, most)
+        self.cancelled = CancelledJobs(runtime, owner)
         self._waiting = False
         self._missed = False  # whether the last claim passed over changes that another had locked
         # After a wake-up, until a claim: when to claim although no thread is free, monotonic.
         self._yields_until: float | None = None
         # After a claim that found fewer runs than wanted: how many were unfinished then.
         self._found: int | None = None
-        self._cancels: Collection[tuple[int, int]] = ()
-        self._cancels_at = 0.0  # monotonic; when the cancelled jobs were read
         self._taken = 0  # runs that threads have taken, for :meth:`stalls`
-        self._running = 0  # runs that threads have taken and not finished
-        self._taken_at = 0  # milliseconds; when the last one was taken
-        self._claimed_at = 0  # milliseconds; when jobs were claimed last
         self._seen = -1
 
     def __next__(self) -> MessageProxy | None:
@@ -180,9 +149,8 @@ class LedgerConsumer(Consumer):
                 return False
             finished, self._finished = self._finished, []
             self._write_at = time.monotonic() + FLUSH_INTERVAL
-            ahead: Mapping[int, KeyRun] = NONE_AHEAD
-            if room > 0 and self._claims_ahead():
-                ahead, self._ahead = self._ahead, {}
+            claims_ahead = room > 0 and self._claims_ahead()
+            ahead = self._ready.take_keys() if claims_ahead else NONE_AHEAD
         try:
             runs = self._write_and_claim_or_give_back(finished, room, ahead)
         except BaseException:
@@ -195,12 +163,11 @@ class LedgerConsumer(Consumer):
             self._known.difference_update((job.id, job.token) for job, _ in finished)
             self._known.update((job.id, job.token) for run in runs for job in run)
             if runs:
-                self._claimed_at = self._runtime.clock.now()
-            self._outstanding += len(runs)
-            self._admit(self._slow.last(runs), ahead)
+                self._pace.claim()
+            self._ready.add(self._pace.slow.last(runs), ahead)
             if room > 0:
                 self._yields_until = None
-            self._found = self._outstanding if len(runs) < room and not self._missed else None
+            self._found = self._ready.unfinished if len(runs) < room and not self._missed else None
             self._offer_slots()
         if self._others_may_run_more(finished, len(runs) >= room):
             self._runtime.wake([f"queue:{self._queue}"])
@@ -221,24 +188,11 @@ class LedgerConsumer(Consumer):
         )
 
     def _hand_back_hoarded(self) -> None:
-        """Hand back the claimed jobs if no thread took one for :data:`HOARD_MILLISECONDS`."""
-        if self._ready and self._waited() > HOARD_MILLISECONDS:
-            self._hand_back_ready()
+        """Hand back the claimed jobs if no thread took one for a while; see :class:`Pace`."""
+        if self._ready and self._pace.hoards:
+            self._ready.hand_back_all()
             self._slots_free = 0
             self._write_at = 0.0
-
-    def _waited(self) -> int:
-        """Return for how many milliseconds no thread has taken a claimed job."""
-        return self._runtime.clock.now() - max(self._taken_at, self._claimed_at)
-
-    def _all_threads_are_slow(self) -> bool:
-        return self._runtime.clock.now() - self._taken_at > HOARD_MILLISECONDS
-
-    def _hand_back_ready(self) -> None:
-        """Hand back the jobs that no thread has taken; the caller holds the lock."""
-        for run in self._ready:
-            self._end(run, ())
-        self._ready.clear()
 
     def _hand_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Make claimed jobs available without counting an attempt; the caller holds the lock."""
@@ -250,55 +204,14 @@ class LedgerConsumer(Consumer):
         Then jobs of a key run while the ends of the run before are stored. This is done once for
         each run, if all runs have a thread. Slow jobs form no runs, because they gain nothing.
         """
-        runs = len(self._ready) + self._running
-        return bool(self._ahead) and runs <= self._useful_threads()
-
-    def _admit(self, runs: Iterable[Run], ahead: Mapping[int, KeyRun] = NONE_AHEAD) -> None:
-        """Let threads take runs; a run after a run in ``ahead`` waits until that one has ended."""
-        for run in runs:
-            if isinstance(run, KeyRun):
-                before = ahead.get(run.partition_id)
-                if before is not None:
-                    before.next = run
-                    self._start_next(before)
-                    continue
-                if len(run) > 1:
-                    self._ahead[run.partition_id] = run
-            self._ready.append(run)
-
-    def _start_next(self, before: KeyRun) -> None:
-        """Let threads take the run after ``before`` if that has ended; the caller has the lock."""
-        if before.next is None or before.ended is None:
-            return
-        if before.ended is False:
-            self._end(before.next, ())
-        else:
-            before.next.earlier = before.ended
-            self._admit([before.next])
-
-    def _end(self, run: Run, ends: Sequence[Finish]) -> None:
-        """Note the end of a run; hand back its jobs without an end. The caller holds the lock."""
-        self._outstanding -= len(run) if isinstance(run, Together) else 1
-        self._hand_back(run[len(ends) :])
-        if isinstance(run, KeyRun):
-            run.end(ends)
-            self._ahead.pop(run.partition_id, None)
-            self._start_next(run)
+        runs = len(self._ready) + self._pace.running
+        return self._ready.has_keys and runs <= self._pace.useful_threads()
 
     def _offer_slots(self) -> None:
-        grouped = self._grouped
-        needed = count_groups(self._ready, self._may_join) if grouped else len(self._ready)
-        threads = self._useful_threads()
+        threads = self._pace.useful_threads()
         if self._runtime.database.dialect == "sqlite":
             sys.setswitchinterval(QUICK_SWITCH if threads == 1 else SWITCH)
-        self._slots_free = max(0, min(needed, threads - self._slots_used))
-
-    def _useful_threads(self) -> int:
-        """Return how many threads to use: fewer for quick jobs, but all if claimed jobs wait."""
-        if self._waited() > SHARE_MILLISECONDS:
-            return self._threads
-        useful = math.ceil(self._seconds / QUICK_SECONDS) + self._slow.running
-        return min(self._threads, useful)
+        self._slots_free = max(0, min(self._ready.threads_wanted(), threads - self._slots_used))
 
     def _write_and_claim_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int, ahead: Mapping[int, KeyRun]
@@ -342,7 +255,7 @@ class LedgerConsumer(Consumer):
                 if room <= 0:
                     changes.append(tx, own)
                     return []
-                runs = self._claims.claim(tx, room, now, self._longest_run(), own, ahead)
+                runs = self._claims.claim(tx, room, now, self._pace.longest_run(), own, ahead)
                 self._missed = self._claims.missed
         if runs:
             failpoints.reach("ledger.after_claim")
@@ -353,19 +266,19 @@ class LedgerConsumer(Consumer):
 
         PERF: claiming few jobs at a time needs many transactions, which delay running jobs.
         """
-        limit = self._limit()
-        if self._all_threads_are_slow():
+        limit = self._pace.limit()
+        if self._pace.all_threads_are_slow:
             # Jobs claimed now may wait behind slow jobs, so claim for free threads only.
-            return self._threads - self._running - len(self._ready)
+            return self._threads - self._pace.running - len(self._ready)
         if len(self._ready) * 2 > limit - self._threads or self._has_enough():
             return 0
         if self._yields():
             return 0
-        return limit - self._outstanding
+        return limit - self._ready.unfinished
 
     def _yields(self) -> bool:
         """Return whether to leave new jobs to other processes for a moment: no thread is free."""
-        if self._yields_until is None or self._running < self._threads:
+        if self._yields_until is None or self._pace.running < self._threads:
             return False
         return time.monotonic() < self._yields_until
 
@@ -378,23 +291,15 @@ class LedgerConsumer(Consumer):
             return False
         return len(self._ready) * 4 > self._found
 
-    def _longest_run(self) -> int:
-        """Return how many jobs of a key to claim for one thread."""
-        return min(math.ceil(PREFETCH_SECONDS / max(self._seconds, 1e-6)), LONGEST_RUN)
-
-    def _limit(self) -> int:
-        ahead = math.ceil(PREFETCH_SECONDS * self._threads / max(self._seconds, 1e-6))
-        return min(max(self._threads, ahead), self._most)
-
     def _wait(self) -> None:
         with self._lock:
             if self._finished and self._enough_done() and self._room() > 0:
                 return
-            busy = bool(self._outstanding or self._finished) or self._stopping.is_set()
+            busy = bool(self._ready.unfinished or self._finished) or self._stopping.is_set()
             # From now on a thread that has finished enough jobs interrupts the wait.
             self._waiting = True
         seconds = FLUSH_INTERVAL if busy else self._until_due()
-        if self._ready and self._slots_used < self._threads:  # see _useful_threads
+        if self._ready and self._slots_used < self._threads:  # see Pace.useful_threads
             seconds = min(seconds, SHARE_MILLISECONDS / 1000)
         if self._missed:
             # The other process may have no room for these jobs, and sends no wake-up.
@@ -420,7 +325,7 @@ class LedgerConsumer(Consumer):
 
     def _enough_done(self) -> bool:
         """Return whether to write ends and claim more: half is done, or a thread has no work."""
-        half_done = self._outstanding * 2 < self._limit()
+        half_done = self._ready.unfinished * 2 < self._pace.limit()
         return not self._ready or (half_done and not self._has_enough())
 
     @property
@@ -434,48 +339,15 @@ class LedgerConsumer(Consumer):
         return self._stopping.is_set()
 
     def take(self) -> Run | None:
-        """Return the next jobs for a thread to run one after another, or None.
-
-        A job of a grouped actor comes with all others that are ready, up to the size of a group.
-        """
+        """Return the next jobs for a thread to run one after another, or None."""
         if self._stopping.is_set():
             return None
         with self._lock:
-            if not self._ready:
-                return None
-            grouped = self._grouped
-            run = next_group(self._ready, self._may_join) if grouped else self._ready.popleft()
-            self._running += 1
-            self._slow.take(run)
-        self._taken += 1
-        self._taken_at = self._runtime.clock.now()
-        return run
-
-    def _may_join(self, run: Run) -> bool:
-        """Return whether a run is one job that may join a group; a suspect must run alone."""
-        alone = len(run) == 1 and not ends_before(run)
-        return alone and run[0].actor in self._grouped and not run[0].suspect
-
-    def mark_cancelled(self, job: ClaimedJob) -> ClaimedJob:
-        """Mark a job that was cancelled after its claim, so that the runner does not run it."""
-        if (job.id, job.token) in self._cancelled():
-            return msgspec.structs.replace(job, cancel=1)
-        return job
-
-    def _cancelled(self) -> Collection[tuple[int, int]]:
-        """Return the cancelled jobs, as they were at most ``CANCEL_CACHE_SECONDS`` seconds ago."""
-        # PERF: one query for many quick jobs.
-        now = time.monotonic()
-        if now - self._cancels_at < CANCEL_CACHE_SECONDS:
-            return self._cancels
-        self._cancels_at = now
-        runtime = self._runtime
-        try:
-            with runtime.database.session():
-                self._cancels = runtime.ledger.cancelled_jobs(self._owner)
-        except StorageUnavailable as error:
-            log.warning("cancelled jobs cannot be read", queue=self._queue, error=str(error))
-        return self._cancels
+            run = self._ready.take()
+            if run is not None:
+                self._taken += 1
+                self._pace.take(run)
+            return run
 
     def stalls(self) -> bool:
         """Return True if claimed jobs wait and no thread has taken one since the last call."""
@@ -500,16 +372,14 @@ class LedgerConsumer(Consumer):
         run, and are handed back.
         """
         with self._lock:
-            self._running -= 1
-            self._slow.end(run)
+            self._pace.end(run)
             for job, (end, seconds) in zip(run, ends, strict=False):
-                self._seconds += (seconds - self._seconds) * 0.1
-                self._slow.measure(job, seconds)
+                self._pace.measure(job, seconds)
                 if end.stored:
                     self._known.discard((job.id, job.token))
                 else:
                     self._finished.append((job, end))
-            self._end(run, [end for end, _ in ends])
+            self._ready.end(run, [end for end, _ in ends])
             wake = self._waiting and self._enough_done()
             if wake:
                 self._waiting = False
@@ -544,7 +414,7 @@ class LedgerConsumer(Consumer):
         """Hand back unstarted jobs without counting an attempt, write finished ones, stop."""
         self._stopping.set()
         with self._lock:
-            self._hand_back_ready()
+            self._ready.hand_back_all()
         try:
             self._cycle()
         except StorageUnavailable as error:

@@ -194,7 +194,7 @@ class WorkerRole:
         ends: list[Ended] = []
 
         def attempt(by: Runner, job: ClaimedJob, earlier: Sequence[End] = ()) -> Ended:
-            return self._run(by, consumer.mark_cancelled(job), earlier)
+            return self._run(by, consumer.cancelled.mark(job), earlier)
 
         try:
             if isinstance(run, Together) and len(run) > 1:
