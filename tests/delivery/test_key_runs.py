@@ -35,7 +35,7 @@ def consumer(bench, ids):
         bench.runtime, queue="default", actors=["quick"], owner="me", threads=2, most=20,
         listener=PollingListener(), beats=Beats(),
     )  # fmt: skip
-    consumer._longest_run = lambda: LENGTH
+    consumer._pace.longest_run = lambda: LENGTH
     yield consumer
     consumer.close()
 
