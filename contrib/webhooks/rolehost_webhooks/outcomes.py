@@ -1,7 +1,8 @@
 """Events about the outcome of deliveries, published to the topic from the settings.
 
-``endpoint.disabled`` and ``message.attempt.exhausted`` have the types and fields of Svix's
-operational webhooks. Svix has no such webhook for success.
+``endpoint.disabled`` and ``message.attempt.exhausted`` have the types and fields of the
+operational webhooks (messages to the operator about deliveries) of Svix, a webhook service. Svix
+has no such webhook for success.
 
 The events can become messages themselves, as operational webhooks. No event is published about
 the delivery of such a message, because that would be an endless loop.

@@ -20,10 +20,10 @@ class ApiSettings(Settings, frozen=True):
     Attributes:
         token: the bearer token that clients must send (``Authorization: Bearer``). If it is None
             or empty, ``[http] token`` and ``[http] authentication`` protect the API, and the check
-            ``webhooks-token`` reports this. In ``[deployment] environment = "production"`` that
-            is refused unless ``authentication`` is ``proxy``.
-        authentication: how clients are authenticated. ``token``: this API, by its token. ``proxy``:
-            a proxy in front of the API, which clients cannot bypass; the token is optional then.
+            ``webhooks-token`` reports this. With ``[deployment] environment = "production"``, the
+            start is refused then, unless ``[webhooks-api] authentication`` is ``proxy``.
+        authentication: who authenticates clients. ``token``: this API, which compares their token.
+            ``proxy``: a proxy that clients cannot bypass; the token is optional then.
     """
 
     token: Secret | None = None
@@ -31,7 +31,7 @@ class ApiSettings(Settings, frozen=True):
 
     @property
     def required_token(self) -> Secret | None:
-        """The token that clients must send, or None if they need no token."""
+        """The token of this API, or None if it has no token."""
         return self.token or None
 
 

@@ -37,8 +37,8 @@ class Actor(Generic[P, R_co]):
         retry: policy of retries after a failed attempt.
         time_limit: seconds after which an attempt is interrupted and fails; None: never. Code
             written in C that holds the GIL cannot be interrupted.
-        max_crashes: the job becomes a dead letter after this number of processes died while they
-            ran it. The first death does not count, because the cause is not yet known.
+        max_crashes: the job becomes a dead letter after ``max_crashes`` + 1 processes died while
+            they ran it. The first death is not counted, because its cause is not yet known.
         limits: limits of its jobs over the whole fleet; only if durable.
         partition: divides its jobs into partitions, for example one for each tenant: the name of an
             argument, or a function that gets the arguments by name and returns a text. Partitions

@@ -195,8 +195,8 @@ class Middleware:
         name: unique name, for listings.
         component: object with the coroutine functions ``process_request``, ``process_resource`` or
             ``process_response``.
-        security: True: the process must never run without it, so ``[on_failure]`` cannot degrade
-            its plugin.
+        security: True: the process must never run without it, so ``[on_failure]`` cannot let the
+            process run without its plugin.
     """
 
     name: str
@@ -300,8 +300,8 @@ class Backend:
         capabilities: names from :data:`rolehost.storage.CAPABILITIES`.
         unavailable: reason why the backend cannot be used here, for example a driver that is not
             installed; empty: it can be used.
-        stored_in: another kind. The backend keeps its data in this plugin's backend of that kind,
-            so a deployment must choose both. None: the backend is independent.
+        stored_in: the kind of another backend of this plugin, in which this backend keeps its
+            data; a deployment must choose both. None: the backend is independent.
         fleet: facts for checks of a fleet; by default nothing is known.
     """
 

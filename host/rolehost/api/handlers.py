@@ -33,7 +33,7 @@ class Handler(Generic[P, R_co]):
             key are handled one after the other.
         retry: policy of retries. They keep the order of the key, because later events of the key
             wait. After the last attempt the event becomes a dead letter.
-        max_crashes: the event becomes a dead letter after this number of processes died while
+        max_crashes: the event becomes a dead letter after ``max_crashes`` + 1 processes died while
             they handled it; see :class:`Actor`.
         grouped: True: events share a transaction (*group commit*), each behind a savepoint; see
             :attr:`Actor.grouped`. The events of a topic are handled one after another. Not allowed

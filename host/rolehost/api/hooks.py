@@ -119,8 +119,8 @@ class Hooks:
 
     All hooks but the last two are **declaring** hooks. They must have no side effects. The host
     calls them before anything is provisioned: in every command that composes the deployment, and
-    in every process that needs the result (routes, middleware and checks only in the role
-    ``http``; commands in no role).
+    in every process. But only the role ``http`` calls the hooks for routes, middleware and checks,
+    and no role calls the hook for commands.
 
     A declaring hook has failed if it raises an exception or takes longer than ``[limits]
     declare``. The deployment then refuses to start, with an error that names plugin, distribution
@@ -253,6 +253,8 @@ class Hooks:
     @hookspec
     def rolehost_start(self, context: ProcessContext) -> None:
         """Register services and recorders of this process, after the fork and before any work.
+
+        A recorder gets one call for each finished piece of work; see :class:`Recorder`.
 
         The hook may start threads; they must end in ``rolehost_stop``. If it raises an exception
         or takes longer than ``[limits] start``, the process stops with an error that names the

@@ -118,7 +118,7 @@ class Group:
             self._undone = True
 
     def fail(self, error: BaseException) -> None:
-        """Note that the group cannot commit."""
+        """Record that the group cannot commit."""
         self.failure = self.failure or error
 
     def _execute(self, statement: str) -> None:

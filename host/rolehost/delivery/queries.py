@@ -32,9 +32,10 @@ def count(database: Database, table: str, condition: str, params: Sequence[Any] 
 
 
 def first_jobs(database: Database, prefix: str, rest: str, condition: str) -> list[tuple[Any, ...]]:
-    """Return the columns ``prefix`` and ``rest`` of the first job of each value of ``prefix``.
+    """For each distinct value of the columns ``prefix``, return the first job, ordered by ``rest``.
 
-    They are the columns of an index with this ``condition``, which is read by a *loose index scan*.
+    A result has the columns ``prefix`` and ``rest``: the columns of an index with this
+    ``condition``. A *loose index scan* reads the index.
     """
     order = f"{prefix}, {rest}"
     last = ", ".join(f"last.{column}" for column in prefix.split(", "))

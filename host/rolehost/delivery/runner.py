@@ -218,7 +218,7 @@ def run_in_order(
 
     The ends of jobs without a unit of work are stored with the effects of the next one, so that a
     crash cannot store the effects of a job and forget that an earlier one has run. ``before``: ends
-    of the run before that may not be stored yet; its caller stores them too.
+    of the previous run that are perhaps not stored yet; the caller stores them too.
     """
     earlier = list(before)
     for job in run:

@@ -36,7 +36,7 @@ class Watch:
         self._last_beats: dict[str, float] = {}
 
     def beat(self, part: str, at: float) -> None:
-        """Note that a part made progress at ``at``, a time of a :class:`RunningClock`."""
+        """Record that a part made progress at ``at``, a time of a :class:`RunningClock`."""
         self._last_beats[part] = at
 
     def clear(self) -> None:

@@ -30,9 +30,9 @@ class Lease(NamedTuple):
 
     Attributes:
         name: name of the lock.
-        token: a fencing token: it rises with every lease of the lock. A writer with a lower token
-            has lost its lease, so the resource that the lock protects can refuse the writer if it
-            has seen a higher token.
+        token: a fencing token: it rises with every lease of the lock. The resource that the lock
+            protects can store the highest token that it has seen, and refuse a writer with a lower
+            one, whose lease is lost.
     """
 
     name: str
@@ -48,7 +48,8 @@ class Cache(StorageClient):
 
     Every call may raise these errors:
 
-    - ValueError: this key, value or number is invalid for every cache; no request was sent.
+    - ValueError: this key, value or number is invalid for every cache; no request was sent,
+      except by :meth:`incr`.
     - :class:`~rolehost.errors.CapabilityMissing`: the backend does not declare the capability.
     - :class:`~rolehost.errors.StorageBusy`: no connection became free in time, or other callers
       kept changing the entry; nothing was done.
@@ -140,7 +141,8 @@ class Cache(StorageClient):
         """Take a lock for ``ttl`` seconds, or return None if it is held. Never waits.
 
         The lock expires even if its holder is only slow, and a cache may lose the lock. So the lock
-        alone does not protect an action that must not happen twice: check the token there.
+        alone does not protect an action that must not happen twice: the resource that the action
+        changes must check the token of the lease.
         """
         raise self._missing("locks")
 

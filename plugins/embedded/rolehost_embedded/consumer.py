@@ -157,7 +157,7 @@ class EmbeddedConsumer(Consumer):
                 raise
 
     def ack(self, message: MessageProxy) -> None:
-        """Note that a message is done; its row is deleted in the next transaction.
+        """Record that a message is done; its row is deleted in the next transaction.
 
         The row of a possible poison message is deleted at once. Otherwise a later crash of this
         process would count against it.

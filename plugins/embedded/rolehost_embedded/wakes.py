@@ -90,7 +90,7 @@ class Wakes:
         raise StorageUnavailable(f"{self._folder}: was removed again and again")
 
     def forget(self, listener: WakeListener) -> None:
-        """Note that a listener closed."""
+        """Remove a listener that was closed."""
         with self._guard:
             self._listeners.discard(listener)
 

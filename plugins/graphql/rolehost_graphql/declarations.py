@@ -21,10 +21,9 @@ class Schema:
         types: strawberry types that no field references, for example implementations of an
             interface.
         authentication: which clients may use this part. The route of the API admits a client if
-            the authentication of at least one part does; the root fields of this part require
-            its own authentication. If it is None, this part is open to all clients that the
-            route admits. If it is None in all parts, ``[http] token`` and ``[http]
-            authentication`` decide.
+            the authentication of at least one part does. A client needs this authentication for
+            the root fields of this part. None: every client that the route admits may use this
+            part. If all parts have None, ``[http] token`` and ``[http] authentication`` decide.
         guard: called once per request before the first of these root fields is resolved. It
             raises :class:`Refused` to refuse access to all of them. None allows access.
         translate: converts an exception of a resolver to the error for the client; returns None

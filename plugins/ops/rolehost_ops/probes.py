@@ -18,7 +18,7 @@ class HealthReport(msgspec.Struct, frozen=True):
         status: ``ok``, ``degraded`` (ready, without some plugins), ``failed`` or ``draining``.
         checks: results of the checks.
         degraded: names of the plugins that failed and that this process runs without. The field
-            is absent if there are none. Listings and logs have the reason.
+            is absent if there are none. ``rolehost plugins`` and the log have the reason.
     """
 
     status: str

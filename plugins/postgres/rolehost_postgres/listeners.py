@@ -19,7 +19,9 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.1, 2.0
 
 
 class Listeners:
-    """The listeners of one process. The first one opens the connection; a lost one is replaced.
+    """The listeners of one process. The first listener opens the connection.
+
+    A lost connection is replaced.
 
     Args:
         server: opens the connection.
@@ -39,7 +41,7 @@ class Listeners:
         """Listen for wake-ups with these names from now on.
 
         Raises:
-            StorageError: the queue was closed.
+            StorageError: :meth:`close` was called.
             StorageUnavailable: the server cannot be reached.
         """
         listener = WakeListener(names, self.forget)
@@ -59,7 +61,7 @@ class Listeners:
         return listener
 
     def forget(self, listener: WakeListener) -> None:
-        """Note that a listener closed."""
+        """Remove a listener that was closed."""
         with self._guard:
             self._all = tuple(each for each in self._all if each is not listener)
 
@@ -112,7 +114,8 @@ class Listeners:
         while True:
             ready = {number for number, _ in poll.poll(self._check_idle * 1000)}
             if not ready:
-                # If the connection is silent, this statement lets it fail; see :mod:`.silence`.
+                # A dead connection delivers nothing and raises no error. This statement ends it:
+                # see :mod:`.silence`.
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT 1")
             if self._stopped.fileno() in ready:

@@ -151,7 +151,7 @@ class RedisConsumer(Consumer):
             self._ready.append(_Proxy(self._held, taken, message))
 
     def ack(self, message: MessageProxy) -> None:
-        """Note that a message is done; Redis gets the acknowledgement with the next exchange.
+        """Record that a message is done; Redis gets the acknowledgement with the next exchange.
 
         The acknowledgement of a possible poison message is sent at once. Otherwise a later crash
         of this process would count against it. A message that another process has by now, and

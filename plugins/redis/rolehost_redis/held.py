@@ -32,14 +32,14 @@ class SteadyConnection:
         self._last = 0.0
 
     def record_success(self) -> None:
-        """Note that Redis answered."""
+        """Record that Redis answered."""
         now = self._clock()
         if self._since is None or now - self._last > self._lease:
             self._since = now
         self._last = now
 
     def record_failure(self) -> None:
-        """Note that Redis did not answer."""
+        """Record that Redis did not answer."""
         self._since = None
 
     def lasts(self) -> bool:
@@ -87,7 +87,7 @@ class HeldMessages:
         return bool(self._done or self._returned)
 
     def finish(self, number: bytes) -> bool:
-        """Note a message that is done; return True for the first since the last exchange."""
+        """Record a message that is done; return True for the first since the last exchange."""
         with self._guard:
             first = not self._done
             self._done.append(number)

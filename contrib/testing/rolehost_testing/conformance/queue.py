@@ -150,7 +150,7 @@ class QueueConformance(BackendSuite[Queue]):
             queue = make_at("127.0.0.1", port)
             servers.callback(queue.close)
             queue.wake(["queue:a"])
-            # A backend may listen as soon as the server is up, or raise an error at once.
+            # listen() may raise at once, or return a listener that connects later.
             with suppress(StorageUnavailable):
                 assert queue.listen({"queue:a"}).wait(0) == frozenset()
             with pytest.raises(StorageUnavailable) as caught:

@@ -55,8 +55,9 @@ class Host(Assertions):
 
     It runs the code of a real deployment: the same composition, delivery code and HTTP
     application. But it has no operating system processes and no threads. Everything runs in the
-    thread of the test when the test asks for it, and only the test advances the clock. The host
-    still has one simulated process per role, with separate services, started on first use.
+    thread of the test when the test asks for it. Only the test, and retries of failed handlers,
+    advance the clock. The host still has one simulated process per role, with separate services,
+    started on first use.
 
     Args:
         plugins: see :func:`rolehost_testing.kit.selecting.selected`; or a deployment.
@@ -66,7 +67,8 @@ class Host(Assertions):
             run after the commit of the unit of work that enqueued or published them.
         name: name of the deployment.
         roles: the roles of which the host has processes.
-        without: import names of modules that cannot be imported while the host is open.
+        without: dotted names of modules. While the host is open, importing one of them raises
+            :class:`ModuleNotFoundError`.
 
     Raises:
         ConfigurationError: settings or plugins are wrong; contains every error.
@@ -251,7 +253,7 @@ class Host(Assertions):
     def advance(self, seconds: float, *, raises: bool = True) -> Drained:
         """Advance the clock, and run schedules and delayed jobs at their due times.
 
-        After ``clock.advance()`` instead, a schedule has missed ticks to catch up on.
+        ``clock.advance()`` runs nothing, so each schedule has missed ticks to catch up on later.
 
         Args:
             seconds: how far to advance the clock.
@@ -322,7 +324,7 @@ class Host(Assertions):
         if dead and "database" in self.composition.backends:
             with self._processes.within("command") as services:
                 marks = ", ".join("?" * len(dead))
-                # On one machine, other processes would see at once that the process is dead.
+                # End the leases now: on one machine, processes notice a death at once.
                 with services.database.transaction() as tx:
                     tx.execute(
                         f"UPDATE rolehost_processes SET expires_at = 0 WHERE id IN ({marks})", dead

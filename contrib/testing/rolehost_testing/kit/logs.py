@@ -16,7 +16,7 @@ def captured_logs() -> Iterator[None]:
 
     pytest then shows the log with a failed test, and ``caplog`` contains it. structlog's default
     renders each traceback at once, which takes much longer than the failed job itself. If
-    structlog is already configured, its configuration does not change.
+    structlog is configured, and not to print to the console, its configuration stays as it is.
     """
     before = structlog.get_config()
     configured = structlog.is_configured()
@@ -39,7 +39,10 @@ def captured_logs() -> Iterator[None]:
 
 
 def _prints(config: Mapping[str, Any]) -> bool:
-    """Return whether the configuration equals the default, as after ``capture_logs``."""
+    """Return whether the configuration prints to the console, as structlog's default does.
+
+    After ``structlog.testing.capture_logs`` the default counts as configured.
+    """
     return isinstance(config["logger_factory"], structlog.PrintLoggerFactory) and isinstance(
         config["processors"][-1], structlog.dev.ConsoleRenderer
     )

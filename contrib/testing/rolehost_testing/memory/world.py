@@ -28,11 +28,11 @@ NAME = "memory"
 
 
 class MemoryWorld:
-    """Storage of every kind, in memory; compositions with its plugin share it.
+    """Storage of every kind, in memory, for all hosts that are composed with its plugin.
 
     Args:
-        clock: the time, for records, entries of the cache and their ends; None takes the
-            system's clock.
+        clock: the clock for timestamps of records and for the expiry of cache entries; None takes
+            the system's clock.
         interleaving: how threads or simulated threads wait; None means threads.
         partitions: partitions of each topic of the stream.
         session: seconds without a poll after which a member of a consumer group loses its
@@ -108,7 +108,7 @@ class MemoryPlugin:
     """The plugin ``memory``.
 
     Args:
-        world: returns the world of a backend that is made.
+        world: called when a backend is made; returns the world that the backend uses.
     """
 
     def __init__(self, world: Callable[[], MemoryWorld]) -> None:

@@ -104,7 +104,7 @@ class Book:
         return self._stored.get(name) or self._declared.get(name.partition("/")[0], NO_LIMITS)
 
     def change(self, at: int, name: str, limits: Limits | None) -> None:
-        """Note a limit that was set or reset at run time."""
+        """Record a limit that was set or reset at run time."""
         self._before[name].append((at, self.limits(name)))
         self._stored[name] = limits
         self.times[name].clear()

@@ -32,11 +32,11 @@ class Offsets:
         self.committable: int | None = None
 
     def take(self, offset: int) -> None:
-        """Note that a record was taken; offsets must rise."""
+        """Remember that a record was taken; offsets must rise."""
         self._taken.append(offset)
 
     def finish(self, offset: int) -> bool:
-        """Note that a taken record is finished; return whether ``committable`` moved."""
+        """Remember that a taken record is finished; return whether ``committable`` moved."""
         taken, done = self._taken, self._done
         if taken[0] != offset:
             done.add(offset)
@@ -126,7 +126,7 @@ class Assignments:
         return taken
 
     def start(self, taken: Taken) -> bool:
-        """Note that a record is handled from now on; :meth:`settle` must follow.
+        """Remember that a record is handled from now on; :meth:`settle` must follow.
 
         False: its partition was revoked; the record is settled, and must not be handled.
         """
@@ -207,7 +207,7 @@ class Assignments:
             }
 
     def note_committed(self, offsets: dict[Partition, int]) -> None:
-        """Note that offsets were committed."""
+        """Remember that offsets were committed."""
         with self._lock:
             for partition, offset in offsets.items():
                 assignment = self._moved.get(partition)

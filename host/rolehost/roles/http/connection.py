@@ -43,7 +43,7 @@ class WriteProgress:
         self._taken = 0
 
     def reset(self) -> None:
-        """Note that the buffer fell below its low-water mark."""
+        """Record that the buffer fell below its low-water mark."""
         self._began = None
 
     def stalled(self, waiting: int, now: float, timeout: float) -> bool:

@@ -94,7 +94,7 @@ class Lifecycle:
         return startup
 
     def note_serving(self) -> None:
-        """Note that this worker accepts connections; the last worker makes the role ready."""
+        """Record that this worker accepts connections; the last worker makes the role ready."""
         self.process.mark_ready()
         mine = self._marks.find(b"\0", 0, self.http.processes)
         if mine >= 0:

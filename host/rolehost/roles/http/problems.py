@@ -30,7 +30,7 @@ _PROBLEM_TYPE = "application/problem+json"
 #: A client may try again after a second.
 _RETRY_AFTER = {"Retry-After": "1"}
 
-#: Codes for statuses that RFC 9110 renamed, because their names depend on the Python version.
+#: Codes for statuses that RFC 9110 renamed; older versions of Python have the old names.
 _RENAMED = {
     413: "content_too_large",
     414: "uri_too_long",
@@ -159,7 +159,7 @@ ERROR_RESPONSES: dict[type[Exception], Callable[[], falcon.HTTPError]] = {
     ),
 }
 
-#: Messages of the log lines, at level ``warning``; other errors are not logged.
+#: Messages of the log lines, at level ``warning``; the other ERROR_RESPONSES are not logged.
 _LOGGED: dict[type[Exception], str] = {
     StorageUnavailable: "storage is unavailable",
     ValueRefused: "the database refused a value",

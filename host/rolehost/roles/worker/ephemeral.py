@@ -103,7 +103,7 @@ class FailureLog(Middleware):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def before_enqueue(self, broker: dramatiq.Broker, message: Any, delay: int | None) -> None:
-        """Note that this thread's message is retried; ``delay`` in milliseconds."""
+        """Record that this thread's message is retried; ``delay`` in milliseconds."""
         del broker
         self._retry.of = (message.message_id, delay or 0)
 

@@ -27,12 +27,12 @@ class SlowJobs:
         return len(self._running)
 
     def take(self, run: Run) -> None:
-        """Note that a thread begins a run."""
+        """Record that a thread begins a run."""
         if self._slow and _kind(run[0]) in self._slow:
             self._running.add(id(run))
 
     def end(self, run: Run) -> None:
-        """Note that a thread has ended a run."""
+        """Record that a thread has ended a run."""
         self._running.discard(id(run))
 
     def measure(self, job: ClaimedJob, seconds: float) -> None:
