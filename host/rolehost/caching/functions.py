@@ -64,7 +64,8 @@ class CachedFunction(Generic[P, T]):
         """Return the key for these arguments, including the defaults of omitted ones.
 
         Raises:
-            TypeError: the arguments do not fit the signature, or one cannot be part of a key.
+            TypeError: the arguments do not fit the signature, or an argument cannot be part of a
+                key.
         """
         if self._key_function is not None:
             return self._key_function(*args, **kwargs)

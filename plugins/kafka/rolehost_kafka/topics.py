@@ -32,7 +32,7 @@ class Topics:
         """Create missing topics, or refuse them, as ``[kafka] topics`` says.
 
         Raises:
-            StorageRefused: a topic is missing and may not be created.
+            StorageRefused: a topic is missing, and this client must not create it.
             StorageUnavailable: the brokers do not answer.
         """
         wanted = set(topics) - self._known

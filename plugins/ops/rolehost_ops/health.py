@@ -71,7 +71,7 @@ class Health:
         self._failing: set[tuple[str, str]] = set()
 
     def liveness(self, services: Services) -> list[Question]:
-        """Return the checks that declare ``live``."""
+        """Return the checks with ``live=True``."""
         return [
             _question(services, plugin, check) for plugin, check in services.checks if check.live
         ]

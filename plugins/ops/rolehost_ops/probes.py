@@ -41,7 +41,7 @@ class Healthz:
         summary="Whether the process is alive", responses={200: HealthReport, 503: HealthReport}
     )
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Answer 200, or 503 when a check that declares ``live`` fails."""
+        """Answer 200, or 503 if a check with ``live=True`` fails."""
         _no_store(resp)
         questions = self._health.liveness(req.context.services)
         if not questions:

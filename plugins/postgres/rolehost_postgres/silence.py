@@ -42,7 +42,7 @@ SUSPECT = 5.0
 
 
 class SilenceWatch:
-    """Watches the connections of one process, in a thread that starts with the first one."""
+    """Watches the connections of one process, in a thread that starts with the first connection."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

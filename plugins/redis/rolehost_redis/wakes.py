@@ -24,7 +24,7 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.05, 2.0
 
 
 class Hub:
-    """Reads the channel for all listeners of a process, from the first one on. Thread-safe.
+    """Reads the channel for all listeners of a process, from the first listener on. Thread-safe.
 
     The hub also subscribes to the process's channel, on which nothing is published. The kernel
     closes the connection when the process ends, so other processes can ask Redis whether it lives.

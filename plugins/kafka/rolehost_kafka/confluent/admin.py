@@ -57,7 +57,7 @@ class ConfluentAdmin(Admin):
     def _describe(self, topics: Collection[str]) -> list[Any]:
         if not topics:
             return []
-        # Topics that may not be described are left out: others can be used.
+        # Topics that this client must not describe are left out: other topics can be used.
         return self._ask(
             "topics",
             lambda client, wait: list(
