@@ -141,9 +141,9 @@ def page(collected: Counter[str], passed: Counter[str]) -> str:
         "a second suite: it stops and kills the server while a client uses it, and the client "
         "must work again.",
         "A test that needs a capability is skipped for backends that do not declare it; other "
-        "tests check that such a backend refuses the calls. No test depends on `transactions`, "
-        "`wake-up`, `lru`, `skip-locked` or `multi-host`: the first two are tested with every "
-        "backend, the others are not tested by the suites. "
+        "tests check that such a backend refuses the calls. `transactions` and `wake-up` are "
+        "tested with every backend, whatever it declares. The suites do not test `lru`, "
+        "`skip-locked` and `multi-host`. "
         "`contrib/testing/rolehost_testing/conformance/__init__.py` shows in four lines how the "
         "tests of a backend subclass a suite.",
     ]

@@ -52,15 +52,15 @@ def _fix_actor(actor: str, queue: str, status: FleetStatus, expected: Sequence[M
         for manifest in known:
             entry = manifest.actors_run.get(actor)
             if entry is not None and entry.queue == queue:
-                return f"{verb} the worker of {manifest.deployment}, which has it"
+                return f"{verb} the worker of {manifest.deployment}, which has the actor"
     for manifest in status.manifests.values():
         for entry in manifest.actors:
             if entry.name == actor and entry.queue == queue:
                 return (
-                    f"run a worker with the plugin {entry.plugin}, which had it in"
-                    f" {manifest.deployment}; or cancel them (rolehost jobs)"
+                    f"run a worker with the plugin {entry.plugin}, which had the actor"
+                    f" in {manifest.deployment}; or cancel the jobs (rolehost jobs)"
                 )
-    return "enable its plugin in a worker; or cancel them (rolehost jobs)"
+    return "enable the plugin of the actor in a worker; or cancel the jobs (rolehost jobs)"
 
 
 def _messages(status: FleetStatus, live: Sequence[Manifest]) -> Iterator[Problem]:
@@ -77,7 +77,7 @@ def _messages(status: FleetStatus, live: Sequence[Manifest]) -> Iterator[Problem
                 " no living worker has an ephemeral actor there",
                 expected=f"a worker with an ephemeral actor on the queue {queue}",
                 got="none",
-                fix="start the worker that takes them",
+                fix="start a worker that takes these messages",
             )
 
 
@@ -107,9 +107,9 @@ def _groups(
             f" group {unread.group}: no living consumer has it",
             expected=f"a consumer with a handler of {unread.topic} in the group {unread.group}",
             got="none",
-            fix=f"start the consumer of {whose}, which reads it"
+            fix=f"start the consumer of {whose}, which reads the topic"
             if whose
-            else "enable the plugin with its handler in a consumer",
+            else "enable the plugin with the handler in a consumer",
         )
 
 

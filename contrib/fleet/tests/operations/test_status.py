@@ -74,7 +74,7 @@ def test_jobs_that_no_living_worker_takes_are_orphans(any_fleet):
     (problem,) = judge(services).errors
     assert problem.code == "orphaned-jobs"
     assert problem.what == "1 job of greet will never be done: no living worker takes them"
-    assert problem.fix == "restart the worker of app, which has it"
+    assert problem.fix == "restart the worker of app, which has the actor"
 
 
 def test_jobs_in_a_queue_that_the_worker_leaves_out_are_orphans(any_fleet):

@@ -26,7 +26,8 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         name="api-only",
         level="bronze",
-        what="it imports only rolehost.api from the host, and its modules http and broker",
+        what="from the host it imports only rolehost.api, rolehost.api.http and"
+        " rolehost.api.broker",
         advice="import the name from rolehost.api; if it is missing there, open an issue",
     ),
     Criterion(
@@ -110,8 +111,8 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         name="start-stop",
         level="gold",
-        what="it starts and stops in a host, stops without a start and twice, and leaves no"
-        " thread and no descriptor",
+        what="it starts and stops in a host; stopping without a start, or twice, raises no error;"
+        " no thread and no descriptor is left",
         advice="stop threads and close files in rolehost_stop or in close= of the service",
     ),
     Criterion(

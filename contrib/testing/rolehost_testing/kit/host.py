@@ -351,7 +351,10 @@ class Host(Assertions):
         backends, extra = world.plugins()
         if isinstance(plugins, Path | Deployment):
             if settings or backends != ("memory",):
-                raise ValueError("a deployment has its own settings, and backends in memory here")
+                raise ValueError(
+                    "give neither settings nor backends with a deployment: it has its own settings,"
+                    " and its storage is in memory in tests"
+                )
             deployed = plugins if isinstance(plugins, Deployment) else load(plugins)
             return in_memory(deployed), extra
         names, given = selected(plugins)

@@ -4,12 +4,13 @@ The simulated database has additional tables and triggers. They record each comm
 transaction, so a crash cannot happen between an effect and its record.
 
 - *effects once*: a job, and an event per group, has at most one committed successful call;
-- *order per key*: the effects of one key are committed in the order of publication or enqueueing;
+- *effects in order*: the effects of one key are committed in the order of publication or of
+  enqueueing;
 - *nothing lost*: at the end, every event committed to the outbox and every committed job was
   handled or is a dead letter; a job is completed only if its actor returned;
 - *leases exclusive*: no process takes a lease or a job before the owner's lease expires, unless the
   clock was set back meanwhile, and no process commits a job that another process has claimed;
-- *limits*, *order of a key*, *fairness*, *places*: see :mod:`~rolehost_testing.simulation.places`.
+- *limits*, *claims in order*, *fairness*, *places*: see :mod:`~rolehost_testing.simulation.places`.
 """
 
 from __future__ import annotations
@@ -226,7 +227,7 @@ def _effect(
             (kind, place, key, seq),
         ).fetchone()
         if later is not None and not _is_replayed(execute, kind, identity):
-            _violated(scope, f"order per key: {kind} {identity} after {later[0]}, key {key}")
+            _violated(scope, f"effects in order: {kind} {identity} after {later[0]}, key {key}")
     execute(
         "INSERT INTO simulation_effects (kind, identity, place, key, seq) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (kind, place, identity) DO UPDATE SET times = times + 1",

@@ -6,7 +6,7 @@ them. A job has a *place* in each of its limits from its claim to its end.
 - *limits*: no claim exceeds the concurrency or the rate of an actor, a queue or a partition. The
   jobs of a partition of concurrency 1 are claimed together or not at all; those of a key that are
   claimed at a time belong to one process and queue;
-- *order of a key*: jobs of a key are claimed by id, and no job passes an unfinished one, except
+- *claims in order*: jobs of a key are claimed by id, and no job passes an unfinished one, except
   those that the same process has claimed;
 - *fairness*: no partition with a job that may run is passed over more often than there are
   partitions;
@@ -266,7 +266,7 @@ class Places:
                     number not in self._claims
                     or self._claims[number].holder != self._claims[job].holder
                 ):
-                    return f"order of a key: job {job} of {key} was claimed before job {number}"
+                    return f"claims in order: job {job} of {key} was claimed before job {number}"
         return None
 
     def miscounted(self, world: SimulatedWorld) -> Iterator[str]:

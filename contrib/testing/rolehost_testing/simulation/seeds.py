@@ -41,8 +41,8 @@ def message(run: Run) -> str:
     if not test:
         command = f"simulate(…, seed={run.seed}, steps={run.steps})"
     return (
-        f"{run.violation}\n\n{shown}\n\nseed {run.seed}, {run.steps} steps, trace {run.digest};"
-        f" it can be replayed:\n  {command}"
+        f"{run.violation}\n\n{shown}\n\nseed {run.seed}, {run.steps} random steps,"
+        f" trace {run.digest}; it can be replayed:\n  {command}"
     )
 
 
