@@ -21,7 +21,7 @@ WANTED = Goal(least=10_000)
 
 def run(bench: Bench) -> list[Figure]:
     """Measure jobs with a concurrency limit for each partition, beside a bare loop without any."""
-    what = "no-op jobs run, a limit for each of 100 partitions, beside a bare loop"
+    what = "no-op jobs run, a limit for each of 1,000 partitions, beside a bare loop"
     with server() as url:
         runs = Runs(bench, url)
         ours, bare = runs.host("limited", PLAIN, LIMITED), runs.bare("nothing", PLAIN)
