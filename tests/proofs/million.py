@@ -25,7 +25,7 @@ PROMISE = (
     " take at most 200 ms"
 )
 DURATION = "about 3 min; --short: 2 min"
-EXPECTED_FAILURE = "jobs of many partitions and of one key are claimed too slowly"
+EXPECTED_FAILURE = "jobs of many partitions are claimed too slowly"
 
 
 class Size(NamedTuple):
