@@ -136,11 +136,13 @@ class Partition(NamedTuple):
     next_at_us: int = 0
     due_at_us: int | None = None
 
-    def differs(self, stored: Partition) -> bool:
-        """Return whether more than the turn differs from a row that is stored.
+    def differs(self, stored: Partition | None) -> bool:
+        """Return whether more than the turn differs from the stored row; None: it is unknown.
 
         A turn of more than :data:`TURN_US` later counts too.
         """
+        if stored is None:
+            return True
         kept = self._replace(turn=stored.turn) == stored
         return not kept or self.turn - stored.turn > TURN_US
 

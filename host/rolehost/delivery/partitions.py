@@ -132,56 +132,58 @@ class Partitions:
         changed = self._changes.apply(tx, now, own)
         self._changes.lock(tx, ahead, changed)
         now_us = now * 1000
-        above = self._lock_limits(tx)
-        allowances = [limit for named in above.values() for limit in named.values()]
-        if [limit for limit in allowances if limit.settle(now_us)]:
-            self._store_limits(tx, above)
-        due = [limit.due_at_us(now_us) for limit in allowances]
-        self._due_us = min((at for at in due if at is not None), default=None)
+        above = self._settle_limits(tx, now_us)
         shares: list[Share] = []
         seen: set[int] = set()
-        stored = self._changes.stored
         for _ in range(_ROUNDS):
             most = min(math.ceil(want / self._depth), _PARTITIONS)
             found = self._lock_open(tx, _ready(above, now_us), changed, most)
             # The caller has not claimed the jobs of the last round yet.
-            partitions = [each for each in found if each.id not in seen]
-            partitions += [
-                each for each in changed.values() if each.id in ahead and each not in partitions
-            ]
-            seen.update(each.id for each in partitions)
-            stored |= {each.id: each for each in partitions if each.id not in changed}
-            served: list[Share] = []
-            if partitions:
-                portion = self._portion(partitions, want, longest, most, now_us)
-                candidates = self._candidates(tx, partitions, portion, ahead)
-                served = self._share(candidates, above, portion, now_us)
+            looked = {each.id: each for each in found if each.id not in seen}
+            looked |= {number: changed[number] for number in ahead if number in changed}
+            partitions = [*looked.values()]
+            seen |= looked.keys()
+            stored = self._changes.stored | {k: v for k, v in looked.items() if k not in changed}
+            portion = self._portion(partitions, want, longest, most, now_us)
+            candidates = self._candidates(tx, partitions, portion, ahead)
+            served = self._share(candidates, above, portion, now_us)
             changed |= {each.partition.id: each.served(now_us) for each in served}
             shares += served
             want -= _runs(served)
             # PERF: an end and a claim often leave a partition as it was, except for its turn, which
             # matters only if another partition waits for its turn.
             if want > 0 and len(served) == len(partitions) and len(found) < most:
-                changed = {
-                    number: each
-                    for number, each in changed.items()
-                    if number not in stored or each.differs(stored[number])
-                }
+                changed = {k: v for k, v in changed.items() if v.differs(stored.get(k))}
             self._store(tx, changed.values())
             changed = {}
             # Partitions without a job are closed now, and partitions with jobs may follow them.
             if want <= 0 or len(found) < most or not partitions:
                 break
         if shares:
-            self._depth = (self._depth + _runs(shares) / len(shares)) / 2
-            self._depth = min(max(self._depth, 1.0), _TURN)
+            self._measure_depth(shares)
             self._store_limits(tx, above)
         return shares
+
+    def _measure_depth(self, shares: Sequence[Share]) -> None:
+        depth = (self._depth + _runs(shares) / len(shares)) / 2
+        self._depth = min(max(depth, 1.0), _TURN)
+
+    def _settle_limits(self, tx: Transaction, now_us: int) -> Above:
+        """Lock the limits of the queue and the actors; note when a rate admits the next job."""
+        above = self._lock_limits(tx)
+        allowances = [limit for named in above.values() for limit in named.values()]
+        if [limit for limit in allowances if limit.settle(now_us)]:
+            self._store_limits(tx, above)
+        due = [limit.due_at_us(now_us) for limit in allowances]
+        self._due_us = min((at for at in due if at is not None), default=None)
+        return above
 
     def _portion(
         self, partitions: Sequence[Partition], want: int, longest: int, most: int, now_us: int
     ) -> _Portion:
         """Return how many jobs to take of each partition."""
+        if not partitions:
+            return _Portion(want, 0, 0)
         each = math.ceil(want / len(partitions))
         run = max(each, longest // len(partitions))
         if len(partitions) == most:
@@ -320,6 +322,8 @@ class Partitions:
         ahead: Mapping[int, KeyRun],
     ) -> list[Candidates]:
         """Read the waiting jobs of each partition, and lock their rows."""
+        if not partitions:
+            return []
         _, each, run = portion
         tokens = {job.token for job, *_ in ahead.values()}
         last = {before[-1].id for before in ahead.values()}

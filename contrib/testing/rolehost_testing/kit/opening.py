@@ -85,10 +85,9 @@ class Hosts:
             self._left.callback(world.close)
         else:
             world = beside.world
-        made = Host(plugins, settings or {}, world, mode, name, roles, without)
-        self._left.callback(made.close)
-        self._hosts.append(made)
-        return made
+        self._hosts.append(Host(plugins, settings or {}, world, mode, name, roles, without))
+        self._left.callback(self._hosts[-1].close)
+        return self._hosts[-1]
 
     def close(self) -> None:
         """Close every host, the last one first.
