@@ -9,6 +9,8 @@ import pytest
 from rolehost import schema
 from rolehost.api import Limits, actor
 from rolehost.delivery import sweep
+from rolehost.delivery.jobs import partition_of
+from rolehost.delivery.runs import KeyRun
 
 
 @actor(partition="tenant", partition_limits=Limits(concurrency=2))
@@ -69,6 +71,22 @@ def test_the_sweep_does_not_look_after_the_rollout(rolling):
     leave_a_job_of_a_key(rolling)
     sweep.recount_limits(rolling.runtime)
     assert rolling.count("rolehost_partition_changes") == 0
+
+
+def test_jobs_of_a_key_run_in_order_if_an_older_version_enqueued_the_first(rolling):
+    assert rolling.claim() == []  # the next claim looks at partitions first
+    with rolling.unit_of_work() as work:
+        jobs = [work.enqueue(plain, key="k") for _ in range(3)]
+    older_version(rolling, f"UPDATE rolehost_jobs SET partition_id = NULL WHERE id = {jobs[0].id}")
+    (run,) = rolling.claim_runs()
+    assert isinstance(run, KeyRun)
+    assert [job.id for job in run] == [job.id for job in jobs]
+    assert run.partition_id == partition_of("k", None, "default", plain.name).id
+    for job in run:
+        rolling.run(job)
+    with rolling.unit_of_work() as work:
+        later = work.enqueue(plain, key="k")
+    assert [job.id for job in rolling.claim()] == [later.id]
 
 
 def test_a_partition_whose_jobs_run_is_not_looked_at(rolling):

@@ -15,6 +15,7 @@ from rolehost.delivery import changes, limitstore
 from rolehost.delivery.changes import Change
 from rolehost.delivery.due import DueJobs
 from rolehost.delivery.jobs import UNTIL_STARTED, ClaimedJob, partition_of
+from rolehost.delivery.limits import Share
 from rolehost.delivery.partitions import NONE_AHEAD, Partitions
 from rolehost.delivery.runs import KeyRun, Run
 from rolehost.delivery.runtime import DeliveryRuntime
@@ -230,6 +231,7 @@ class Claims:
             (self._owner, self._new_token(), numbers(dialect, ids)),
         ).fetchall()
         jobs = {job.id: job for job in self._jobs(rows)}
+        _set_partitions(tx, shares, jobs)
         runs: list[Run] = []
         for each in shares:
             claimed = [jobs[number] for number in each.jobs]
@@ -249,6 +251,20 @@ class Claims:
         ]
         jobs.sort(key=_position)
         return jobs
+
+
+def _set_partitions(tx: Transaction, shares: Sequence[Share], jobs: dict[int, ClaimedJob]) -> None:
+    """Set the partition of jobs that an older version enqueued; they are found by their key."""
+    missing = [
+        (share.partition.id, number)
+        for share in shares
+        for number in share.jobs
+        if jobs[number].partition_id is None
+    ]
+    if missing:
+        tx.executemany("UPDATE rolehost_jobs SET partition_id = ? WHERE id = ?", missing)
+    for partition_id, number in missing:
+        jobs[number] = msgspec.structs.replace(jobs[number], partition_id=partition_id)
 
 
 _CLAIM = (

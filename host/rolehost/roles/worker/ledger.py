@@ -158,13 +158,15 @@ class LedgerConsumer(Consumer):
                 self._finished = finished + self._finished
             self._claims_uncertain = True
             raise
-        self._claims_uncertain = False
+        # After an error in the next lines, the next cycle hands these claims back.
+        self._claims_uncertain = True
         with self._lock:
             self._known.difference_update((job.id, job.token) for job, _ in finished)
-            self._known.update((job.id, job.token) for run in runs for job in run)
             if runs:
                 self._pace.claim()
             self._ready.add(self._pace.slow.last(runs), ahead)
+            self._known.update((job.id, job.token) for run in runs for job in run)
+            self._claims_uncertain = False
             if room > 0:
                 self._yields_until = None
             self._found = self._ready.unfinished if len(runs) < room and not self._missed else None
