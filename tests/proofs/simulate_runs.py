@@ -11,14 +11,14 @@ import gc
 import json
 import sys
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rolehost_testing.simulation import Simulation
 
 from contrib.testing.tests.simulation import ledgerbook
 from contrib.testing.tests.simulation.faulty_plugins import FAULTY_PLUGINS
-from contrib.testing.tests.simulation.limit_mutations import LIMIT_MUTATIONS
-from contrib.testing.tests.simulation.limited import limited_simulation
+from contrib.testing.tests.simulation.limit_mutations import KEY_MUTATIONS, LIMIT_MUTATIONS
+from contrib.testing.tests.simulation.limited import KEYS, MIXED, limited_simulation
 from contrib.testing.tests.simulation.mutations import MUTATIONS
 
 #: Steps of a run of the flagship, and of limits.
@@ -64,12 +64,19 @@ def faulty_plugin(name: str, right: bool, first: int, count: int) -> Found:
 
 def mutation(name: str, first: int, count: int) -> Found:
     """Run the example plugin of the host, or of limits, on a broken host."""
-    mutate = next(each for each in (*MUTATIONS, *LIMIT_MUTATIONS) if each.__name__ == name)
-    # Some limits are only broken in groups.
-    make = limited_simulation if mutate in LIMIT_MUTATIONS else ledgerbook_simulation
-    grouped = mutate in LIMIT_MUTATIONS
-    with mutate(), closing(make(grouped=grouped)) as simulation:
+    known = (*MUTATIONS, *LIMIT_MUTATIONS, *KEY_MUTATIONS)
+    mutate = next(each for each in known if each.__name__ == name)
+    with mutate(), closing(_simulation_for(mutate)) as simulation:
         return search(name, simulation, first, count)
+
+
+def _simulation_for(mutate: Any) -> Simulation:
+    """Return the simulation that finds a mutation."""
+    if mutate in KEY_MUTATIONS:
+        return limited_simulation(KEYS)
+    if mutate in LIMIT_MUTATIONS:
+        return limited_simulation(grouped=True)  # some limits are only broken in groups
+    return ledgerbook_simulation()
 
 
 def whole(first: int, count: int, grouped: bool) -> Found:
@@ -78,9 +85,10 @@ def whole(first: int, count: int, grouped: bool) -> Found:
         return search("host", simulation, first, count)
 
 
-def limits(first: int, count: int, grouped: bool) -> Found:
-    """Run the example plugin of limits on the unchanged host."""
-    return search("limits", _limited(grouped), first, count, LIMITED_STEPS)
+def limits(first: int, count: int, grouped: bool, keys: bool) -> Found:
+    """Run the example plugin of limits, or its keys alone, on the unchanged host."""
+    name = "keys" if keys else "limits"
+    return search(name, _limited(grouped, keys), first, count, LIMITED_STEPS)
 
 
 def webhooks(first: int, count: int, grouped: bool) -> Found:
@@ -89,9 +97,9 @@ def webhooks(first: int, count: int, grouped: bool) -> Found:
 
 
 @functools.cache
-def _limited(grouped: bool) -> Simulation:
-    """Return this process's simulation of limits."""
-    return limited_simulation(grouped=grouped)
+def _limited(grouped: bool, keys: bool) -> Simulation:
+    """Return this process's simulation of limits, or of keys."""
+    return limited_simulation(KEYS if keys else MIXED, grouped=grouped)
 
 
 @functools.cache
