@@ -69,7 +69,9 @@ def tallied(context: Any, events: list[Event[Booked]]) -> None:
 
 
 def booked(context: Any, event: Event[Booked]) -> None:
-    """Enqueue, in the unit of work of the event."""
+    """Enqueue, in the unit of work of the event; fail now and then, so that later events pass it."""
+    if context.services.random.random() < 0.1:
+        raise RuntimeError("now and then")
     with context.services.unit_of_work() as work:
         work.enqueue(shared, number=event.data.number)
 

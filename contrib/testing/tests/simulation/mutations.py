@@ -175,6 +175,11 @@ def handle_in_any_order() -> Any:
     )
 
 
+def handle_what_waits_after_the_partition_has_moved() -> Any:
+    """An event that waits for the retry of an earlier one of its key is handled in any case."""
+    return mock.patch.object(ConsumerGroup, "_handle_alone", ConsumerGroup._handle_started)
+
+
 def call_a_failure_a_success() -> Any:
     """A job that raised is completed."""
     return mock.patch.object(runner, "end_of_error", lambda *_: Finish("completed", 0, True, None))
@@ -210,6 +215,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     claim_what_others_hold,
     claim_without_regard_to_keys,
     handle_in_any_order,
+    handle_what_waits_after_the_partition_has_moved,
     call_a_failure_a_success,
     keep_the_writes_of_a_failed_member,
     commit_a_group_with_a_lost_claim,

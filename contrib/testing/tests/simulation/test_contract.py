@@ -14,12 +14,10 @@ from rolehost_testing.simulation import Simulation, hold
 
 from contrib.testing.tests.simulation import ledgerbook
 from contrib.testing.tests.simulation.faulty_plugins import FAULTY_PLUGINS
-from contrib.testing.tests.simulation.mutations import MUTATIONS, commit_offsets_over_gaps
+from contrib.testing.tests.simulation.mutations import MUTATIONS
 
 #: Seeds within which an error or a mutation must be found.
 SEARCH = 150
-#: Mutations that need more seeds than a test has time for; the proof searches them.
-RARE = {commit_offsets_over_gaps}
 
 
 def ledgerbook_simulation() -> Simulation:
@@ -45,9 +43,7 @@ def test_the_host_keeps_its_contract() -> None:
     simulation.close()
 
 
-@pytest.mark.parametrize(
-    "mutate", [each for each in MUTATIONS if each not in RARE], ids=lambda each: each.__name__
-)
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda each: each.__name__)
 def test_a_broken_host_is_found(mutate: Any) -> None:
     with mutate():
         assert violated(ledgerbook_simulation()) is not None

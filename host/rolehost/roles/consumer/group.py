@@ -286,7 +286,11 @@ class ConsumerGroup(Loop):
         self._lanes.submit([(lane, partial(self._handle_alone, taken))])
 
     def _handle_alone(self, taken: Taken) -> None:
-        self._handle_started(taken)
+        if taken.assignment.revoked.is_set():
+            # An earlier event of its key may have stopped waiting for its retry.
+            self._assignments.settle(taken, False)
+        else:
+            self._handle_started(taken)
         lane = self._lane(taken)
         if lane is not None:
             with self._alone_lock:
