@@ -69,7 +69,7 @@ def tallied(context: Any, events: list[Event[Booked]]) -> None:
 
 
 def booked(context: Any, event: Event[Booked]) -> None:
-    """Enqueue, in the unit of work of the event; fail now and then, so that later events pass it."""
+    """Enqueue, in the unit of work of the event; fail now and then, while later events wait."""
     if context.services.random.random() < 0.1:
         raise RuntimeError("now and then")
     with context.services.unit_of_work() as work:
