@@ -18,6 +18,8 @@ from rolehost.storage import Database, Transaction
 
 #: Most changes, and most due partitions, that are applied at once, and how often in one claim.
 _CHANGES, _ROUNDS = 1000, 20
+#: Changes that are applied at once at least, if there are as many.
+_LEAST = 100
 #: The advisory lock of the process that applies changes: "changes" in ASCII.
 _LOCK = int.from_bytes(b"changes", "big")
 #: Two schemas of one database have separate locks. While a claim holds this lock and locks of rows,
@@ -115,28 +117,29 @@ class Changes:
         self.stored: dict[int, Partition] = {}
         #: Whether jobs count in any limit of an actor or a queue, as the last call found.
         self.counts = True
-        #: Whether the last call left changes of this queue that another process had locked.
+        #: Whether the last call left changes of this queue that could have been applied.
         self.missed = False
         #: Where changes are read from, by id.
         self.start = ScanStart(0, clock)
         #: Where partitions whose rate admits a job are read from, by ``due_at_us``.
         self.due_start = ScanStart(0, clock)
 
-    def apply(self, tx: Transaction, now: int, own: Sequence[Change] = ()) -> dict[int, Partition]:
+    def apply(
+        self, tx: Transaction, now: int, want: int, own: Sequence[Change] = ()
+    ) -> dict[int, Partition]:
         """Apply changes, and open partitions whose rate admits a job; ``now``: milliseconds.
 
-        Return the changed partitions, which are locked. The caller stores them in this
-        transaction. ``own`` are changes that this transaction makes. Changes of rows that another
-        claimer has locked are left for the next call.
+        Return the changed partitions, which are locked or have no row yet. The caller stores them
+        in this transaction. ``own`` are changes that this transaction makes. Left for the next call
+        are changes of rows that another claimer has locked and, if very many wait, those that a
+        claim of ``want`` jobs does not need.
         """
         changed: dict[int, Partition] = {}
         self.stored = {}
         may_apply = self._may_apply(tx, now)
         self._apply_own(tx, own, changed)
         if may_apply:
-            for _ in range(_ROUNDS):
-                if self._apply_stored(tx, now, changed) < _CHANGES:
-                    break
+            self._apply_many(tx, now, want, changed)
         return changed
 
     def _may_apply(self, tx: Transaction, now: int) -> bool:
@@ -171,12 +174,40 @@ class Changes:
         append(tx, pending.values())
         self.missed = self.missed or bool(pending)
 
-    def _apply_stored(self, tx: Transaction, now: int, changed: dict[int, Partition]) -> int:
-        """Apply and delete the oldest stored changes; return how many."""
-        stored = self._read(tx)
+    def _apply_many(
+        self, tx: Transaction, now: int, want: int, changed: dict[int, Partition]
+    ) -> None:
+        """Apply stored changes until none is left, or enough partitions for the claim are open."""
+        most = min(max(want, _LEAST), _CHANGES)
+        for _ in range(_ROUNDS):
+            done = self._apply_stored(tx, now, changed, most)
+            if len(done) < most:
+                return
+            # PERF: the next changes would open partitions that wait for their turn behind these,
+            # while threads wait for jobs. But a place that was freed may be the only one.
+            opened = sum(
+                each.open and not each.held and each.queue == self._queue
+                for each in changed.values()
+            )
+            if opened >= want and not any(each.freed for each in done):
+                break
+            most = _CHANGES
+        self.missed = True
+
+    def _apply_stored(
+        self, tx: Transaction, now: int, changed: dict[int, Partition], most: int
+    ) -> list[Change]:
+        """Apply and delete the oldest stored changes, up to ``most``; return them."""
+        stored = self._read(tx, most)
         due = self._due(tx, now)
         missing = self.lock(tx, {each.partition_id for each in stored.values()} | due, changed)
-        self._insert(tx, stored.values(), missing, changed, now * 1000 - 1)
+        # Behind the partitions that wait for their turn already.
+        turn = now * 1000 - 1
+        changed |= {
+            each.partition_id: Partition(*each[:-1], open=0, turn=turn)
+            for each in stored.values()
+            if each.partition_id in missing
+        }
         done = self._apply_some(tx, stored, changed)
         for number in due & changed.keys():
             changed[number] = changed[number]._replace(open=1, due_at_us=None)
@@ -187,13 +218,13 @@ class Changes:
             )
         left = (stored[number] for number in stored.keys() - done)
         self.missed = self.missed or any(each.queue == self._queue for each in left)
-        return len(done)
+        return [stored[number] for number in done]
 
-    def _read(self, tx: Transaction) -> dict[int, Change]:
+    def _read(self, tx: Transaction, most: int) -> dict[int, Change]:
         rows = tx.execute(
             "SELECT id, partition_id, kind, name, queue, actor, freed"
             " FROM rolehost_partition_changes WHERE id >= ? ORDER BY id LIMIT ?",
-            (self.start.position, _CHANGES),
+            (self.start.position, most),
         ).fetchall()
         # The next scan begins at the first change of this one.
         self.start.end(rows[0][0] if rows else None)
@@ -224,27 +255,6 @@ class Changes:
             rows = tx.execute(sql, (numbers(self._dialect, missing),)).fetchall()
             missing.difference_update(row[0] for row in rows)  # another has locked them
         return missing
-
-    def _insert(
-        self,
-        tx: Transaction,
-        changes: Iterable[Change],
-        missing: Collection[int],
-        changed: dict[int, Partition],
-        turn: int,
-    ) -> None:
-        """Add partitions that do not exist yet, behind those that wait for their turn already."""
-        new = {
-            each.partition_id: Partition(*each[:-1], open=0, turn=turn)
-            for each in changes
-            if each.partition_id in missing
-        }
-        tx.executemany(
-            "INSERT INTO rolehost_partitions (id, kind, name, queue, actor, open, turn)"
-            " VALUES (?, ?, ?, ?, ?, 0, 0)",
-            [each[:5] for each in new.values()],
-        )
-        changed |= new
 
     def _apply_some(
         self, tx: Transaction, changes: Mapping[int, Change], changed: dict[int, Partition]

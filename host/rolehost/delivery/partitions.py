@@ -15,7 +15,7 @@ its rate admits the next job.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, takewhile
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -62,6 +62,8 @@ _STORE_MANY = (
     )
     + ") AS new (open, turn, held, next_at_us, due_at_us, number) WHERE id = new.number"
 )
+
+_ADD = f"INSERT INTO rolehost_partitions ({_COLUMNS}) VALUES ({marks(Partition._fields)})"
 
 #: Open partitions of one actor, sorted by the time of their last turn.
 _OPEN = (
@@ -129,7 +131,7 @@ class Partitions:
         ``now`` is in milliseconds. ``own`` are changes that this transaction makes. ``ahead``:
         partition of a key → the run of this process after which the claimed jobs run.
         """
-        changed = self._changes.apply(tx, now, own)
+        changed = self._changes.apply(tx, now, want, own)
         self._changes.lock(tx, ahead, changed)
         now_us = now * 1000
         above = self._settle_limits(tx, now_us)
@@ -152,9 +154,8 @@ class Partitions:
             want -= _runs(served)
             # PERF: an end and a claim often leave a partition as it was, except for its turn, which
             # matters only if another partition waits for its turn.
-            if want > 0 and len(served) == len(partitions) and len(found) < most:
-                changed = {k: v for k, v in changed.items() if v.differs(stored.get(k))}
-            self._store(tx, changed.values())
+            turns = want <= 0 or len(served) < len(partitions) or len(found) == most
+            self._store(tx, changed.values(), stored, turns=turns)
             changed = {}
             # Partitions without a job are closed now, and partitions with jobs may follow them.
             if want <= 0 or len(found) < most or not partitions:
@@ -225,7 +226,7 @@ class Partitions:
 
     @property
     def missed(self) -> bool:
-        """Whether the last claim left changes, because another process had locked them."""
+        """Whether the last claim left changes: too many, or locked by another process."""
         return self._changes.missed
 
     def may_find_jobs(self, now: int) -> bool:
@@ -368,7 +369,27 @@ class Partitions:
         waits = bool(rows) and rows[0].state != "available"
         return Candidates(partition, jobs, exhausted or waits)
 
-    def _store(self, tx: Transaction, partitions: Collection[Partition]) -> None:
+    def _store(
+        self,
+        tx: Transaction,
+        partitions: Iterable[Partition],
+        stored: Mapping[int, Partition],
+        *,
+        turns: bool,
+    ) -> None:
+        """Write the partitions that are not as ``stored``; a turn alone only if ``turns``."""
+        added, changed = [], []
+        for each in partitions:
+            before = stored.get(each.id)
+            if before is None:
+                added.append(each)
+            elif each.differs(before) or (turns and each != before):
+                changed.append(each)
+        # PERF: a new row is inserted as the claim leaves it, so it needs no update.
+        tx.executemany(_ADD, added)
+        self._update(tx, changed)
+
+    def _update(self, tx: Transaction, partitions: Collection[Partition]) -> None:
         rows = [
             (each.open, each.turn, each.held, each.next_at_us, each.due_at_us, each.id)
             for each in partitions
