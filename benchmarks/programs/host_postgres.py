@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -40,13 +41,20 @@ def _arguments(actor: str, number: int) -> dict[str, object]:
 
 
 def drain(file: Path, tally: Tally) -> None:
-    """Run jobs until the process is stopped."""
+    """Run jobs until the process is stopped; then hand back those that it has claimed.
+
+    Otherwise the next processes on this ledger would find the jobs of lost ones, and run each of
+    them with its start recorded.
+    """
     plugin.countdown = tally  # type: ignore[assignment]  # counts across processes
+    stopping = threading.Event()
     with started(file) as process:
         worker = WorkerRole(process)
         tally.await_begin()
+        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         worker.start()
-        threading.Event().wait()
+        stopping.wait()
+        worker.stop()
 
 
 def enqueue(file: Path, count: int) -> None:

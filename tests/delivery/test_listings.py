@@ -85,6 +85,22 @@ def test_the_metrics_count_the_jobs_of_every_queue_and_the_age_of_the_oldest(ben
     assert found.dead_jobs == 16
 
 
+def test_the_oldest_limited_job_is_found_although_it_was_not_enqueued_first(bench):
+    bench.clock.at = 10_000
+    times = [("x", 5000, 1), ("y", 4000, 2), ("y", 3000, 2), ("y", 6000, None)]
+    with bench.database.session(), bench.database.transaction() as tx:
+        tx.executemany(
+            "INSERT INTO rolehost_jobs (state, queue, actor, run_at, partition_id, priority,"
+            " arguments, enqueued_at) VALUES ('available', 'a', ?, ?, ?, 0, '{}', 1)",
+            times,
+        )
+    found = statistics.collect(
+        bench.database, None, None, [], bench.clock, queues=set(), roles=[], restarts={}
+    )
+    [oldest] = [each.oldest for each in found.queues if each.state == "available"]
+    assert oldest == 7.0
+
+
 def test_a_large_number_is_estimated_or_a_lower_bound(bench, jobs, monkeypatch):
     monkeypatch.setattr(queries, "_EXACT", {"sqlite": 10, "postgresql": 10})
     with bench.database.session():

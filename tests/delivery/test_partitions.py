@@ -609,6 +609,30 @@ def test_a_partition_that_ends_and_claims_leave_as_it_was_is_not_written(bench, 
     assert held(bench) == {"a": 2, "b": 1}
 
 
+def test_a_claim_applies_only_the_changes_that_it_needs_of_very_many(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": str(number)} for number in range(250)])
+    claims, claimed, left = bench.claims_of("me"), [], []
+    while len(claimed) < 250:
+        claimed += bench.claim(limit=10)
+        left.append(bench.count("rolehost_partition_changes"))
+        assert claims.missed == (left[-1] > 0)
+    assert left[:3] == [150, 50, 0]
+    assert len({job.id for job in claimed}) == 250
+
+
+def test_a_place_that_was_freed_is_not_left_behind_very_many_changes(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "full"}] * 3)
+    job, _ = bench.claim()
+    fill(bench, tenants, [{"tenant": str(number)} for number in range(50)])
+    bench.run(job)
+    fill(bench, tenants, [{"tenant": str(number)} for number in range(50, 300)])
+    bench.claim(limit=10)
+    assert bench.count("rolehost_partition_changes") == 0
+    assert held(bench)["full"] == 1
+
+
 def test_a_due_job_is_claimed_in_time_while_others_are(bench):
     bench.make_runtime(tenants)
     claims = Claims(bench.runtime, "default", ["tenants"], "me")

@@ -14,6 +14,13 @@ from rolehost.storage import Database, Queue, Stream
 #: States of jobs that are not over, sorted.
 UNFINISHED = tuple(sorted(ACTIVE))
 
+#: No index has the times of all limited jobs. So their oldest one is looked for among the first
+#: hundred of an actor by id. Comparing the kind as a row makes the planner read the index of kinds.
+_FIRST_OF_KIND = (
+    f"SELECT state, queue, actor, run_at FROM rolehost_jobs WHERE {queries.LISTED}"
+    " AND (state, queue, actor) >= (?, ?, ?) ORDER BY state, queue, actor, id LIMIT 100"
+)
+
 
 def collect(
     database: Database,
@@ -66,13 +73,12 @@ def _unfinished(database: Database, now: int) -> list[tuple[str, str, int, int]]
         " WHERE state IN ('claimed', 'running') GROUP BY queue, state"
     )
     oldest: dict[tuple[str, str], int] = {}
-    waiting = queries.first_jobs(database, "queue, priority", "run_at, id", "state = 'available'")
     due = database.read(
         "SELECT queue, state, run_at FROM rolehost_jobs"
         " WHERE state IN ('scheduled', 'retrying') AND run_at <= ? ORDER BY run_at LIMIT 1000",
         (now,),
     )
-    for queue, state, run_at in [(each[0], "available", each[2]) for each in waiting] + due:
+    for queue, state, run_at in _first_available(database) + due:
         oldest[queue, state] = min(run_at, oldest.get((queue, state), now))
     kinds = queries.first_jobs(database, "state, queue", "actor, id", queries.LISTED)
     for state, queue, *_ in kinds:
@@ -85,6 +91,19 @@ def _unfinished(database: Database, now: int) -> list[tuple[str, str, int, int]]
             )
             rows.append((queue, state, number, oldest.get((queue, state), now)))
     return rows
+
+
+def _first_available(database: Database) -> list[tuple[str, str, int]]:
+    """Return queue, state and ``run_at`` of available jobs, among them the oldest of each queue."""
+    unlimited = "state = 'available' AND partition_id IS NULL"
+    first = queries.first_jobs(database, "queue, priority", "run_at, id", unlimited)
+    found = [(queue, "available", run_at) for queue, _, run_at, _ in first]
+    kinds = queries.first_jobs(database, "state, queue, actor", "id", queries.LISTED)
+    for *kind, _ in kinds:
+        if kind[0] == "available":
+            rows = database.read(_FIRST_OF_KIND, kind)
+            found += [(each[1], each[0], each[3]) for each in rows if [*each[:3]] == kind]
+    return found
 
 
 def _queues(
