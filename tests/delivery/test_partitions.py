@@ -609,6 +609,15 @@ def test_a_partition_that_ends_and_claims_leave_as_it_was_is_not_written(bench, 
     assert held(bench) == {"a": 2, "b": 1}
 
 
+def test_a_partition_stays_open_while_another_transaction_has_locked_its_job(postgres):
+    bench = postgres
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}])
+    with bench.lost_host("SELECT 1 FROM rolehost_jobs FOR SHARE"):
+        assert bench.claim() == []
+    assert len(bench.claim()) == 1
+
+
 def test_a_claim_applies_only_the_changes_that_it_needs_of_very_many(bench):
     bench.make_runtime(tenants)
     fill(bench, tenants, [{"tenant": str(number)} for number in range(250)])

@@ -335,8 +335,10 @@ class Partitions:
         others = [partition.id for partition in partitions if partition.kind != "key"]
         of_keys = self._waiting.of_keys(tx, keys, run, tokens)
         of_others = self._waiting.of_partitions(tx, others, each)
-        found = chain(*of_keys.values(), *of_others.values())
-        locked = self._waiting.lock(tx, [job.id for job in found])
+        # A partition with fewer jobs may have others, which another transaction has locked.
+        few = [number for number in others if len(of_others.get(number, ())) < each]
+        waiting = self._waiting.of_partitions(tx, few if self._postgres else [], each, lock=False)
+        locked = self._waiting.lock(tx, [job.id for job in chain(*of_keys.values())])
         result = []
         for partition in partitions:
             if partition.kind == "key":
@@ -346,8 +348,8 @@ class Partitions:
                 result.append(key._replace(after=before is not None and before[-1].id in last))
                 continue
             rows = of_others.get(partition.id, [])
-            jobs = [(row.id, row.actor) for row in rows if row.id in locked]
-            exhausted = len(rows) < each and len(jobs) == len(rows)
+            jobs = [(row.id, row.actor) for row in rows]
+            exhausted = len(rows) < each and len(rows) >= len(waiting.get(partition.id, ()))
             result.append(Candidates(partition, jobs, exhausted))
         return result
 

@@ -42,10 +42,18 @@ class WaitingJobs:
     def __init__(self, database: Database) -> None:
         self._dialect = database.dialect
 
-    def of_partitions(self, tx: Transaction, ids: Sequence[int], most: int) -> Found[int]:
-        """Return the id of each partition → up to ``most`` available jobs that have no key."""
+    def of_partitions(
+        self, tx: Transaction, ids: Sequence[int], most: int, *, lock: bool = True
+    ) -> Found[int]:
+        """Return the id of each partition → up to ``most`` available jobs that have no key.
+
+        With ``lock``, their rows are locked until the transaction ends, and rows that others have
+        locked are left out.
+        """
         if self._dialect == "postgresql":
-            sql = _for_each("BIGINT", _OF_PARTITION.format(condition="partition_id = p.name"))
+            # PERF: locking while reading saves another look at each row.
+            sql = _OF_PARTITION.format(condition="partition_id = p.name")
+            sql = _for_each("BIGINT", f"{sql} FOR UPDATE SKIP LOCKED" if lock else sql)
             return self._together(tx, sql, ids, (most,))
         sql = _OF_PARTITION.format(condition="partition_id = ?")
         return self._one_by_one(tx, sql, ids, (most,))
