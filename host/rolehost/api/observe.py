@@ -76,8 +76,8 @@ class QueueStatistics(msgspec.Struct, frozen=True):
         queue: name of the queue.
         state: ``available``, ``claimed``, ``retrying``, ``running`` or ``scheduled``.
         count: number of jobs.
-        oldest: seconds since the oldest job that can run now became ready; 0.0 if no job can run. Of
-            the limited jobs of an actor, the first hundred that were enqueued are looked at.
+        oldest: seconds since the oldest job that can run now became ready; 0.0 if no job can run.
+            Of the limited jobs of an actor, the first hundred that were enqueued are looked at.
     """
 
     queue: str
