@@ -16,6 +16,9 @@ from rolehost.roles.background import PollingListener
 from rolehost.roles.beats import Beats
 from rolehost.roles.worker.ledger import FLUSH_INTERVAL, LedgerConsumer
 
+#: The name for the wake-up of the jobs of these tests.
+WAKE = "queue:default"
+
 
 @actor()
 def quick(context, number: int) -> None:
@@ -194,7 +197,7 @@ def test_a_cancelled_job_that_was_claimed_and_has_not_begun_is_not_run(bench, co
     bench.make_runtime(quick)
     number = next(iter(consumer._ready))[0].id
     with bench.database.transaction() as tx:
-        assert administration.cancel(tx, number, bench.clock.now()) == "asked"
+        assert administration.cancel(tx, number, bench.clock.now()) == ("asked", WAKE)
     consumer.cancelled._read_at = 0.0  # as if the last look was a while ago
     [job] = consumer.take()
     job = consumer.cancelled.mark(job)

@@ -260,7 +260,9 @@ def test_an_invalid_return_value_of_an_actor_is_reported(bench):
     bench.make_runtime(odd)
     job = enqueue(bench, odd)
     assert bench.run(bench.claim()[0]) == "retrying"
-    assert "returned int; expected None, Retry, Snooze or Dead" in bench.job(job.id)["error"]
+    assert (
+        "returned int; expected None, Retry, Snooze, Dead or Complete" in bench.job(job.id)["error"]
+    )
 
 
 def crash(bench, owner):
@@ -307,10 +309,16 @@ def test_a_cancelled_job_does_not_run(bench):
     bench.make_runtime(plain)
     waiting, running = enqueue(bench, plain), enqueue(bench, plain)
     with bench.database.session(), bench.database.transaction() as tx:
-        assert administration.cancel(tx, waiting.id, bench.clock.now()) == "cancelled"
+        assert administration.cancel(tx, waiting.id, bench.clock.now()) == (
+            "cancelled",
+            "queue:default",
+        )
     claimed = bench.claim()[0]
     with bench.database.session(), bench.database.transaction() as tx:
-        assert administration.cancel(tx, running.id, bench.clock.now()) == "asked"
+        assert administration.cancel(tx, running.id, bench.clock.now()) == (
+            "asked",
+            "queue:default",
+        )
         assert administration.cancel(tx, 999, bench.clock.now()) is None
     with bench.database.session(), bench.database.transaction() as tx:
         bench.runtime.ledger.release(tx, "me")

@@ -271,7 +271,10 @@ def test_an_older_job_of_a_key_that_is_replayed_waits_for_the_running_one(bench)
     with bench.unit_of_work() as work:
         old = work.enqueue(plain, key="k")
     with bench.database.session(), bench.database.transaction() as tx:
-        assert administration.cancel(tx, old.id, bench.clock.now()) == "cancelled"
+        assert administration.cancel(tx, old.id, bench.clock.now()) == (
+            "cancelled",
+            "queue:default",
+        )
     with bench.unit_of_work() as work:
         new = work.enqueue(plain, key="k")
     [running] = bench.claim()

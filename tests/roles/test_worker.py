@@ -9,6 +9,9 @@ from rolehost.api import Limits, RetryPolicy, actor
 from rolehost.delivery import administration, limitstore
 from rolehost.roles.worker.role import WorkerRole
 
+#: The name for the wake-up of the jobs of these tests.
+WAKE = "queue:default"
+
 
 def worker(host):
     return host.start(WorkerRole, "worker")
@@ -213,7 +216,7 @@ def test_a_job_that_is_cancelled_while_it_waits_behind_another_one_is_not_run(ho
         threading.Event().wait(0.01)
     with here.services.unit_of_work() as work:
         now = here.services.clock.now()
-        assert administration.cancel(work.transaction, number, now) == "asked"
+        assert administration.cancel(work.transaction, number, now) == ("asked", WAKE)
     leave.set()
     while states(here) != {"completed": 1, "cancelled": 1}:
         threading.Event().wait(0.01)

@@ -35,7 +35,7 @@ from rolehost.api.observe import (
     Recorder,
     Statistics,
 )
-from rolehost.api.retries import Dead, Outcome, Retry, RetryPolicy, Snooze
+from rolehost.api.retries import Complete, Dead, Outcome, Retry, RetryPolicy, Snooze
 from rolehost.api.services import Clock, EventContext, Job, JobContext, Services, UnitOfWork
 from rolehost.api.settings import Secret, Settings
 from rolehost.api.unique import Unique
@@ -113,6 +113,7 @@ __all__ = [
     "Clock",
     "Command",
     "CommandContext",
+    "Complete",
     "ConfigurationError",
     "Cursor",
     "Database",

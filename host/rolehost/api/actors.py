@@ -27,7 +27,9 @@ class Actor(Generic[P, R_co]):
 
     Attributes:
         fn: the function. Its first parameter is a :class:`JobContext` (for an ephemeral actor:
-            :class:`Services`). The others are the arguments of the job, by name and type.
+            :class:`Services`). The others are the arguments of the job, by name and type. A durable
+            actor may be an ``async def``: then up to ``[worker] concurrency`` of its jobs run at
+            the same time in a process; see ``docs/jobs.md``.
         name: unique in the fleet.
         queue: name of the queue of its jobs.
         durable: True (the default): a job is a row in the service database, written in the unit of
@@ -103,6 +105,11 @@ class Actor(Generic[P, R_co]):
             )
         if not self.durable and (self.limits or self.partition_limits or self.partition):
             raise ValueError(f"{subject} an ephemeral actor has neither limits nor partitions")
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is an ``async def``, whose jobs run on the worker's event loop."""
+        return inspect.iscoroutinefunction(self.fn)
 
     @property
     def arguments(self) -> Mapping[str, inspect.Parameter]:

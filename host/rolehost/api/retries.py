@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ParamSpec
 
 from rolehost.api import values
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +141,37 @@ class Dead:
         _reason("Dead", self.reason)
 
 
+class Complete:
+    """Result of an actor: call a function whose result is the outcome of the job.
+
+    The function runs in a thread, in the job's unit of work: its effects and the end of the job are
+    one commit. Asynchronous actors return it, because they cannot use the database themselves::
+
+        return Complete(record, answer, number=job.attempt)
+
+    If the function raises, the attempt has failed. It runs again, with the coroutine's result, only
+    if the transaction of its group failed (``grouped``).
+
+    Args:
+        function: a synchronous function that returns an :data:`Outcome`.
+        args, kwargs: its arguments.
+
+    Raises:
+        TypeError: ``function`` is not a synchronous function.
+    """
+
+    __slots__ = ("args", "function", "kwargs")
+
+    def __init__(
+        self, function: Callable[P, Outcome], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(f"Complete needs a synchronous function, not {function!r:.80}")
+        self.function: Callable[..., Outcome] = function
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
+
+
 def _reason(outcome: str, reason: object) -> None:
     if not isinstance(reason, str):
         raise TypeError(
@@ -144,4 +180,4 @@ def _reason(outcome: str, reason: object) -> None:
 
 
 #: The result of an actor; None means success.
-Outcome = Retry | Snooze | Dead | None
+Outcome = Retry | Snooze | Dead | Complete | None

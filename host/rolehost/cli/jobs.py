@@ -139,8 +139,9 @@ def cancel(context: Context, numbers: tuple[int, ...]) -> int:
         def cancelled(number: int) -> str:
             with unit_of_work(services.delivery) as work:
                 done = administration.cancel(work.transaction, number, services.clock.now())
-            if done is None:
-                raise Refused(f"job {number} does not exist or has finished")
-            return f"job {number}: {done}"
+                if done is None:
+                    raise Refused(f"job {number} does not exist or has finished")
+                work.wake(done[1])
+            return f"job {number}: {done[0]}"
 
         return for_each(numbers, cancelled)

@@ -232,7 +232,8 @@ def _check_middleware(owned: Owned[Middleware], problems: Problems) -> None:
 def _check_actor(owned: Owned[Actor], problems: Problems) -> None:
     actor = owned.value
     if fault := _actor_fault(actor):
-        expected = f"def {actor.name.rpartition('.')[2]}(job, …)"
+        context = "job" if actor.durable else "services"
+        expected = f"def {actor.name.rpartition('.')[2]}({context}, …)"
         _cannot_call(
             owned, "actor-signature", f"the actor {actor.name}", actor.fn, expected, fault, problems
         )
@@ -245,7 +246,9 @@ def _check_actor(owned: Owned[Actor], problems: Problems) -> None:
 
 def _actor_fault(actor: Actor) -> _Fault | None:
     fn = actor.fn
-    if fault := _async_fault(fn):
+    if actor.is_async and not actor.durable:
+        return "a coroutine function", "write def instead of async def, or make the actor durable"
+    if fault := _async_fault(fn, coroutine=actor.is_async):
         return fault
     line = f"def {getattr(fn, '__name__', 'actor')}{inspect.signature(fn)}"
     parameters = list(inspect.signature(fn).parameters.values())

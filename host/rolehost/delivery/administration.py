@@ -180,8 +180,12 @@ def retry(
     return f"queue:{row[0]}"
 
 
-def cancel(tx: Transaction, number: int, now: int) -> str | None:
-    """Cancel a waiting job, ask a claimed one to stop; return ``cancelled``, ``asked`` or None."""
+def cancel(tx: Transaction, number: int, now: int) -> tuple[str, str] | None:
+    """Cancel a waiting job, or ask a claimed one to stop.
+
+    Returns ``cancelled`` or ``asked`` and the name for the wake-up; None if the job does not exist
+    or has finished.
+    """
     waiting = tx.execute(
         "UPDATE rolehost_jobs SET state = 'cancelled', finished_at = ?"
         " WHERE id = ? AND state IN ('available', 'scheduled', 'retrying')"
@@ -190,12 +194,13 @@ def cancel(tx: Transaction, number: int, now: int) -> str | None:
     ).fetchall()
     if waiting:
         announce(tx, waiting)  # the next job of a key may run now
-        return "cancelled"
+        return "cancelled", f"queue:{waiting[0][2]}"
     running = tx.execute(
-        "UPDATE rolehost_jobs SET cancel = 1 WHERE id = ? AND state IN ('claimed', 'running')",
+        "UPDATE rolehost_jobs SET cancel = 1 WHERE id = ? AND state IN ('claimed', 'running')"
+        " RETURNING queue",
         (number,),
-    ).rowcount
-    return "asked" if running else None
+    ).fetchone()
+    return ("asked", f"queue:{running[0]}") if running else None
 
 
 def _job(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -37,10 +37,20 @@ _FIRST = (-(2**31), -(2**63), -(2**63))
 
 
 class Claims:
-    """Claims the jobs of some ``actors`` in a queue for the process ``owner``; for one thread."""
+    """Claims the jobs of some ``actors`` in a queue for the process ``owner``; for one thread.
+
+    ``one_by_one``: a claim takes one job of a key, or of a partition of concurrency 1, so that no
+    run has several jobs.
+    """
 
     def __init__(
-        self, runtime: DeliveryRuntime, queue: str, actors: Sequence[str], owner: str
+        self,
+        runtime: DeliveryRuntime,
+        queue: str,
+        actors: Sequence[str],
+        owner: str,
+        *,
+        one_by_one: bool = False,
     ) -> None:
         self._runtime = runtime
         self._queue = queue
@@ -49,7 +59,9 @@ class Claims:
         database, clock = runtime.database, runtime.clock.now
         self._loose = database.dialect == "sqlite"
         self._due = DueJobs(database, clock)
-        self._partitions = Partitions(database, runtime.limits, queue, actors, clock)
+        self._partitions = Partitions(
+            database, runtime.limits, queue, actors, clock, one_by_one=one_by_one
+        )
         self._unlimited_first = False
         self._move_at = 0  # milliseconds
         #: Whether the last claim passed over changes that another process had locked.

@@ -299,8 +299,8 @@ def _loop_message() -> str:
     return (
         f"async {kind} {outer or 'of the host'} used the database on the event loop{used}. All"
         " coroutines of the loop share one thread, and would share one transaction. Write"
-        " 'await services.run(function, ...)', which calls the function in a thread; or make a"
-        " responder a plain 'def'"
+        " 'await services.run(function, ...)', which calls the function in a thread; or make the"
+        " responder or the actor a plain 'def'"
     )
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from rolehost.api.retries import Outcome
 from rolehost.delivery.changes import Change, change
 from rolehost.delivery.limits import Name, of_key, of_partition
 
@@ -54,12 +55,30 @@ class NewJob(NamedTuple):
         return change(partition_of(self.key, self.partition, self.queue, self.actor))
 
 
+class EndedCoroutine(NamedTuple):
+    """What the coroutine of an asynchronous actor returned or raised.
+
+    ``began``: when the coroutine began, milliseconds.
+    """
+
+    began: int
+    outcome: Outcome
+    error: BaseException | None
+
+    def result(self) -> Outcome:
+        """Return the outcome, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.outcome
+
+
 class ClaimedJob(msgspec.Struct, frozen=True):
     """A row that this process holds.
 
     ``suspect`` is 1 if a process died while it held the job, which may be a *poison message*.
     ``partition_id`` is None if the job is unlimited (:class:`NewJob`). ``row_error``: why the row
-    cannot be read, if other software wrote it; the job becomes dead.
+    cannot be read, if other software wrote it; the job becomes dead. ``coroutine`` is set when
+    the coroutine of the job has ended.
     """
 
     id: int
@@ -79,6 +98,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     partition: str | None = None
     partition_id: int | None = None
     row_error: str | None = None
+    coroutine: EndedCoroutine | None = None
 
     def freed(self) -> Change:
         """Return the change that the end of a limited job's claim makes."""

@@ -54,7 +54,7 @@ class Members(Runner):
     """Runs attempts as members of a group, in the thread of the group."""
 
     def __init__(self, alone: Runner, group: Group) -> None:
-        super().__init__(alone.runtime, alone.services, (), alone.on_error)
+        super().__init__(alone.runtime, alone.services, (), alone.on_error, alone.wait_for)
         self._group = group
 
     def _scope(self, job: ClaimedJob) -> Scope:

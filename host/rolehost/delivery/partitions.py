@@ -28,6 +28,7 @@ from rolehost.delivery.limits import (
     LimitTable,
     Partition,
     Share,
+    is_serial,
     share,
 )
 from rolehost.delivery.runs import KeyRun
@@ -96,8 +97,12 @@ class Partitions:
         queue: str,
         actors: Sequence[str],
         clock: Callable[[], int],
+        *,
+        one_by_one: bool = False,
     ) -> None:
         self._limits = limits
+        #: Whether a claim takes one job of a key, or of a partition of concurrency 1.
+        self._one_by_one = one_by_one
         self._queue = queue
         self._actors = actors
         self._postgres = database.dialect == "postgresql"
@@ -214,8 +219,11 @@ class Partitions:
             partition = candidates.partition
             if want <= 0 or partition.actor not in _ready(above, now_us):
                 continue
+            limits = self._limits_of(partition)
             most = run if partition.kind == "key" else min(each, want)
-            shares.append(share(candidates, self._limits_of(partition), above, most, now_us))
+            if self._one_by_one and is_serial(partition, limits):
+                most = 1
+            shares.append(share(candidates, limits, above, most, now_us))
             want -= _runs(shares[-1:])
         return shares
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import structlog
 from rolehost import failpoints
 from rolehost.api import values
 from rolehost.api.actors import Actor
-from rolehost.api.retries import Dead, Outcome, Retry, Snooze
+from rolehost.api.retries import Complete, Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.failures import bounded, describe, is_fatal, loggable, report
@@ -71,7 +72,8 @@ class Runner:
     """Runs attempts for a worker; thread-safe.
 
     Exceptions of the types ``interrupts`` mean a shutdown, not a failure. ``on_error`` is called
-    with the exception of each failed attempt.
+    with the exception of each failed attempt. ``wait_for`` runs a coroutine to its end, if there
+    are asynchronous actors.
     """
 
     def __init__(
@@ -80,11 +82,13 @@ class Runner:
         services: Services,
         interrupts: Sequence[type[BaseException]] = (),
         on_error: Callable[[BaseException], None] | None = None,
+        wait_for: Callable[[Coroutine[Any, Any, Outcome]], Outcome] | None = None,
     ) -> None:
         self.runtime = runtime
         self.services = services
         self.interrupts = tuple(interrupts)
         self.on_error = on_error
+        self.wait_for = wait_for
         # Possible *poison messages* run one at a time, so that the next crash of the process is
         # counted for the job that caused it.
         self._quarantine = threading.Lock()
@@ -129,17 +133,16 @@ class Runner:
 
     def _attempt(self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]) -> Finish:
         runtime = self.runtime
-        began = runtime.clock.now()
+        began = runtime.clock.now() if job.coroutine is None else job.coroutine.began
         scope = self._scope(job)
         token = current.set(scope)
         try:
             with runtime.database.session():
                 try:
-                    arguments = runtime.signatures[job.actor].decode(job.arguments)
-                    attempt = Attempt(runtime, self.services, job, actor.retry.attempts)
-                    failpoints.reach("runner.before_actor")
-                    outcome: Outcome = call_exiting_forks(actor.fn, attempt, **arguments)
-                    failpoints.reach("runner.after_actor")
+                    outcome = self._call(job, actor)
+                    if isinstance(outcome, Complete):
+                        function, arguments = outcome.function, outcome.kwargs
+                        outcome = call_exiting_forks(function, *outcome.args, **arguments)
                     now = runtime.clock.now()
                     end = end_of_outcome(runtime, job, actor, outcome, now)
                     failpoints.reach("ledger.before_complete")
@@ -170,6 +173,25 @@ class Runner:
         finally:
             scope.close()
             current.reset(token)
+
+    def _call(self, job: ClaimedJob, actor: Actor) -> Outcome:
+        """Call the actor; await its coroutine, unless that has ended."""
+        if job.coroutine is not None:
+            return job.coroutine.result()
+        result = self.begin(job, actor)
+        if inspect.iscoroutine(result):
+            assert self.wait_for is not None  # a process with asynchronous actors sets it
+            result = self.wait_for(result)
+        failpoints.reach("runner.after_actor")
+        outcome: Outcome = result
+        return outcome
+
+    def begin(self, job: ClaimedJob, actor: Actor) -> Any:
+        """Call the actor; return its outcome, or its coroutine if it is asynchronous."""
+        arguments = self.runtime.signatures[job.actor].decode(job.arguments)
+        attempt = Attempt(self.runtime, self.services, job, actor.retry.attempts)
+        failpoints.reach("runner.before_actor")
+        return call_exiting_forks(actor.fn, attempt, **arguments)
 
     def _scope(self, job: ClaimedJob) -> Scope:
         return Scope(self.runtime, f"job:{job.id}", f"actor {job.actor} (job {job.id})")
@@ -249,7 +271,7 @@ def end_of_outcome(
         return _retry_or_dead(runtime, job, actor, bounded(outcome.reason), now, outcome.delay)
     raise TypeError(
         f"actor {actor.name} returned {type(outcome).__name__}; expected None, Retry,"
-        " Snooze or Dead"
+        " Snooze, Dead or Complete"
     )
 
 
@@ -369,7 +391,7 @@ def run_message(
     """
     try:
         outcome = call_exiting_forks(actor.fn, services, **signature.convert(arguments))
-        if isinstance(outcome, Retry | Snooze | Dead):
+        if isinstance(outcome, Retry | Snooze | Dead | Complete):
             raise TypeError(
                 f"the ephemeral actor {actor.name} returned {type(outcome).__name__}; outcomes are"
                 " for durable actors: raise an exception, or make the actor durable"

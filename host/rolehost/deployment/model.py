@@ -118,6 +118,8 @@ class WorkerSettings(Settings, frozen=True):
     Attributes:
         processes: number of processes.
         threads: number of jobs that one process runs at the same time.
+        concurrency: number of jobs of asynchronous actors, in each queue, that one process runs at
+            the same time, beside those in threads.
         queues: queues to take jobs from; by default the queues of all actors of the deployment.
         prefetch: maximum number of jobs that one process claims ahead of its threads. Jobs of one
             key that the process claims together count as one.
@@ -127,6 +129,7 @@ class WorkerSettings(Settings, frozen=True):
 
     processes: Count = 1
     threads: Count = 8
+    concurrency: Count = 200
     queues: tuple[str, ...] | None = None
     prefetch: Count = 1000
     grace: Positive = 25.0

@@ -347,7 +347,9 @@ class ProcessServices:
 
     def _make_threads(self) -> Threads:
         settings = getattr(self.composition.deployment.host, self.role, None)
-        return Threads(getattr(settings, "threads", _THREADS), "run")
+        # Each job of an asynchronous actor may have a call waiting.
+        most = getattr(settings, "concurrency", 0)
+        return Threads(getattr(settings, "threads", _THREADS), "run", most)
 
     def wait_for_writers(self) -> None:
         """Let units of work wait longer for a busy database, because a command's user can wait."""

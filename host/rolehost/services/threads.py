@@ -31,9 +31,10 @@ QUEUE_PER_THREAD = 32
 class Threads:
     """A pool of threads for the coroutines of one process."""
 
-    def __init__(self, count: int, name: str) -> None:
+    def __init__(self, count: int, name: str, most: int = 0) -> None:
+        """Make ``count`` threads, for up to ``most`` running and waiting calls, or more."""
         self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
-        self._slots = threading.Semaphore(count * (1 + QUEUE_PER_THREAD))
+        self._slots = threading.Semaphore(max(most, count * (1 + QUEUE_PER_THREAD)))
         self._local = threading.local()
         self._count = count
         self._begun = 0

@@ -77,6 +77,19 @@ class DatabaseConformance(BackendSuite[Database]):
             transaction.execute(f"INSERT INTO {_TABLE} (id, value) VALUES (?, ?)", (1, 7))
         assert _value(backend) == 7
 
+    def test_the_only_statement_and_the_last_one_of_a_transaction_are_committed(
+        self, backend: Database
+    ) -> None:
+        with backend.session():
+            with backend.transaction() as transaction:
+                sql = f"INSERT INTO {_TABLE} (id, value) VALUES (?, ?) RETURNING value"
+                assert transaction.execute_only(sql, (1, 7)).fetchone() == (7,)
+            with backend.transaction() as transaction:
+                transaction.execute(f"UPDATE {_TABLE} SET value = 8 WHERE id = ?", (1,))
+                sql = f"UPDATE {_TABLE} SET value = value + 1 WHERE id = ?"
+                assert transaction.conclude(sql, (1,))
+        assert _value(backend) == 9
+
     @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
     def test_an_error_rolls_back_and_passes_through(
         self, backend: Database, kind: type[BaseException]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from contextvars import copy_context
+from typing import Any
 
 import msgspec
 from rolehost import failpoints
+from rolehost.api import Outcome
 from rolehost.delivery.claims import Claims
+from rolehost.delivery.guard import role_loop
 from rolehost.delivery.jobs import ClaimedJob
 from rolehost.delivery.runner import Runner
 from rolehost.services import ProcessServices
 
+from rolehost_testing.kit.client import Loop
 from rolehost_testing.kit.metrics import Metrics
 from rolehost_testing.kit.ran import Ran
 
@@ -65,10 +71,21 @@ class Jobs:
             runs = claims.claim(tx, 1, now)
         return runs[0][0] if runs else None
 
+    def _wait_for(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Run the coroutine of an asynchronous actor to its end."""
+        outcomes: list[Outcome] = []
+
+        async def call() -> None:
+            with role_loop(asyncio.get_running_loop()):
+                outcomes.append(await coroutine)
+
+        self._services.singletons.get("coroutines", Loop, Loop.close).run(call)
+        return outcomes[0]
+
     def _run(self, job: ClaimedJob) -> Ran:
         runtime = self._runtime
         errors: list[BaseException] = []
-        runner = Runner(runtime, self._services, on_error=errors.append)
+        runner = Runner(runtime, self._services, on_error=errors.append, wait_for=self._wait_for)
         self._metrics.last_job = ""
         end = runner.run(job)
         if not end.stored:

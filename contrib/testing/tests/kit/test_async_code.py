@@ -9,9 +9,11 @@ from contextvars import ContextVar
 import falcon
 import pytest
 from rolehost.api import (
+    Complete,
     DatabaseMisused,
     Middleware,
     PluginInfo,
+    RetryPolicy,
     Route,
     actor,
     hookimpl,
@@ -22,9 +24,27 @@ from structlog.testing import capture_logs
 MINE: ContextVar[str] = ContextVar("mine", default="")
 
 
+ACTORS = ("async.noop", "async.waits")
+
+
 @actor(name="async.noop")
 def noop(job):
     pass
+
+
+def record(job, text):
+    with job.services.unit_of_work() as work:
+        work.enqueue(noop)
+    if text == "fails" and job.attempt == 1:
+        raise ValueError(text)
+
+
+@actor(name="async.waits", retry=RetryPolicy(attempts=2, base=0.1))
+async def waits(job, text: str):
+    await asyncio.sleep(0)
+    if text == "misuses":
+        job.services.database.read("SELECT 1")
+    return Complete(record, job, await job.services.run(str.lower, text))
 
 
 class Plugin:
@@ -35,11 +55,11 @@ class Plugin:
 
     @hookimpl
     def rolehost_plugin(self):
-        return PluginInfo(api=2, summary="async", requires=("database",), enqueues=("async.noop",))
+        return PluginInfo(api=2, summary="async", requires=("database",), enqueues=ACTORS)
 
     @hookimpl
     def rolehost_actors(self):
-        return [noop]
+        return [noop, waits]
 
     @hookimpl
     def rolehost_routes(self):
@@ -261,3 +281,21 @@ def test_a_loop_on_a_thread_of_run_does_not_wait_for_another_thread(app):
             assert all(name.startswith("run") for name in names)
 
     assert app(Resource()).client.put("/it").status == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "outcomes"),
+    [
+        ("Holds", {"completed": 2}),
+        ("Fails", {"retrying": 1, "completed": 2}),
+        ("misuses", {"retrying": 1, "dead": 1}),
+    ],
+)
+def test_a_job_of_an_asynchronous_actor_runs_to_its_end(app, text, outcomes):
+    class Resource:
+        def on_put(self, req, resp):
+            req.context.services.enqueue(waits, text=text)
+
+    here = app(Resource())
+    here.client.put("/it")
+    assert here.drain(with_delays=True, raises=False).outcomes == outcomes

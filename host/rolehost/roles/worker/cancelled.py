@@ -27,6 +27,10 @@ class CancelledJobs:
         self._found: Collection[tuple[int, int]] = ()
         self._read_at = 0.0  # monotonic
 
+    def among(self, jobs: Collection[tuple[int, int]]) -> Collection[tuple[int, int]]:
+        """Return those of the jobs that were cancelled, as ids and tokens."""
+        return [each for each in self._cancelled() if each in jobs]
+
     def mark(self, job: ClaimedJob) -> ClaimedJob:
         """Mark a job that was cancelled after its claim, so that the runner does not run it."""
         if (job.id, job.token) in self._cancelled():

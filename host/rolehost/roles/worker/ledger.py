@@ -68,8 +68,12 @@ class LedgerConsumer(Consumer):
     """The consumer of one durable queue; iterated by one thread, used by all worker threads.
 
     It claims only jobs of ``actors``. It claims until at least ``threads`` and at most ``most``
-    runs are unfinished. ``listener`` is woken when there may be jobs to claim.
+    runs are unfinished. ``listener`` is woken when there may be jobs to claim. ``slots`` is the
+    queue of its worker slots; by default the queue of the jobs.
     """
+
+    #: Whether a claim takes one job of a key; see :class:`~rolehost.delivery.claims.Claims`.
+    one_by_one = False
 
     def __init__(
         self,
@@ -82,16 +86,21 @@ class LedgerConsumer(Consumer):
         most: int,
         listener: Listener,
         beats: Beats,
+        slots: str = "",
     ) -> None:
         self._runtime = runtime
         self._queue = queue
-        self._claims = Claims(runtime, queue, sorted(actors), owner)
+        self._claims = Claims(runtime, queue, sorted(actors), owner, one_by_one=self.one_by_one)
         self._owner = owner
         self._threads = threads
         self._listener = listener
         self._beats = beats
         self._slot: dramatiq.Message[None] = dramatiq.Message(
-            queue_name=queue, actor_name=slot_actor(queue), args=(), kwargs={}, options={}
+            queue_name=slots or queue,
+            actor_name=slot_actor(slots or queue),
+            args=(),
+            kwargs={},
+            options={},
         )
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -164,7 +173,7 @@ class LedgerConsumer(Consumer):
             self._known.difference_update((job.id, job.token) for job, _ in finished)
             if runs:
                 self._pace.claim()
-            self._ready.add(self._pace.slow.last(runs), ahead)
+            self._admit(runs, ahead)
             self._known.update((job.id, job.token) for run in runs for job in run)
             self._claims_uncertain = False
             if room > 0:
@@ -174,6 +183,10 @@ class LedgerConsumer(Consumer):
         if self._others_may_run_more(finished, len(runs) >= room):
             self._runtime.wake([f"queue:{self._queue}"])
         return bool(runs)
+
+    def _admit(self, runs: list[Run], ahead: Mapping[int, KeyRun]) -> None:
+        """Let threads take claimed runs; the caller holds the lock."""
+        self._ready.add(self._pace.slow.last(runs), ahead)
 
     def _others_may_run_more(self, ends: list[tuple[ClaimedJob, Finish]], full: bool) -> bool:
         """Return whether these ends let other processes run jobs that they do not know yet.
@@ -336,13 +349,13 @@ class LedgerConsumer(Consumer):
         return len(self._known)
 
     @property
-    def stopping(self) -> bool:
-        """Whether no more jobs may start."""
-        return self._stopping.is_set()
+    def may_start(self) -> bool:
+        """Whether threads may start jobs: not while the process stops."""
+        return not self._stopping.is_set()
 
     def take(self) -> Run | None:
         """Return the next jobs for a thread to run one after another, or None."""
-        if self._stopping.is_set():
+        if not self.may_start:
             return None
         with self._lock:
             run = self._ready.take()
@@ -392,7 +405,7 @@ class LedgerConsumer(Consumer):
         """End a worker slot; offer another slot if claimed jobs wait."""
         with self._lock:
             self._slots_used -= 1
-            if not self._stopping.is_set():
+            if self.may_start:
                 self._offer_slots()
             wake = self._slots_free > 0
         if wake:

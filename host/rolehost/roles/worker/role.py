@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from itertools import takewhile
@@ -36,7 +36,9 @@ from rolehost.delivery.runner import End, Runner, run_in_order, run_message
 from rolehost.delivery.runs import Run, ends_before
 from rolehost.roles.lifecycle import run_role
 from rolehost.roles.process import Process
+from rolehost.roles.worker.async_ledger import AsyncConsumer
 from rolehost.roles.worker.broker import HostBroker
+from rolehost.roles.worker.coroutines import Coroutines, Stopped
 from rolehost.roles.worker.ephemeral import FailureLog, PoisonMessages
 from rolehost.roles.worker.ledger import LedgerConsumer, slot_actor
 from rolehost.services.transport import ephemeral_queue
@@ -48,6 +50,9 @@ IDLE_MILLISECONDS = 200
 
 #: The time after which a thread ends its worker slot, so that other queues get one.
 SLOT_SECONDS = 0.05
+
+#: Before the name of a queue: the queue of the worker slots of its asynchronous actors.
+ASYNC_SLOTS = "rolehost.async."
 
 #: The time in which an interrupted job must end.
 INTERRUPT_MILLISECONDS = 2000
@@ -93,11 +98,13 @@ class WorkerRole:
             consumer=self._consumer,
             ephemeral=services.transport.broker if ephemeral else None,
         )
+        self._coroutines: Coroutines | None = None
         if self._durable:
             # A shutdown interrupts durable jobs and hands them back without counting an attempt.
-            runner = Runner(services.delivery, services, (Shutdown,))
-            for queue in sorted({actor.queue for actor in self._durable}):
+            runner = Runner(services.delivery, services, (Shutdown, Stopped))
+            for queue in sorted({actor.queue for actor in self._durable if not actor.is_async}):
                 self._declare_slots(queue, runner)
+            self._declare_asynchronous(runner)
         for actor in ephemeral.values():
             self._declare_ephemeral(actor)
         self._worker = dramatiq.Worker(
@@ -110,6 +117,8 @@ class WorkerRole:
         # TimeLimit and ShutdownNotifications start their timers at this signal. Without the host,
         # Dramatiq's command line emits it.
         self._broker.emit_after("process_boot")
+        if self._coroutines is not None:
+            self._coroutines.open()
         self._worker.start()
 
     def report_progress(self) -> None:
@@ -128,14 +137,27 @@ class WorkerRole:
         """Take no more jobs, let running ones finish within the grace, hand back the rest."""
         for consumer in self._consumers.values():
             consumer.stop_taking()
+        deadline = time.monotonic() + self._settings.grace
+        self._drain_coroutines()
         for thread in self._worker.workers:
             thread.stop()
-        deadline = time.monotonic() + self._settings.grace
         for thread in self._worker.workers:
             thread.join(max(0.0, deadline - time.monotonic()))
         # This interrupts running jobs, then hands back jobs that were claimed and not started.
         self._worker.stop(timeout=INTERRUPT_MILLISECONDS)
         self._broker.close()
+        if self._coroutines is not None:
+            self._coroutines.close()
+
+    def _drain_coroutines(self) -> None:
+        """Let coroutines end within the grace, interrupt the others, and end their jobs."""
+        if self._coroutines is None:
+            return
+        seconds = INTERRUPT_MILLISECONDS / 1000
+        self._coroutines.drain(self._settings.grace, seconds)
+        for consumer in self._consumers.values():
+            if isinstance(consumer, AsyncConsumer):
+                consumer.drain(seconds)
 
     def _in_flight(self) -> int:
         return sum(consumer.claimed for consumer in self._consumers.values())
@@ -150,6 +172,17 @@ class WorkerRole:
             # Each job in the slot has its own time limit.
             options={"time_limit": float("inf"), "max_retries": 0},
         )
+
+    def _declare_asynchronous(self, runner: Runner) -> None:
+        """Declare the worker slots in which threads end the jobs of asynchronous actors."""
+        actors = [actor for actor in self._durable if actor.is_async]
+        if not actors:
+            return
+        limits = {actor.name: actor.time_limit for actor in actors}
+        self._coroutines = Coroutines(runner, limits, (_JOB_ID, _ACTOR), self._beats)
+        runner.wait_for = self._coroutines.wait_for
+        for queue in sorted({actor.queue for actor in actors}):
+            self._declare_slots(ASYNC_SLOTS + queue, runner)
 
     def _declare_ephemeral(self, actor: Actor) -> None:
         dramatiq.Actor(
@@ -166,11 +199,23 @@ class WorkerRole:
             },
         )
 
-    def _consumer(self, queue: str) -> LedgerConsumer:
-        consumer = self._consumers[queue] = LedgerConsumer(
+    def _consumer(self, slots: str) -> LedgerConsumer:
+        queue = slots.removeprefix(ASYNC_SLOTS)
+        is_async = queue != slots
+        make: Callable[..., LedgerConsumer] = LedgerConsumer
+        if is_async:
+            assert self._coroutines is not None  # made before its slots are declared
+            make = partial(
+                AsyncConsumer,
+                coroutines=self._coroutines,
+                concurrency=self._settings.concurrency,
+            )
+        own = [a for a in self._durable if a.queue == queue and a.is_async == is_async]
+        consumer = self._consumers[slots] = make(
             self._process.services.delivery,
             queue=queue,
-            actors=[each.name for each in self._durable if each.queue == queue],
+            slots=slots,
+            actors=[each.name for each in own],
             owner=self._process.identity.id,
             threads=self._settings.threads,
             most=self._settings.prefetch,
@@ -201,7 +246,7 @@ class WorkerRole:
                 run_together(runner, run, attempt, ends)
             else:
                 # A stopping process hands back the rest of a run.
-                started = takewhile(lambda _: not consumer.stopping, run)
+                started = takewhile(lambda _: consumer.may_start, run)
                 run_in_order(started, partial(attempt, runner), ends, ends_before(run))
         finally:
             try:
