@@ -147,7 +147,7 @@ class Complete:
     The function runs in a thread, in the job's unit of work: its effects and the end of the job are
     one commit. Asynchronous actors return it, because they cannot use the database themselves::
 
-        return Complete(record, answer, number=job.attempt)
+        outcome = Complete(record, answer, number=job.attempt)
 
     If the function raises, the attempt has failed. It runs again, with the coroutine's result, only
     if the transaction of its group failed (``grouped``).
