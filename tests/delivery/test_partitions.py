@@ -374,6 +374,21 @@ def test_a_limit_set_at_run_time_replaces_the_declared_one(bench):
     assert bench.claim() == []
 
 
+@pytest.mark.parametrize("state", ["completed", "available"])
+def test_a_lost_claim_frees_no_place_beside_a_later_claim_of_the_same_job(bench, state):
+    bench.make_runtime(three)
+    fill(bench, three, [{}] * 2)
+    lost, _ = bench.claim()
+    with bench.database.session(), bench.database.transaction() as tx:
+        bench.runtime.ledger.release(tx, "me")
+    again, _ = bench.claim()
+    end = Finish(state, bench.clock.now(), False, None)
+    with bench.database.session(), bench.database.transaction() as tx:
+        bench.runtime.ledger.finish_many(tx, [(lost, end), (again, end)], bench.clock.now())
+        freed = tx.execute("SELECT sum(freed) FROM rolehost_partition_changes").fetchone()
+    assert freed == (1,)
+
+
 def test_the_sweep_corrects_counts_that_an_older_version_left_wrong(bench):
     bench.make_runtime(tenants, three)
     fill(bench, tenants, [{"tenant": "a"}] * 4)
