@@ -210,9 +210,7 @@ class Ledger:
         # A process may end a claim that it has lost beside a later claim of the same job.
         statements = self._finish_together(tx, ends, now, " RETURNING id, token")
         ended = {tuple(row) for cursor in statements for row in cursor.fetchall()}
-        return [
-            job.freed() for job, _ in ends if job.partition_id and (job.id, job.token) in ended
-        ]
+        return [job.freed() for job, _ in ends if job.partition_id and (job.id, job.token) in ended]
 
     def finish_all(
         self, tx: Transaction, ends: Sequence[tuple[ClaimedJob, Finish]], now: int
