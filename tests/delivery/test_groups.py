@@ -329,7 +329,8 @@ def test_members_wait_shortly_for_locks_after_the_first_although_others_failed(b
 )
 def test_as_many_groups_are_counted_as_are_taken(may_join):
     ready = deque([number] for number in range(2 * MOST_SAVEPOINTS + 1))
-    counted = count_groups(ready, may_join)
+    counted = count_groups(ready, may_join, len(ready))
+    assert [count_groups(ready, may_join, most) for most in (0, 1)] == [0, 1]
     taken = [next_group(ready, may_join) for _ in range(counted)]
     assert not ready
     assert list(itertools.chain(*taken)) == list(range(2 * MOST_SAVEPOINTS + 1))

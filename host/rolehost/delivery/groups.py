@@ -84,7 +84,11 @@ class Group:
             self._transaction, self._context = context.__enter__(), context
             self._execute(f"SAVEPOINT {self._next_savepoint()}")
         elif not self._undone:
-            statements = [f"RELEASE SAVEPOINT {self._savepoint}"] if self._savepoint else []
+            statements = []
+            if self._savepoint and not self._limited:
+                # PERF: on PostgreSQL only the first savepoint is released. The others contain each
+                # other until the commit, which costs less. SQLite would write more for each page.
+                statements.append(f"RELEASE SAVEPOINT {self._savepoint}")
             if self._postgres and not self._limited:
                 # Set from the second member on: the first one waits like an ungrouped unit of
                 # work. Set before the savepoint: a rollback to it would undo the setting.

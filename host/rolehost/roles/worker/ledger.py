@@ -226,7 +226,7 @@ class LedgerConsumer(Consumer):
         threads = self._pace.useful_threads()
         if self._runtime.database.dialect == "sqlite":
             sys.setswitchinterval(QUICK_SWITCH if threads == 1 else SWITCH)
-        self._slots_free = max(0, min(self._ready.threads_wanted(), threads - self._slots_used))
+        self._slots_free = self._ready.threads_wanted(max(0, threads - self._slots_used))
 
     def _write_and_claim_or_give_back(
         self, finished: list[tuple[ClaimedJob, Finish]], room: int, ahead: Mapping[int, KeyRun]

@@ -60,9 +60,11 @@ class ReadyRuns:
             return None
         return next_group(self._ready, self._may_join) if self._grouped else self._ready.popleft()
 
-    def threads_wanted(self) -> int:
-        """Return how many times :meth:`take` would return a run."""
-        return count_groups(self._ready, self._may_join) if self._grouped else len(self._ready)
+    def threads_wanted(self, most: int) -> int:
+        """Return how many times :meth:`take` would return a run, at most ``most``."""
+        if not self._grouped:
+            return min(len(self._ready), most)
+        return count_groups(self._ready, self._may_join, most)
 
     def _may_join(self, run: Run) -> bool:
         """Return whether a run is one job that may join a group; a suspect must run alone."""
