@@ -19,7 +19,8 @@ from rolehost.api import (
     handler,
 )
 from rolehost.delivery import deadletters, envelope, inbox, leases
-from rolehost.delivery.handling import Handling, Stopping
+from rolehost.delivery.attempts import Stopping
+from rolehost.delivery.handling import Handling
 from rolehost.delivery.relay import BATCH, MAX_RETRY, Relay
 
 

@@ -168,10 +168,16 @@ def delete_replayed(tx: Transaction, number: int) -> None:
 
 
 def events_to_replay(database: Database, group: str, limit: int) -> list[tuple[int, str, Record]]:
-    """Return (row id, handler name, record) of events that wait for their replay."""
+    """Return (row id, handler name, record) of events that wait for their replay.
+
+    A replay that failed is parked; it is over when the event is no longer parked.
+    """
     rows = database.read(
         "SELECT id, handler, part, position, published_at, topic, key, headers, value"
-        " FROM rolehost_dead_events WHERE state = 'replay' AND consumer_group = ?"
+        " FROM rolehost_dead_events AS dead WHERE state = 'replay' AND consumer_group = ?"
+        " AND NOT EXISTS (SELECT 1 FROM rolehost_parked_events AS parked"
+        " JOIN rolehost_parked_keys AS lane ON lane.id = parked_key"
+        " WHERE parked.event = dead.event AND lane.consumer_group = dead.consumer_group)"
         " ORDER BY id LIMIT ?",
         (group, limit),
     )

@@ -1,254 +1,157 @@
-"""Handles events: decoding, inbox marks, retries in the same thread, and dead letters."""
+"""Handles events: singly, in batches, in groups; parks those that fail.
+
+A failed event is parked (:mod:`rolehost.delivery.parking`), so that its retry occupies no thread.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from contextvars import copy_context
-from typing import Any, TypeVar
+from collections.abc import Collection, Sequence
+from functools import partial
 
-import msgspec
 import structlog
-from structlog.contextvars import bind_contextvars
 
 from rolehost import failpoints
 from rolehost.api.events import AnyEvent
-from rolehost.api.handlers import Handler
-from rolehost.api.services import Services
-from rolehost.delivery import deadletters, envelope, inbox
-from rolehost.delivery.failures import describe, is_fatal, report
+from rolehost.delivery import envelope, inbox
+from rolehost.delivery.attempts import (
+    EVENT_ID,
+    GROUP,
+    Attempts,
+    Delivery,
+    HandlerContext,
+)
+from rolehost.delivery.failures import describe
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.groups import Group, GroupFailed
-from rolehost.delivery.guard import current
-from rolehost.delivery.runtime import DeliveryRuntime
-from rolehost.delivery.scopes import AlreadyHandled, Scope
-from rolehost.delivery.work import Work
-from rolehost.errors import PayloadError, StorageUnavailable
-from rolehost.storage import Record, Transaction
+from rolehost.delivery.parking import Claim, Failure, Parking, lane_of
+from rolehost.delivery.scopes import Scope
+from rolehost.errors import PayloadError
+from rolehost.storage import Record
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 #: A record, its identity, its event.
 _Decoded = tuple[Record, str, AnyEvent]
 
-#: Fields that structlog adds to an event's log lines. PERF: binding them by name costs much more.
-_BOUND = copy_context().run(bind_contextvars, event_id="", group="")
-_EVENT_ID, _GROUP = _BOUND["event_id"].var, _BOUND["group"].var
 
+class Handling(Attempts):
+    """Runs one handler in one process; thread-safe. The arguments are those of its base class."""
 
-class Stopping(Exception):
-    """The process stops before the event is handled; its offset must not be committed."""
-
-
-class HandlerContext(msgspec.Struct, frozen=True, eq=False):
-    """The context argument of a handler; implements :class:`rolehost.api.EventContext`."""
-
-    services: Services
-    group: str
-    attempt: int
-
-
-class EventScope(Scope):
-    """The scope of one event: its inbox mark is the first statement of its unit of work."""
-
-    __slots__ = ("_event", "_group")
-
-    def __init__(self, runtime: DeliveryRuntime, group: str, event: str, label: str) -> None:
-        super().__init__(runtime, f"event:{event}", label)
-        self._group = group
-        self._event = event
-
-    def on_open(self, work: Work) -> None:
-        """Mark the event. Raises AlreadyHandled for a duplicate."""
-        now = self._runtime.clock.now()
-        if not inbox.mark(work.transaction, self._group, self._event, now):
-            raise AlreadyHandled
-        inbox.end(work.transaction, self._group, self._event)
-        failpoints.reach("inbox.after_mark")
-
-
-class Handling:
-    """Runs one handler in one process; thread-safe.
-
-    ``wait`` sleeps for some seconds before a retry, and returns True if the process stops.
-    """
-
-    def __init__(
-        self,
-        runtime: DeliveryRuntime,
-        services: Services,
-        handler: Handler,
-        wait: Callable[[float], bool],
-    ) -> None:
-        self._runtime = runtime
-        self._services = services
-        self._handler = handler
-        self._wait = wait
-        self._decoder: msgspec.json.Decoder[Any] | None = (
-            None if handler.payload is bytes else msgspec.json.Decoder(handler.payload)
-        )
-        # Possible *poison messages* are handled one at a time, so that the next crash of the
-        # process is counted for the event that causes it.
-        self._quarantine = threading.Lock()
-
-    def handle(self, record: Record, *, suspect: bool) -> str:
-        """Handle one record; return ``handled``, ``duplicate`` or ``dead``.
+    def handle(self, record: Record, *, suspect: bool, alone: bool = False) -> str:
+        """Handle one record; return ``handled``, ``duplicate``, ``parked`` or ``dead``.
 
         The start of a ``suspect`` is recorded first, because a process may have died while it
-        handled this record. Raises Stopping if the process stops before there is an outcome.
+        handled this record. If ``alone``, the order of its key does not matter. Raises Stopping if
+        the process stops before there is an outcome.
         """
-        identity = envelope.identity(record)
-        began = self._runtime.clock.now()
-        before = _EVENT_ID.set(identity), _GROUP.set(self._handler.group)
-        try:
-            with self._runtime.database.session():
-                if suspect:
-                    outcome = self._with_recorded_start(record, identity)
-                else:
-                    outcome = self._with_retries(record, identity)
-        finally:
-            _EVENT_ID.reset(before[0])
-            _GROUP.reset(before[1])
-        self._record(record, outcome, began)
-        return outcome
+        delivery = Delivery(record, envelope.identity(record), suspect, alone)
+        return self._with_outcome(delivery, self._handle)
 
-    def _record(self, record: Record, outcome: str, began: int) -> None:
-        recorder = self._runtime.recorder
-        if recorder:
-            waited = max(0, began - record.timestamp) / 1000
-            seconds = (self._runtime.clock.now() - began) / 1000
-            handler = self._handler
-            recorder.event(handler.topic, handler.group, outcome, waited, seconds)
+    def _handle(self, delivery: Delivery) -> str:
+        record, identity = delivery.record, delivery.identity
+        lane = _lane_in(self._parked(), record, identity, delivery.alone)
+        if lane is not None and self._join(lane, record, identity):
+            return "parked"
+        if delivery.suspect:
+            return self._with_recorded_start(delivery, self._with_retries)
+        return self._with_retries(delivery)
 
-    def _with_recorded_start(self, record: Record, identity: str) -> str:
-        group, now = self._handler.group, self._runtime.clock.now
-        starts = self._write(lambda tx: inbox.begin(tx, group, identity, now()))
-        if starts >= self._handler.max_crashes:
-            text = f"its process died {starts} times while handling it"
-            return self._add_dead_letter(record, identity, text)
-        try:
-            if not starts:
-                return self._with_retries(record, identity)
-            with self._quarantine:
-                return self._with_retries(record, identity)
-        finally:
-            # This runs at a shutdown too, which does not count as a crash.
-            self._write(lambda tx: inbox.end(tx, group, identity))
-
-    def _with_retries(self, record: Record, identity: str) -> str:
-        handler, runtime = self._handler, self._runtime
-        group, attempt = handler.group, 1
+    def _with_retries(self, delivery: Delivery) -> str:
         while True:
-            try:
-                # Decoded for each attempt, because a handler may have changed the event.
-                event = envelope.to_event(record, self._decoder)
-            except PayloadError as error:
-                # The event's attributes are unreliable, so the position identifies the dead letter.
-                text = f"{type(error).__name__}: {error}"
-                return self._add_dead_letter(record, envelope.position(record), text, error)
-            try:
-                return self._attempt(event, identity, attempt)
-            except failpoints.Crash:
-                raise
-            except BaseException as error:  # a handler may raise anything, even CancelledError
-                if runtime.guard.is_outage(error):
-                    # This is not the handler's failure, so the attempt is not counted.
-                    log.warning("database unavailable, events wait", error=str(error))
-                    self._sleep(1.0, error)
-                    continue
-                if self._until_answered(lambda: inbox.is_marked(runtime.database, group, identity)):
-                    return "duplicate"
-                policy = handler.retry
-                if is_fatal(error, policy) or attempt >= policy.attempts:
-                    return self._add_dead_letter(record, identity, describe(error), error, attempt)
-                delay = policy.delay(attempt, runtime.random)
-                report(
-                    log.warning, "handler failed", error, handler=handler.name,
-                    event_id=identity, attempt=attempt, retry_in=round(delay, 3),
-                    error=" ".join(describe(error).split()),
-                )  # fmt: skip
-            self._sleep(delay)
-            attempt += 1
+            ended = self._once(delivery)
+            if isinstance(ended, str):
+                return ended
+            parking = self._parking
+            if parking is not None and not parking.full:
+                self._park(parking, delivery, ended)
+                return "parked"
+            self._sleep(ended.delay)
+            delivery.attempt += 1
 
-    def _attempt(
-        self, event: AnyEvent, identity: str, attempt: int, group: Group | None = None
-    ) -> str:
-        handler = self._handler
-        context = HandlerContext(self._services, handler.group, attempt)
-        scope = EventScope(self._runtime, handler.group, identity, f"handler {handler.name}")
-        scope.group = group
-        try:
-            argument = [event] if handler.batch > 1 else event
-            self._commit(scope, lambda: call_exiting_forks(handler.fn, context, argument))
-        except AlreadyHandled:
-            return "duplicate"
-        return "handled"
+    def _park(self, parking: Parking, delivery: Delivery, failed: Failure) -> None:
+        record, identity = delivery.record, delivery.identity
+        lane = lane_of(record, identity, alone=delivery.alone)
+        self._write(lambda tx: parking.park(tx, lane, record, identity, failed))
+        parking.look(failed.delay)
 
-    def _commit(self, scope: Scope, call: Callable[[], object]) -> None:
-        token = current.set(scope)
-        try:
-            call()
-            scope.commit()
-        except StorageUnavailable as error:
-            scope.busy_is_a_failure(error)
-            raise
-        finally:
-            scope.close()
-            current.reset(token)
+    def _parked(self) -> Collection[bytes]:
+        """Return the lanes that may have parked events."""
+        parking = self._parking
+        if parking is None:
+            return ()
+        if not parking.known:
+            self._until_answered(parking.load)
+        return parking.lanes
 
-    def _add_dead_letter(
-        self,
-        record: Record,
-        identity: str,
-        text: str,
-        error: BaseException | None = None,
-        attempt: int = 0,
-    ) -> str:
-        report(
-            log.error, "event dead", error, handler=self._handler.name, event_id=identity,
-            attempt=attempt, error=" ".join(text.split()),
-        )  # fmt: skip
-        now = self._runtime.clock.now
-        self._write(lambda tx: deadletters.add(tx, self._handler, record, identity, text, now()))
-        return "dead"
-
-    def _write(self, write: Callable[[Transaction], T]) -> T:
-
-        def call() -> T:
-            with self._runtime.database.transaction() as tx:
-                return write(tx)
-
-        return self._until_answered(call)
-
-    def _until_answered(self, call: Callable[[], T]) -> T:
-        """Repeat a call to the database until it succeeds, so that no event is skipped."""
+    def _join(self, lane: bytes, record: Record, identity: str) -> bool:
+        """Park an event behind those of its lane; return False if none are parked any more."""
+        parking = self._parking
+        assert parking is not None  # it knows the lane
         while True:
-            try:
-                return call()
-            except StorageUnavailable as error:
-                log.warning("database unavailable, events wait", error=str(error))
-            except Exception:
-                log.exception("a statement of the inbox failed, events wait")
+            full = parking.full
+            join = partial(parking.join, lane=lane, record=record, event=identity, full=full)
+            if not self._write(join):
+                return False
+            if not full:
+                return True
             self._sleep(1.0)
 
-    def _sleep(self, seconds: float, cause: BaseException | None = None) -> None:
-        if self._wait(seconds):
-            raise Stopping from cause
+    def handle_parked(self, claim: Claim) -> bool:
+        """Make an attempt of the first event of a claimed lane; return whether the claim goes on.
+
+        Raises Stopping if the process stops before there is an outcome.
+        """
+        assert self._parking is not None  # it made the claim
+        with self._runtime.database.session():
+            found = self._parking.first(claim)
+        if found is None:
+            return False
+        identity, record = found
+        delivery = Delivery(record, identity, claim.suspect, attempt=claim.attempt + 1, claim=claim)
+        self._with_outcome(delivery, self._handle_claimed)
+        if not claim.ended or not claim.more:
+            return False
+        claim.attempt, claim.suspect = 0, False
+        return True
+
+    def _handle_claimed(self, delivery: Delivery) -> str:
+        claim, parking = delivery.claim, self._parking
+        assert claim is not None  # the caller claimed the lane
+        assert parking is not None  # it made the claim
+        run = self._retry
+        outcome = self._with_recorded_start(delivery, run) if delivery.suspect else run(delivery)
+        if outcome in ("handled", "duplicate") and not claim.ended:
+            # The handler opened no unit of work now.
+            self._end(claim, delivery.identity)
+        return outcome
+
+    def _retry(self, delivery: Delivery) -> str:
+        ended = self._once(delivery)
+        if isinstance(ended, str):
+            return ended
+        claim, parking = delivery.claim, self._parking
+        assert claim is not None  # the caller claimed the lane
+        assert parking is not None  # it made the claim
+        self._write(lambda tx: parking.postpone(tx, claim, ended))
+        return "retried"
 
     def handle_batch(self, records: Sequence[Record]) -> list[str]:
         """Handle several records in one unit of work; if that fails, handle them one by one.
 
-        Records that cannot be decoded become dead letters outside of the unit of work. Returns the
+        Records of parked lanes, and records that cannot be decoded, are handled alone. Returns the
         outcome of each record, and raises Stopping, as :meth:`handle` does.
         """
         outcomes: dict[int, str] = {}
         decoded: dict[int, _Decoded] = {}
+        # A copy, so that all events of a key are treated alike.
+        parked = frozenset(self._parked())
         for index, record in enumerate(records):
+            identity = envelope.identity(record)
+            if _lane_in(parked, record, identity):
+                outcomes[index] = self.handle(record, suspect=False)
+                continue
             try:
-                event = envelope.to_event(record, self._decoder)
-                decoded[index] = record, envelope.identity(record), event
+                decoded[index] = record, identity, envelope.to_event(record, self._decoder)
             except PayloadError:
                 outcomes[index] = self.handle(record, suspect=False)
         if decoded:
@@ -304,16 +207,18 @@ class Handling:
         """Handle records as members of groups, in order; return False for each to handle alone.
 
         See :mod:`rolehost.delivery.groups`. The records to handle alone are those that failed,
-        later records of their keys, and, after a group that failed as a whole, all the rest.
+        later records of their keys, records of parked lanes, and, after a group that failed as a
+        whole, all the rest.
         """
         done: list[bool] = []
         failed = set[bytes]()
+        parked = frozenset(self._parked())
         while len(done) < len(records):
             rest = records[len(done) :]
             began = self._runtime.clock.now()
             group = Group(self._runtime)
             try:
-                outcomes = self._run_group(group, rest, failed)
+                outcomes = self._run_group(group, rest, failed, parked)
             except GroupFailed as error:
                 log.warning(
                     "group rolled back, its events are handled alone",
@@ -330,14 +235,18 @@ class Handling:
         return done
 
     def _run_group(
-        self, group: Group, records: Sequence[Record], failed: set[bytes]
+        self,
+        group: Group,
+        records: Sequence[Record],
+        failed: set[bytes],
+        parked: frozenset[bytes],
     ) -> list[str | None]:
         """Run members until the group is full, and commit; return None for each to handle alone."""
         outcomes: list[str | None] = []
         with self._runtime.database.session(), group:
             for record in records:
                 waits = record.key is not None and record.key in failed
-                outcomes.append(None if waits else self._member(group, record))
+                outcomes.append(None if waits else self._member(group, record, parked))
                 if outcomes[-1] is None and record.key is not None:
                     failed.add(record.key)
                 if group.full:
@@ -345,13 +254,15 @@ class Handling:
             group.commit()
         return outcomes
 
-    def _member(self, group: Group, record: Record) -> str | None:
-        """Return the outcome of a member, or None if it failed."""
+    def _member(self, group: Group, record: Record, parked: frozenset[bytes]) -> str | None:
+        """Return the outcome of a member, or None if it failed or its lane is parked."""
         identity = envelope.identity(record)
-        before = _EVENT_ID.set(identity), _GROUP.set(self._handler.group)
+        if _lane_in(parked, record, identity):
+            return None
+        before = EVENT_ID.set(identity), GROUP.set(self._handler.group)
         try:
             event = envelope.to_event(record, self._decoder)
-            return self._attempt(event, identity, 1, group)
+            return self._attempt(event, Delivery(record, identity), group)
         except failpoints.Crash:
             raise
         except BaseException as error:  # a handler may raise anything, even CancelledError
@@ -359,5 +270,15 @@ class Handling:
                 raise GroupFailed from error
             return None
         finally:
-            _EVENT_ID.reset(before[0])
-            _GROUP.reset(before[1])
+            EVENT_ID.reset(before[0])
+            GROUP.reset(before[1])
+
+
+def _lane_in(
+    parked: Collection[bytes], record: Record, identity: str, alone: bool = False
+) -> bytes | None:
+    """Return the lane of a record if it is one of the parked ones."""
+    if not parked:
+        return None
+    lane = lane_of(record, identity, alone=alone)
+    return lane if lane in parked else None

@@ -21,7 +21,8 @@ Work = Callable[[], None]
 class SimulatedLanes:
     """Lanes whose work runs item by item; replaces :class:`~.roles.consumer.lanes.Lanes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self._lanes: dict[Hashable, deque[Work]] = {}
         self.ready: deque[tuple[Hashable, Work]] = deque()
 
@@ -69,7 +70,8 @@ class SimulatedGroup(ConsumerGroup):
 
     def __init__(self, process: SimulatedProcess, group: str, handlers: Any) -> None:
         self._process = process
-        super().__init__(process, group, handlers, process.lanes)  # type: ignore[arg-type]
+        lanes: Any = process.lanes
+        super().__init__(process, group, handlers, lanes, lanes)
         self._assignments = SimulatedAssignments(process)
         self._current = FiberLocal(process.run.fibers)  # type: ignore[assignment]
         for handling in self._handling.values():
@@ -104,6 +106,15 @@ class SimulatedGroup(ConsumerGroup):
     def dirty(self) -> bool:
         """Whether there are offsets to commit."""
         return bool(self._assignments.committable())
+
+    @property
+    def looks(self) -> bool:
+        """Whether it is time to look for parked events."""
+        return self._parked.patience(1.0) == 0.0
+
+    def retry(self) -> None:
+        """Claim parked events that are due and submit them to the lanes."""
+        self._parked.step(self._handling)
 
     def replay(self) -> None:
         """Replay the dead letters that an operator marked."""

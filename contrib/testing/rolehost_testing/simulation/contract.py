@@ -7,7 +7,8 @@ transaction, so a crash cannot happen between an effect and its record.
 - *effects in order*: the effects of one key are committed in the order of publication or of
   enqueueing;
 - *nothing lost*: at the end, every event committed to the outbox and every committed job was
-  handled or is a dead letter; a job is completed only if its actor returned;
+  handled or is a dead letter, and no event stays parked; a job is completed only if its actor
+  returned;
 - *leases exclusive*: no process takes a lease or a job before the owner's lease expires, unless the
   clock was set back meanwhile, and no process commits a job that another process has claimed;
 - *limits*, *claims in order*, *fairness*, *places*: see :mod:`~rolehost_testing.simulation.places`.
@@ -296,6 +297,11 @@ def unsettled(
     for table in ("rolehost_partitions", "rolehost_limits"):
         for name, held in read(f"SELECT name, held FROM {table} WHERE held <> 0"):
             yield f"places: {name} counts {held} claimed jobs at the end"
+    for identity, group in read(
+        "SELECT event, consumer_group FROM rolehost_parked_events"
+        " JOIN rolehost_parked_keys ON rolehost_parked_keys.id = parked_key"
+    ):
+        yield f"nothing lost: event {identity} stays parked in group {group}"
     effects = {
         (kind, identity) for kind, identity in read("SELECT kind, identity FROM simulation_effects")
     }

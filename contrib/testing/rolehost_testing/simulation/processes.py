@@ -80,7 +80,7 @@ class SimulatedProcess(Process):
         self.dead = False
         self.frozen = False
         self.fibers: list[Fiber] = []
-        self.lanes = SimulatedLanes()
+        self.lanes = SimulatedLanes(run.threads)
         self.busy: set[str] = set()
         self._begun = False
         self._relay: Relay | None = None
@@ -158,6 +158,8 @@ class SimulatedProcess(Process):
                 yield Activity(f"poll {group.name}", partial(self._poll, group))
             if group.dirty:
                 yield Activity(f"commit {group.name}", group.commit)
+            if group.looks:
+                yield Activity(f"retry {group.name}", group.retry)
         if self.lanes.ready:
             yield from self._slots("handle", self.lanes.work)
 

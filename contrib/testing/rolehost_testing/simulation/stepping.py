@@ -305,7 +305,9 @@ class Stepping:
 
     def _next_due(self) -> int | None:
         rows = self.world.rows(
-            "SELECT min(run_at) FROM rolehost_jobs WHERE state IN ('scheduled', 'retrying')"
+            "SELECT min(run_at) FROM (SELECT run_at FROM rolehost_jobs"
+            " WHERE state IN ('scheduled', 'retrying')"
+            " UNION ALL SELECT run_at FROM rolehost_parked_keys)"
         )
         due: int | None = rows[0][0]
         return due
@@ -379,6 +381,14 @@ class Stepping:
             for (number,) in rows("SELECT partition_id FROM rolehost_partition_changes")
         ]
         found += [f"event {number} waits" for (number,) in rows("SELECT id FROM rolehost_outbox")]
+        found += [
+            f"parked events of {group} wait in lane {number}"
+            for number, group in rows(
+                "SELECT id, consumer_group FROM rolehost_parked_keys"
+                " WHERE owner IS NOT NULL OR run_at <= ?",
+                (self.clock.now(),),
+            )
+        ]
         found += [
             f"{fiber.process.name} is in {fiber.label} at {fiber.point}"
             for process in self.processes

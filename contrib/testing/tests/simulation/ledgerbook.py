@@ -63,9 +63,11 @@ def tick(job: Any) -> None:
 
 
 def tallied(context: Any, events: list[Event[Booked]]) -> None:
-    """Enqueue for several events, in their one unit of work."""
+    """Enqueue for several events, in their one unit of work; fail now and then after that."""
     with context.services.unit_of_work() as work:
         work.enqueue_many(plain, [{"number": event.data.number} for event in events])
+    if context.services.random.random() < 0.1:
+        raise RuntimeError("now and then")
 
 
 def booked(context: Any, event: Event[Booked]) -> None:
@@ -74,6 +76,14 @@ def booked(context: Any, event: Event[Booked]) -> None:
         raise RuntimeError("now and then")
     with context.services.unit_of_work() as work:
         work.enqueue(shared, number=event.data.number)
+
+
+def checked(context: Any, event: Event[Booked]) -> None:
+    """Enqueue, in the unit of work of the event; fail often before that."""
+    if context.services.random.random() < 0.4:
+        raise RuntimeError("often")
+    with context.services.unit_of_work() as work:
+        work.enqueue(plain, number=event.data.number)
 
 
 @hookimpl
@@ -109,6 +119,14 @@ def rolehost_handlers() -> list[Handler]:
             payload=Booked,
             fn=tallied,
             batch=4,
+            retry=QUICK,
+        ),
+        Handler(
+            name="checked",
+            topic="booked",
+            group="checks",
+            payload=Booked,
+            fn=checked,
             retry=QUICK,
         ),
     ]

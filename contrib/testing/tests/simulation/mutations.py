@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from rolehost.delivery import leases, ledger, limits, outbox, runner
+from rolehost.delivery import handling, leases, ledger, limits, outbox, runner
+from rolehost.delivery.attempts import EventScope
 from rolehost.delivery.claims import Claims
 from rolehost.delivery.groups import Group
-from rolehost.delivery.handling import EventScope
+from rolehost.delivery.handling import Handling
 from rolehost.delivery.jobs import Finish
 from rolehost.delivery.ledger import Ledger
 from rolehost.delivery.relay import Relay
@@ -201,6 +202,22 @@ def commit_a_group_with_a_lost_claim() -> Any:
     return mock.patch.object(Ledger, "finish_all", finish_all)
 
 
+def let_events_overtake_a_parked_one() -> Any:
+    """An event is handled although an earlier one of its key is parked."""
+    return mock.patch.object(handling, "_lane_in", lambda *_: None)
+
+
+def commit_offsets_before_an_event_is_parked() -> Any:
+    """A failed event counts as finished, and is parked in a transaction after that."""
+    park = Handling._park
+
+    def later(self: Handling, *failed: Any) -> None:
+        group: Any = self._wait.__self__  # type: ignore[attr-defined]
+        group._lanes.submit([(None, lambda: park(self, *failed))])
+
+    return mock.patch.object(Handling, "_park", later)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     skip_the_inbox_mark,
     commit_offsets_before_the_handler,
@@ -219,4 +236,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     call_a_failure_a_success,
     keep_the_writes_of_a_failed_member,
     commit_a_group_with_a_lost_claim,
+    let_events_overtake_a_parked_one,
+    commit_offsets_before_an_event_is_parked,
 )

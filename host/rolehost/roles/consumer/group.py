@@ -14,11 +14,13 @@ from structlog.contextvars import bind_contextvars
 from rolehost import failpoints
 from rolehost.api.handlers import Handler
 from rolehost.delivery import deadletters, leases
+from rolehost.delivery.attempts import Stopping
 from rolehost.delivery.groups import MOST_SAVEPOINTS
-from rolehost.delivery.handling import Handling, Stopping
+from rolehost.delivery.handling import Handling
 from rolehost.errors import StorageError
 from rolehost.roles.consumer.assignments import Assignment, Assignments, Taken
 from rolehost.roles.consumer.lanes import Lanes, Work
+from rolehost.roles.consumer.parked import ParkedEvents
 from rolehost.roles.loops import RETRY_DELAY, Loop
 from rolehost.roles.process import Process
 from rolehost.storage import Partition, Record
@@ -79,11 +81,17 @@ class GroupProgress:
 class ConsumerGroup(Loop):
     """The handlers of one consumer group in one process; its thread polls and commits.
 
-    ``handlers`` has one handler for each topic; ``lanes`` are shared by all groups of the process.
+    ``handlers`` has one handler for each topic. ``lanes``, and the threads that retry parked events
+    (``retries``), are shared by all groups of the process.
     """
 
     def __init__(
-        self, process: Process, group: str, handlers: Sequence[Handler], lanes: Lanes
+        self,
+        process: Process,
+        group: str,
+        handlers: Sequence[Handler],
+        lanes: Lanes,
+        retries: Lanes,
     ) -> None:
         super().__init__("consumer-group", group=group)
         services = process.services
@@ -91,8 +99,17 @@ class ConsumerGroup(Loop):
         self._stream = services.stream
         self._group = group
         self._handlers = {handler.topic: handler for handler in handlers}
+        self._parked = ParkedEvents(
+            runtime,
+            group,
+            process.identity.id,
+            retries,
+            partial(self._handle_until_done, assignment=None),
+            lambda: self._subscription.interrupt(),
+        )
         self._handling = {
-            handler.topic: Handling(runtime, services, handler, self._wait) for handler in handlers
+            handler.topic: Handling(runtime, services, handler, self._wait, self._parked.parking)
+            for handler in handlers
         }
         self._lanes = lanes
         in_flight = process.composition.deployment.host.consumer.in_flight
@@ -176,14 +193,15 @@ class ConsumerGroup(Loop):
             return 0
 
     def step(self) -> None:
-        """Poll once, commit the offsets of finished records, and replay dead letters."""
+        """Poll once, commit the offsets of finished records, and retry parked and dead events."""
         # A poll for few records costs as much as one for many, so wait for room. The wait is
         # short, because a slow lane must not delay the other lanes.
         self._assignments.wait_for_room(self._most // 2, ROOM_TIMEOUT)
         room = self._most - self._assignments.in_flight
         records: Sequence[Record] = ()
         if room > 0:
-            records = self._subscription.poll(POLL_TIMEOUT, min(room, MAX_POLL_RECORDS))
+            patience = self._parked.patience(POLL_TIMEOUT)
+            records = self._subscription.poll(patience, min(room, MAX_POLL_RECORDS))
             self._progress.polled += len(records)
             self._lanes.submit(self._work(self._assignments.take(records)))
         else:
@@ -193,6 +211,7 @@ class ConsumerGroup(Loop):
             self._commit()
             self._commit_at = now + COMMIT_INTERVAL
         self._replay(now)
+        self._parked.step(self._handling)
 
     def _stay_in_group(self) -> None:
         """Wait for room for more records; poll paused partitions to stay in the group."""
@@ -331,6 +350,9 @@ class ConsumerGroup(Loop):
 
     def _on_assigned(self, partitions: Collection[Partition]) -> None:
         runtime = self._runtime
+        # If this fails, the events wait until the parked lanes are known.
+        self._parked.parking.known = False
+        self._parked.parking.load()
         # After a crash the first records are suspects, because they may have been in flight then.
         crashed = leases.crashed_recently(runtime.database, "consumer", runtime.clock.now())
         self._assignments.assign(partitions, self._most if crashed else 0)
@@ -363,7 +385,9 @@ class ConsumerGroup(Loop):
 
     def _handle_again(self, number: int, record: Record) -> None:
         def replay() -> None:
-            self._handling[record.partition.topic].handle(record, suspect=True)
+            handling = self._handling[record.partition.topic]
+            if handling.handle(record, suspect=True, alone=True) == "parked":
+                return
             with self._runtime.database.session(), self._runtime.database.transaction() as tx:
                 deadletters.delete_replayed(tx, number)
 

@@ -35,6 +35,8 @@ class Lanes:
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
             for number in range(threads)
         ]
+        #: Number of threads.
+        self.size = threads
         self._busy: set[int] = set()
         for thread in self._threads:
             thread.start()

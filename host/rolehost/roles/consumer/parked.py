@@ -1,0 +1,114 @@
+"""Retries the parked events of a consumer group (:mod:`rolehost.delivery.parking`)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from rolehost.delivery.handling import Handling
+from rolehost.delivery.parking import Claim, Parking
+from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.roles.consumer.lanes import Lanes
+
+#: Maximum number of events of a lane that are handled before other lanes have their turn.
+MOST_IN_TURN = 50
+
+#: Calls a function until it succeeds; returns False if the process stops before.
+UntilDone = Callable[[Callable[[], object]], bool]
+
+
+class ParkedEvents:
+    """Claims parked lanes that are due, and runs them on ``threads``.
+
+    :meth:`step` and :meth:`patience` are called by the thread of the group. ``interrupt`` ends its
+    wait.
+    """
+
+    def __init__(
+        self,
+        runtime: DeliveryRuntime,
+        group: str,
+        owner: str,
+        threads: Lanes,
+        until_done: UntilDone,
+        interrupt: Callable[[], object],
+    ) -> None:
+        self.parking = Parking(runtime, group, owner, self._look)
+        self._runtime = runtime
+        self._threads = threads
+        self._until_done = until_done
+        self._interrupt = interrupt
+        #: When to look for lanes, and for lanes of dead processes too; monotonic seconds.
+        self._look_at = self._search_at = 0.0
+        self._running = 0
+        self._lock = threading.Lock()
+
+    def patience(self, most: float) -> float:
+        """Return the seconds until the next look for lanes, at most ``most``."""
+        return max(0.0, min(most, self._look_at - time.monotonic()))
+
+    def step(self, handlings: Mapping[str, Handling]) -> None:
+        """Claim the lanes that are due, if it is time to look, and submit them to the threads.
+
+        ``handlings`` has the handling of each topic of the group.
+        """
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        runtime = self._runtime
+        with self._lock:
+            # From here on another thread can bring the next look forward.
+            self._look_at = now + runtime.policy.poll
+        with runtime.database.session():
+            due, held = self.parking.due_in(handlings)
+            searches = held and now >= self._search_at
+            if searches:
+                self._search_at = now + runtime.policy.poll
+            if due == 0 or searches:
+                due = None if self._claim(handlings) else self.parking.due_in(handlings)[0]
+        if due is not None:
+            self._look(due, interrupt=False)
+
+    def _claim(self, handlings: Mapping[str, Handling]) -> bool:
+        """Claim lanes; return whether all threads are busy, so that the next one looks again."""
+        while self._running < self._threads.size:
+            with self._runtime.database.transaction() as tx:
+                claim = self.parking.claim(tx, handlings)
+            if claim is None:
+                return False
+            with self._lock:
+                self._running += 1
+            self._threads.submit([(None, partial(self._run, claim, handlings[claim.topic]))])
+        return True
+
+    def _run(self, claim: Claim, handling: Handling) -> None:
+        """Handle the events of a claimed lane until one fails; runs in one of the threads."""
+        goes_on = [True]
+
+        def handle() -> None:
+            goes_on[0] = handling.handle_parked(claim)
+
+        for _ in range(MOST_IN_TURN):
+            if not self._until_done(handle) or not goes_on[0]:
+                break
+        else:
+            self._until_done(partial(self._release, claim))
+        self.parking.forget(claim)
+        with self._lock:
+            self._running -= 1
+        self._look(0.0)
+
+    def _release(self, claim: Claim) -> None:
+        with self._runtime.database.session(), self._runtime.database.transaction() as tx:
+            self.parking.release(tx, claim)
+
+    def _look(self, seconds: float, *, interrupt: bool = True) -> None:
+        """Look for lanes in some seconds, unless sooner anyway."""
+        with self._lock:
+            at = time.monotonic() + seconds
+            sooner = at < self._look_at
+            self._look_at = min(at, self._look_at)
+        if sooner and interrupt:
+            self._interrupt()
