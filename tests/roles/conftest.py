@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +66,11 @@ class Plugin:
 class Host:
     """A deployment of one test plugin; starts roles and stops them at the end."""
 
-    def __init__(self, folder: Path, settings: str, plugin: Plugin) -> None:
+    def __init__(
+        self, folder: Path, settings: str, plugin: Plugin, plugins: Sequence[str] = ("embedded",)
+    ) -> None:
         path = folder / "rolehost.toml"
-        path.write_text(f'plugins = ["embedded", "test"]\n{settings}')
+        path.write_text(f"plugins = {[*plugins, 'test']}\n{settings}")
         self.composition = compose(load(path, environ={}), extra={"test": plugin})
         self.services = ProcessServices(self.composition, role="command")
         schema.up(self.services.database, [schema.HOST_SET, *self.composition.schema_sets])
@@ -103,8 +105,10 @@ def collected() -> Collected:
 def host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     made: list[Host] = []
 
-    def make(actors: Any = (), handlers: Any = (), schedules: Any = (), settings: str = "") -> Host:
-        made.append(Host(tmp_path, settings, Plugin(actors, handlers, schedules)))
+    def make(
+        actors: Any = (), handlers: Any = (), schedules: Any = (), settings: str = "", **more: Any
+    ) -> Host:
+        made.append(Host(tmp_path, settings, Plugin(actors, handlers, schedules), **more))
         return made[-1]
 
     yield make

@@ -360,3 +360,34 @@ def test_an_unavailable_stream_omits_its_lag_and_nothing_else(host, monkeypatch)
 
     monkeypatch.setattr(here.services.stream, "lag", away)
     assert (here.services.statistics().lags, here.services.statistics().outbox_count) == ((), 1)
+
+
+def test_failing_events_occupy_no_thread_while_they_wait_for_their_retry(host, collected):
+    healed = threading.Event()
+
+    @handler(
+        topic="things",
+        group="g",
+        payload=int,
+        retry=RetryPolicy(attempts=1000, delays=(0.02,)),
+    )
+    def on(context, event):
+        if event.key == "bad" and not healed.is_set():
+            raise ValueError("not yet")
+        with context.services.unit_of_work():
+            collected.add((event.key, event.data))
+
+    here = host(handlers=[on], settings="[consumer]\nthreads = 1\n")
+    consumer(here)
+    consumer(here, slot=1)
+    publish(here, *[thing(n, key="bad") for n in range(9)], *[thing(n, key="k") for n in range(9)])
+    assert collected.wait(9) == [("k", n) for n in range(9)]
+    while here.services.statistics().lags[0].records:
+        threading.Event().wait(0.01)
+    assert here.services.statistics().parked_events == 9
+    here.stop()
+    consumer(here, slot=2)
+    healed.set()
+    assert collected.wait(18)[9:] == [("bad", n) for n in range(9)]
+    while here.read("SELECT 1 FROM rolehost_parked_events"):
+        threading.Event().wait(0.01)

@@ -70,12 +70,16 @@ class Jobs(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """Unread records of a topic for one consumer group; ``records`` is None if it is unknown."""
+    """Unread, dead and parked events of a topic for one consumer group.
+
+    ``records`` is None if the number is unknown.
+    """
 
     topic: str
     group: str
     records: int | None
     dead: int
+    parked: int = 0
 
 
 class Outbox(NamedTuple):
@@ -163,10 +167,10 @@ def read(
         jobs = _jobs(database, now)
         outbox = _outbox(database)
         leases_held = _leases(database, now, processes)
-        dead = _dead_events(database)
+        dead, parked = _dead_events(database), _parked_events(database)
     leading = [process for name, process in leases_held if name == ticks.LEASE]
     known = (*stored.values(), *expected)
-    unread, asked = _unread(stream, known, dead)
+    unread, asked = _unread(stream, known, dead, parked)
     return FleetStatus(
         now=now,
         processes=processes,
@@ -270,13 +274,26 @@ def _dead_events(database: Database) -> dict[tuple[str, str], int]:
     return {(topic, group): count for topic, group, count in rows}
 
 
+def _parked_events(database: Database) -> dict[tuple[str, str], int]:
+    if not database.peewee.table_exists("rolehost_parked_events"):
+        return {}  # the schema is older
+    rows = database.read(
+        "SELECT topic, consumer_group, count(*) FROM rolehost_parked_keys AS lane"
+        " JOIN rolehost_parked_events ON parked_key = lane.id GROUP BY topic, consumer_group"
+    )
+    return {(topic, group): count for topic, group, count in rows}
+
+
 def _unread(
-    stream: Stream | None, manifests: Iterable[Manifest], dead: dict[tuple[str, str], int]
+    stream: Stream | None,
+    manifests: Iterable[Manifest],
+    dead: dict[tuple[str, str], int],
+    parked: dict[tuple[str, str], int],
 ) -> tuple[tuple[Unread, ...], bool | None]:
     groups = {(each.topic, each.group) for manifest in manifests for each in manifest.handlers}
     counted: list[Unread] = []
     asked: bool | None = None if stream is None else True
-    for topic, group in sorted({*groups, *dead}):
+    for topic, group in sorted({*groups, *dead, *parked}):
         records = None
         if stream is not None and asked:
             try:
@@ -284,7 +301,8 @@ def _unread(
             except StorageError:
                 # During an outage of the stream, the rest of the status is needed most.
                 asked = False
-        counted.append(Unread(topic, group, records, dead.get((topic, group), 0)))
+        place = topic, group
+        counted.append(Unread(*place, records, dead.get(place, 0), parked.get(place, 0)))
     return tuple(counted), asked
 
 

@@ -38,7 +38,8 @@ class Recorder(Protocol):
         Args:
             topic: the topic.
             group: the consumer group.
-            outcome: ``handled``, ``duplicate``, ``retried`` or ``dead``.
+            outcome: ``handled``, ``duplicate`` or ``dead``; ``parked``: it failed and will be
+                retried, or waits for an earlier event of its key; ``retried``: it failed again.
             age: seconds since the event was published.
             ran: seconds from start to end.
         """
@@ -128,6 +129,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
         outbox_age: seconds since the oldest of these events was committed; 0.0 without such events.
         dead_jobs: jobs that are dead letters.
         dead_events: events that are dead letters.
+        parked_events: events that failed and wait for their next attempt, and later events of their
+            keys.
         dead_messages: ephemeral messages that are dead letters. None: the deployment has no
             ephemeral actors, or its queue cannot count them.
         lags: lags by topic and group of this deployment's handlers, sorted; empty while the stream
@@ -140,6 +143,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     outbox_age: float = 0.0
     dead_jobs: int = 0
     dead_events: int = 0
+    parked_events: int = 0
     dead_messages: int | None = None
     lags: tuple[LagStatistics, ...] = ()
     processes: tuple[ProcessStatistics, ...] = ()

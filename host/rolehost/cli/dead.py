@@ -38,10 +38,13 @@ def dead() -> None:
 @click.pass_obj
 def list_letters(context: Context, source: str | None, limit: int, as_json: bool) -> None:
     """List dead letters, newest first."""
-    from rolehost.delivery import deadletters
+    from rolehost.delivery import deadletters, parking
 
     with open_ledger(context) as database:
         found = deadletters.listing(database, what=source, limit=limit)
+        parked = parking.count(database)
+    if parked:
+        click.echo(f"not listed: {parked} parked events, which will be retried", err=True)
     try:
         with _queue(context) as queue:
             if queue is not None:

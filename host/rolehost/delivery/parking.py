@@ -25,7 +25,7 @@ from rolehost.delivery.failures import storable
 from rolehost.delivery.leases import skip_locked
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.statements import among, marks, numbers
-from rolehost.storage import Partition, Record, Transaction
+from rolehost.storage import Database, Partition, Record, Transaction
 
 #: From this number of parked events on, counted over all groups, no more are parked: failed events
 #: are retried in place, so that their topics wait instead of filling the database.
@@ -146,7 +146,7 @@ class Parking:
         if not self._count_at <= now < self._count_at + _COUNT_INTERVAL:
             self._count_at = now
             found = run_at is not None or held
-            self.full = found and count(self._runtime) >= MOST_PARKED
+            self.full = (count(database) if found else 0) >= MOST_PARKED
         return None if run_at is None else max(0.0, (run_at - now) / 1000), bool(held)
 
     def claim(self, tx: Transaction, topics: Collection[str]) -> Claim | None:
@@ -249,9 +249,9 @@ def lane_of(record: Record, event: str, *, alone: bool = False) -> bytes:
     return blake2b(b"\0".join((kind, topic, name)), digest_size=16).digest()
 
 
-def count(runtime: DeliveryRuntime) -> int:
+def count(database: Database) -> int:
     """Count the parked events of all groups; see :func:`queries.count`."""
-    return queries.count(runtime.database, "rolehost_parked_events", "true")
+    return queries.count(database, "rolehost_parked_events", "true")
 
 
 def _insert(tx: Transaction, lane: int, record: Record, event: str) -> None:

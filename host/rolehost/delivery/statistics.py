@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rolehost.api.observe import LagStatistics, ProcessStatistics, QueueStatistics, Statistics
 from rolehost.api.services import Clock
-from rolehost.delivery import queries
+from rolehost.delivery import parking, queries
 from rolehost.delivery.jobs import ACTIVE
 from rolehost.errors import StorageError
 from rolehost.storage import Database, Queue, Stream
@@ -46,6 +46,7 @@ def collect(
         outbox = database.read("SELECT created_at FROM rolehost_outbox ORDER BY id LIMIT 1")
         dead_jobs = queries.count(database, "rolehost_jobs", "state = 'dead'")
         dead_events = queries.count(database, "rolehost_dead_events", "true")
+        parked_events = parking.count(database)
         living = database.read(
             "SELECT role, count(CASE WHEN expires_at >= ? THEN 1 END) FROM rolehost_processes"
             " GROUP BY role",
@@ -57,6 +58,7 @@ def collect(
         outbox_age=max(0.0, (now - outbox[0][0]) / 1000) if outbox else 0.0,
         dead_jobs=dead_jobs,
         dead_events=dead_events,
+        parked_events=parked_events,
         dead_messages=dead_messages(queue),
         lags=_lags(stream, subscriptions),
         processes=processes(dict(living), roles, restarts),

@@ -101,7 +101,12 @@ def _dead_letters(statistics: Statistics) -> Iterable[Metric]:
     dead.add_metric(("job",), statistics.dead_jobs)
     if statistics.dead_messages is not None:
         dead.add_metric(("message",), statistics.dead_messages)
-    return (dead,)
+    parked = GaugeMetricFamily(
+        "rolehost_parked_events",
+        "Events that failed and wait for a retry, and later events of their keys.",
+        value=statistics.parked_events,
+    )
+    return dead, parked
 
 
 def _lags(statistics: Statistics) -> Iterable[Metric]:

@@ -187,6 +187,11 @@ def _waiting(status: FleetStatus) -> list[dict[str, Any]]:
         for each in status.unread
         if each.records or each.dead
     ]
+    parked = [
+        _row(f"parked events of {each.topic}", f"group {each.group}", waiting=each.parked)
+        for each in status.unread
+        if each.parked
+    ]
     outbox = [
         _row(
             f"events of {each.topic}",
@@ -202,7 +207,7 @@ def _waiting(status: FleetStatus) -> list[dict[str, Any]]:
     ]
     if status.dead_messages:
         messages.append(_row("ephemeral messages", "every queue", dead=status.dead_messages))
-    return [*jobs, *unread, *outbox, *messages]
+    return [*jobs, *unread, *parked, *outbox, *messages]
 
 
 def _row(

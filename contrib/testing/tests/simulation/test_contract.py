@@ -14,7 +14,7 @@ from rolehost_testing.simulation import Simulation, hold
 
 from contrib.testing.tests.simulation import ledgerbook
 from contrib.testing.tests.simulation.faulty_plugins import FAULTY_PLUGINS
-from contrib.testing.tests.simulation.mutations import MUTATIONS
+from contrib.testing.tests.simulation.mutations import MUTATIONS, park_nothing
 
 #: Seeds within which an error or a mutation must be found.
 SEARCH = 150
@@ -40,6 +40,13 @@ def violated(simulation: Simulation) -> str | None:
 def test_the_host_keeps_its_contract() -> None:
     simulation = ledgerbook_simulation()
     assert hold(simulation, range(20)) == 20
+    simulation.close()
+
+
+def test_the_host_keeps_its_contract_when_it_parks_no_events() -> None:
+    simulation = ledgerbook_simulation()
+    with park_nothing():
+        assert hold(simulation, range(10)) == 10
     simulation.close()
 
 
