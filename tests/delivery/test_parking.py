@@ -50,8 +50,8 @@ class Member:
         return [self.handling.handle(self.record(n, key), suspect=suspect) for n in numbers]
 
     def claim(self):
-        with self.bench.database.session(), self.bench.database.transaction() as tx:
-            return self.parking.claim(tx, ["things"])
+        with self.bench.database.session():
+            return self.parking.claim(["things"])
 
     def retry(self):
         """Handle the events of the lane that is due until one fails; False if none is due."""

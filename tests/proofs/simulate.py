@@ -22,7 +22,7 @@ from tests.proofs.simulate_runs import Found
 
 PROMISE = (
     "Simulation finds 13 seeded errors in example plugins, each with a seed that replays to the"
-    " same trace in processes of other hash seeds, and 30 mutations of the host, 13 of them of"
+    " same trace in processes of other hash seeds, and 32 mutations of the host, 13 of them of"
     " limits, partitions, keys and groups. The correct plugins and the unchanged host pass with the"
     " same seeds, 10,000 seeds with limits and keys pass, and 10,000 seeds of the webhooks plugins"
     " pass in under 5 minutes on two cores"

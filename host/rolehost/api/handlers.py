@@ -13,7 +13,7 @@ from rolehost.api.variables import P, R_co
 Q = ParamSpec("Q")
 R = TypeVar("R")
 
-#: Later events of the key wait, so the default delays are short: about half a minute in total.
+#: Later events of the key wait, so the default delays are short: half a minute in total.
 EVENT_RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0))
 
 
@@ -31,8 +31,9 @@ class Handler(Generic[P, R_co]):
         payload: type that ``event.data`` is decoded to; ``bytes`` (the default): not decoded.
         batch: maximum number of events in one call. 1 (the default): a single event; events of one
             key are handled one after the other.
-        retry: policy of retries. They keep the order of the key, because later events of the key
-            wait. After the last attempt the event becomes a dead letter.
+        retry: policy of retries. A failed event is *parked* in the service database until its next
+            attempt, and so are later events of its key, which keep their order; other events go
+            on. After the last attempt the event becomes a dead letter.
         max_crashes: the event becomes a dead letter after ``max_crashes`` + 1 processes died while
             they handled it; see :class:`Actor`.
         grouped: True: events share a transaction (*group commit*), each behind a savepoint; see

@@ -149,7 +149,7 @@ class Parking:
             self.full = (count(database) if found else 0) >= MOST_PARKED
         return None if run_at is None else max(0.0, (run_at - now) / 1000), bool(held)
 
-    def claim(self, tx: Transaction, topics: Collection[str]) -> Claim | None:
+    def claim(self, topics: Collection[str]) -> Claim | None:
         """Claim the lane that has been due for the longest time; None if no lane is due.
 
         A claim of a process without presence is over. So is a claim of this process that it does
@@ -157,7 +157,7 @@ class Parking:
         """
         database, now = self._runtime.database, self._runtime.clock.now()
         dialect, token = database.dialect, self._runtime.random.getrandbits(63)
-        row = tx.execute(
+        sql = (
             "UPDATE rolehost_parked_keys SET owner = ?, token = ?,"
             " suspect = CASE WHEN owner IS NULL THEN suspect ELSE 1 END WHERE id ="
             " (SELECT id FROM rolehost_parked_keys WHERE consumer_group = ? AND run_at <= ?"
@@ -165,12 +165,12 @@ class Parking:
             f" THEN NOT token {among(dialect)}"
             " ELSE owner NOT IN (SELECT id FROM rolehost_processes) END)"
             f" ORDER BY run_at, id LIMIT 1{skip_locked(database)})"
-            " RETURNING id, topic, attempt, suspect",
-            (
-                self._owner, token, self._group, now, *topics,
-                self._owner, numbers(dialect, self._tokens),
-            ),
-        ).fetchone()  # fmt: skip
+            " RETURNING id, topic, attempt, suspect"
+        )
+        known = numbers(dialect, self._tokens)
+        params = (self._owner, token, self._group, now, *topics, self._owner, known)
+        with database.transaction() as tx:
+            row = tx.execute(sql, params).fetchone()
         if row is None:
             return None
         self._tokens.add(token)

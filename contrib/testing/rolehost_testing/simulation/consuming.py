@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,8 @@ Work = Callable[[], None]
 class SimulatedLanes:
     """Lanes whose work runs item by item; replaces :class:`~.roles.consumer.lanes.Lanes`."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, threads: int) -> None:
+        self.retries = threading.Semaphore(threads)
         self._lanes: dict[Hashable, deque[Work]] = {}
         self.ready: deque[tuple[Hashable, Work]] = deque()
 
@@ -71,7 +72,7 @@ class SimulatedGroup(ConsumerGroup):
     def __init__(self, process: SimulatedProcess, group: str, handlers: Any) -> None:
         self._process = process
         lanes: Any = process.lanes
-        super().__init__(process, group, handlers, lanes, lanes)
+        super().__init__(process, group, handlers, lanes)
         self._assignments = SimulatedAssignments(process)
         self._current = FiberLocal(process.run.fibers)  # type: ignore[assignment]
         for handling in self._handling.values():

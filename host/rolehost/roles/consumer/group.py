@@ -81,17 +81,11 @@ class GroupProgress:
 class ConsumerGroup(Loop):
     """The handlers of one consumer group in one process; its thread polls and commits.
 
-    ``handlers`` has one handler for each topic. ``lanes``, and the threads that retry parked events
-    (``retries``), are shared by all groups of the process.
+    ``handlers`` has one handler for each topic; ``lanes`` are shared by all groups of the process.
     """
 
     def __init__(
-        self,
-        process: Process,
-        group: str,
-        handlers: Sequence[Handler],
-        lanes: Lanes,
-        retries: Lanes,
+        self, process: Process, group: str, handlers: Sequence[Handler], lanes: Lanes
     ) -> None:
         super().__init__("consumer-group", group=group)
         services = process.services
@@ -103,8 +97,8 @@ class ConsumerGroup(Loop):
             runtime,
             group,
             process.identity.id,
-            retries,
-            partial(self._handle_until_done, assignment=None),
+            lanes,
+            self._retry_until_done,
             lambda: self._subscription.interrupt(),
         )
         self._handling = {
@@ -333,6 +327,10 @@ class ConsumerGroup(Loop):
                 log.exception("event not handled, trying again", group=self._group)
                 gone = self._wait(RETRY_DELAY)
         return False
+
+    def _retry_until_done(self, handle: Callable[[], object]) -> bool:
+        """Call a function for parked events; return False if the process stops before."""
+        return not self.stopping.is_set() and self._handle_until_done(handle, None)
 
     def _wait(self, seconds: float) -> bool:
         """Wait before a retry; return True if the assignment or the process ends."""

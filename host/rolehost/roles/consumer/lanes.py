@@ -35,8 +35,9 @@ class Lanes:
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True)
             for number in range(threads)
         ]
-        #: Number of threads.
-        self.size = threads
+        #: Places for retries of parked events: a quarter of the threads, so that slow retries leave
+        #: room for other events.
+        self.retries = threading.Semaphore(max(1, threads // 4))
         self._busy: set[int] = set()
         for thread in self._threads:
             thread.start()

@@ -15,15 +15,18 @@ from rolehost.roles.consumer.lanes import Lanes
 #: Maximum number of events of a lane that are handled before other lanes have their turn.
 MOST_IN_TURN = 50
 
+#: Seconds until a lane is looked for again that another transaction has locked.
+LOCKED = 0.05
+
 #: Calls a function until it succeeds; returns False if the process stops before.
 UntilDone = Callable[[Callable[[], object]], bool]
 
 
 class ParkedEvents:
-    """Claims parked lanes that are due, and runs them on ``threads``.
+    """Claims parked lanes that are due, and submits them to the ``lanes`` of the process.
 
-    :meth:`step` and :meth:`patience` are called by the thread of the group. ``interrupt`` ends its
-    wait.
+    :meth:`step` and :meth:`patience` are called by the thread of the group; ``interrupt`` ends the
+    wait of that thread.
     """
 
     def __init__(
@@ -31,18 +34,17 @@ class ParkedEvents:
         runtime: DeliveryRuntime,
         group: str,
         owner: str,
-        threads: Lanes,
+        lanes: Lanes,
         until_done: UntilDone,
         interrupt: Callable[[], object],
     ) -> None:
         self.parking = Parking(runtime, group, owner, self._look)
         self._runtime = runtime
-        self._threads = threads
+        self._lanes = lanes
         self._until_done = until_done
         self._interrupt = interrupt
         #: When to look for lanes, and for lanes of dead processes too; monotonic seconds.
         self._look_at = self._search_at = 0.0
-        self._running = 0
         self._lock = threading.Lock()
 
     def patience(self, most: float) -> float:
@@ -50,7 +52,7 @@ class ParkedEvents:
         return max(0.0, min(most, self._look_at - time.monotonic()))
 
     def step(self, handlings: Mapping[str, Handling]) -> None:
-        """Claim the lanes that are due, if it is time to look, and submit them to the threads.
+        """Claim the lanes that are due, if it is time to look, and submit them.
 
         ``handlings`` has the handling of each topic of the group.
         """
@@ -68,23 +70,28 @@ class ParkedEvents:
                 self._search_at = now + runtime.policy.poll
             if due == 0 or searches:
                 due = None if self._claim(handlings) else self.parking.due_in(handlings)[0]
+                # A lane that is due, but was not claimed, is locked by another transaction.
+                due = None if due is None else max(due, LOCKED)
         if due is not None:
             self._look(due, interrupt=False)
 
     def _claim(self, handlings: Mapping[str, Handling]) -> bool:
-        """Claim lanes; return whether all threads are busy, so that the next one looks again."""
-        while self._running < self._threads.size:
-            with self._runtime.database.transaction() as tx:
-                claim = self.parking.claim(tx, handlings)
+        """Claim lanes; return whether no more may run, so that the end of one looks again."""
+        places = self._lanes.retries
+        while places.acquire(blocking=False):
+            claim = None
+            try:
+                claim = self.parking.claim(handlings)
+            finally:
+                if claim is None:
+                    places.release()
             if claim is None:
                 return False
-            with self._lock:
-                self._running += 1
-            self._threads.submit([(None, partial(self._run, claim, handlings[claim.topic]))])
+            self._lanes.submit([(None, partial(self._run, claim, handlings[claim.topic]))])
         return True
 
     def _run(self, claim: Claim, handling: Handling) -> None:
-        """Handle the events of a claimed lane until one fails; runs in one of the threads."""
+        """Handle the events of a claimed lane until one fails; runs in a thread of the lanes."""
         goes_on = [True]
 
         def handle() -> None:
@@ -96,8 +103,7 @@ class ParkedEvents:
         else:
             self._until_done(partial(self._release, claim))
         self.parking.forget(claim)
-        with self._lock:
-            self._running -= 1
+        self._lanes.retries.release()
         self._look(0.0)
 
     def _release(self, claim: Claim) -> None:

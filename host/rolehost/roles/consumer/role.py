@@ -30,13 +30,11 @@ class ConsumerRole:
         settings = process.composition.deployment.host.consumer
         self._grace = settings.grace
         self._lanes = Lanes(settings.threads, "handler")
-        # Separate threads, so that retries of slow failures delay no other events.
-        self._retries = Lanes(max(1, settings.threads // 4), "retry")
         by_group: dict[str, list[Handler]] = {}
         for owned in process.composition.handlers:
             by_group.setdefault(owned.value.group, []).append(owned.value)
         self._groups = [
-            ConsumerGroup(process, group, handlers, self._lanes, self._retries)
+            ConsumerGroup(process, group, handlers, self._lanes)
             for group, handlers in by_group.items()
         ]
         process.in_flight = self._in_flight
@@ -63,5 +61,4 @@ class ConsumerRole:
             group.thread.join(max(0.0, deadline - time.monotonic()) + LEAVE_TIMEOUT)
             if group.thread.is_alive():
                 log.warning("a consumer group did not leave in time")
-        for lanes in (self._lanes, self._retries):
-            lanes.stop(max(0.1, deadline - time.monotonic()))
+        self._lanes.stop(max(0.1, deadline - time.monotonic()))
