@@ -133,11 +133,12 @@ def test_an_event_that_is_read_again_is_parked_once(member):
     assert member.parked == 2
 
 
-def test_events_without_a_key_are_parked_alone(bench, member, things):
+def test_events_without_a_key_are_parked_alone(bench, member, services_of, things):
     member.bad = {1}
     assert member.handle(1, 2, key=None) == ["parked", "handled"]
-    assert member.handle(1, key=None) == ["parked"]
-    assert member.calls == [(1, 1), (2, 1)], "the parked one is not handled again"
+    other = Member(bench, services_of, "other")
+    assert other.handle(1, key=None) == ["parked"], "it is read again"
+    assert (member.calls, other.calls) == ([(1, 1), (2, 1)], [])
     member.bad = set()
     bench.clock.forward(1)
     assert member.retry()
@@ -354,6 +355,24 @@ def test_a_replay_that_fails_is_parked_and_stays_one_dead_letter(bench, member, 
     bench.clock.forward(1)
     member.retry()
     assert (bench.count("rolehost_dead_events"), things()) == (0, ["1", "2"])
+
+
+def test_lanes_that_have_ended_are_forgotten(bench, member, things):
+    member.bad = {1, 2}
+    for number in (1, 2):
+        member.handle(number, key=f"k{number}")
+    member.handle(3, key=None)
+    assert len(member.parking.lanes) == 2
+    with bench.database.session():
+        member.parking.due_in(["things"])
+    assert len(member.parking.lanes) == 2
+    member.bad = set()
+    bench.clock.forward(10)
+    while member.retry():
+        pass
+    with bench.database.session():
+        assert member.parking.due_in(["things"]) == (None, False)
+    assert not member.parking.lanes
 
 
 def test_no_lane_is_looked_for_while_the_group_has_no_parked_events(bench, member, monkeypatch):

@@ -72,6 +72,8 @@ class Handling(Attempts):
         record, identity = delivery.record, delivery.identity
         lane = lane_of(record, identity, alone=delivery.alone)
         self._write(lambda tx: parking.park(tx, lane, record, identity, failed))
+        if record.key is not None and not delivery.alone:
+            parking.add([lane])
         parking.look(failed.delay)
 
     def _parked(self) -> Collection[bytes]:

@@ -14,7 +14,7 @@ the fencing token of the claim, as for jobs. A claim ends with the presence of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -32,6 +32,9 @@ from rolehost.storage import Database, Partition, Record, Transaction
 MOST_PARKED = 100_000
 #: Milliseconds between counts of the parked events.
 _COUNT_INTERVAL = 5000
+#: From this number of known lanes on, plus twice the number that the last clean-up left, those that
+#: have ended are removed.
+_CLEAN_FROM = 1000
 
 
 class Failure(NamedTuple):
@@ -78,9 +81,11 @@ class Parking:
         self._group = group
         self._owner = owner
         self.look = look
-        #: The lanes that may have parked events, if ``known``. Lanes are removed only by the thread
-        #: that handles their events.
+        #: The lanes that may have parked events, if ``known``.
         self.lanes: set[bytes] = set()
+        # The lanes that were added since the last clean-up began.
+        self._added: set[bytes] = set()
+        self._clean_from = _CLEAN_FROM
         self.known = False
         #: Whether there are too many parked events; see MOST_PARKED.
         self.full = False
@@ -92,15 +97,29 @@ class Parking:
         database = self._runtime.database
         sql = "SELECT lane FROM rolehost_parked_keys WHERE consumer_group = ?"
         with database.session():
-            self.lanes.update(bytes(lane) for (lane,) in database.read(sql, (self._group,)))
+            self.add(bytes(lane) for (lane,) in database.read(sql, (self._group,)))
         self.known = True
+
+    def add(self, lanes: Iterable[bytes]) -> None:
+        """Add lanes that may have parked events."""
+        found = set(lanes)
+        self._added.update(found)
+        self.lanes.update(found)
+
+    def _clean_up(self) -> None:
+        """Remove lanes that have no parked events any more, and whose keys have no new events."""
+        # From here on, threads add lanes to the new set after their events are parked.
+        self._added = set()
+        sql = "SELECT lane FROM rolehost_parked_keys WHERE consumer_group = ?"
+        rows = self._runtime.database.read(sql, (self._group,))
+        parked = {bytes(lane) for (lane,) in rows}
+        self.lanes.difference_update(self.lanes - parked - self._added)
+        self._clean_from = 2 * len(self.lanes) + _CLEAN_FROM
 
     def park(
         self, tx: Transaction, lane: bytes, record: Record, event: str, failure: Failure
     ) -> None:
         """Park an event that failed."""
-        # First of all: a crash of the connection may hide that the transaction was committed.
-        self.lanes.add(lane)
         run_at = self._runtime.clock.now() + int(failure.delay * 1000)
         # The row exists if the event is read again before its offset was committed.
         [number] = tx.execute(
@@ -133,7 +152,7 @@ class Parking:
     def due_in(self, topics: Collection[str]) -> tuple[float | None, bool]:
         """Return the seconds until a lane can be claimed, and whether any lane is claimed.
 
-        None: no lane waits. Also counts the parked events now and then.
+        None: no lane waits. Counts the parked events, and forgets lanes that ended, now and then.
         """
         database, now = self._runtime.database, self._runtime.clock.now()
         lanes = f"FROM rolehost_parked_keys WHERE consumer_group = ? AND topic IN ({marks(topics)})"
@@ -147,6 +166,8 @@ class Parking:
             self._count_at = now
             found = run_at is not None or held
             self.full = (count(database) if found else 0) >= MOST_PARKED
+            if self.lanes and (not found or len(self.lanes) >= self._clean_from):
+                self._clean_up()
         return None if run_at is None else max(0.0, (run_at - now) / 1000), bool(held)
 
     def claim(self, topics: Collection[str]) -> Claim | None:

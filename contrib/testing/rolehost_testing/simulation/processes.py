@@ -80,7 +80,7 @@ class SimulatedProcess(Process):
         self.dead = False
         self.frozen = False
         self.fibers: list[Fiber] = []
-        self.lanes = SimulatedLanes(run.threads)
+        self.lanes: SimulatedLanes = SimulatedLanes(run.threads)
         self.busy: set[str] = set()
         self._begun = False
         self._relay: Relay | None = None
