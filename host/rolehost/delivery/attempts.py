@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -186,34 +187,31 @@ class Attempts:
         return failed
 
     def _attempt(self, event: AnyEvent, delivery: Delivery, group: Group | None = None) -> str:
-        handler, claim, parking = self._handler, delivery.claim, self._parking
+        handler, claim = self._handler, delivery.claim
         context = HandlerContext(self._services, handler.group, delivery.attempt)
         scope = EventScope(
             self._runtime, handler.group, delivery.identity, f"handler {handler.name}"
         )
         scope.group = group
-        advanced = False
-
-        def advance(tx: Transaction) -> bool:
-            nonlocal advanced
-            assert claim is not None  # otherwise this function is not used
-            assert parking is not None  # it made the claim
-            advanced = True
-            return parking.advance(tx, claim, delivery.identity)
-
+        last = None if claim is None else self._removal(claim, delivery.identity)
         try:
             argument = [event] if handler.batch > 1 else event
             if not self._commit(
-                scope,
-                lambda: call_exiting_forks(handler.fn, context, argument),
-                None if claim is None else advance,
+                scope, lambda: call_exiting_forks(handler.fn, context, argument), last
             ):
                 return "lost"
         except AlreadyHandled:
             return "duplicate"
-        if claim is not None and advanced:
-            claim.ended = True
+        if claim is not None:
+            claim.ended = claim.removed
         return "handled"
+
+    def _removal(self, claim: Claim, identity: str) -> Callable[[Transaction], bool]:
+        """Return the last statements of a unit of work, which remove a parked event."""
+        parking = self._parking
+        assert parking is not None  # it made the claim
+        claim.removed = False  # a handler without a unit of work does not call the statements
+        return partial(parking.advance, claim=claim, event=identity)
 
     def _commit(
         self,

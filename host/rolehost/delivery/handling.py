@@ -48,10 +48,13 @@ class Handling(Attempts):
         return self._with_outcome(delivery, self._handle)
 
     def _handle(self, delivery: Delivery) -> str:
-        record, identity = delivery.record, delivery.identity
-        lane = _lane_in(self._parked(), record, identity, delivery.alone)
-        if lane is not None and self._join(lane, record, identity):
-            return "parked"
+        parking = self._parking
+        # PERF: usually the group has no parked events.
+        if parking is not None and (parking.lanes or not parking.known):
+            record, identity = delivery.record, delivery.identity
+            lane = _lane_in(self._parked(), record, identity, delivery.alone)
+            if lane is not None and self._join(lane, record, identity):
+                return "parked"
         if delivery.suspect:
             return self._with_recorded_start(delivery, self._with_retries)
         return self._with_retries(delivery)

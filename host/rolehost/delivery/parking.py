@@ -54,8 +54,8 @@ class Claim(msgspec.Struct):
     """A claimed lane, with the row of its first event; ``attempt`` counts that event's failures.
 
     ``suspect``: a process may have died while it handled the event. ``ended``: the event was
-    removed from the lane, because it was handled or became a dead letter. ``more``: in the view of
-    the last transaction that removed an event, the lane has others.
+    removed from the lane, because it was handled or became a dead letter. ``removed``: an open or
+    rolled back transaction removed it, too; in its view the lane has ``more`` events.
     """
 
     lane: int
@@ -65,6 +65,7 @@ class Claim(msgspec.Struct):
     suspect: bool
     event: int = 0
     ended: bool = False
+    removed: bool = False
     more: bool = False
 
 
@@ -241,7 +242,7 @@ class Parking:
             " FROM rolehost_parked_events WHERE parked_key = rolehost_parked_keys.id)",
             (claim.lane,),
         ).rowcount
-        claim.more = not removed
+        claim.removed, claim.more = True, not removed
         return True
 
     def postpone(self, tx: Transaction, claim: Claim, failure: Failure) -> None:
