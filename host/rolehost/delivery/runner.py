@@ -139,10 +139,11 @@ class Runner:
         try:
             with runtime.database.session():
                 try:
-                    outcome = self._call(job, actor)
-                    if isinstance(outcome, Complete):
-                        function, arguments = outcome.function, outcome.kwargs
-                        outcome = call_exiting_forks(function, *outcome.args, **arguments)
+                    ended = job.coroutine
+                    outcome = self.begin(job, actor) if ended is None else ended.result()
+                    if outcome is not None:
+                        outcome = self._follow(outcome)
+                    failpoints.reach("runner.after_actor")
                     now = runtime.clock.now()
                     end = end_of_outcome(runtime, job, actor, outcome, now)
                     failpoints.reach("ledger.before_complete")
@@ -174,17 +175,16 @@ class Runner:
             scope.close()
             current.reset(token)
 
-    def _call(self, job: ClaimedJob, actor: Actor) -> Outcome:
-        """Call the actor; await its coroutine, unless that has ended."""
-        if job.coroutine is not None:
-            return job.coroutine.result()
-        result = self.begin(job, actor)
-        if inspect.iscoroutine(result):
+    def _follow(self, outcome: Any) -> Outcome:
+        """Await a coroutine, and call the function of Complete; return the outcome of the job."""
+        if inspect.iscoroutine(outcome):
             assert self.wait_for is not None  # a process with asynchronous actors sets it
-            result = self.wait_for(result)
-        failpoints.reach("runner.after_actor")
-        outcome: Outcome = result
-        return outcome
+            outcome = self.wait_for(outcome)
+        if isinstance(outcome, Complete):
+            function, arguments = outcome.function, outcome.kwargs
+            outcome = call_exiting_forks(function, *outcome.args, **arguments)
+        followed: Outcome = outcome
+        return followed
 
     def begin(self, job: ClaimedJob, actor: Actor) -> Any:
         """Call the actor; return its outcome, or its coroutine if it is asynchronous."""
