@@ -69,8 +69,8 @@ class Coroutines:
         self._cancelled: set[tuple[int, int]] = set()
         self._stopping = False
         self._closed = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._ended = threading.Condition()
+        self._unfinished = 0  # coroutines that were given to the loop and have not ended
         self._ticked_at = time.monotonic()
         self._thread = threading.Thread(target=self._run_loop, name="coroutines", daemon=True)
         self._watch = threading.Thread(target=self._watch_loop, name="loop watch", daemon=True)
@@ -84,7 +84,8 @@ class Coroutines:
         """Start the coroutines of jobs; ``on_end`` gets each job with its ``coroutine``."""
         jobs = list(jobs)
         if jobs:
-            self._idle.clear()
+            with self._ended:
+                self._unfinished += len(jobs)
             self._loop.call_soon_threadsafe(self._start, jobs, on_end)
 
     def cancel(self, jobs: Collection[tuple[int, int]]) -> None:
@@ -108,14 +109,19 @@ class Coroutines:
 
     def drain(self, seconds: float, cancel_seconds: float) -> None:
         """Wait for the running coroutines, then cancel them; their attempts are not counted."""
-        if not self._idle.wait(seconds):
+        if not self._wait_until_idle(seconds):
             self._loop.call_soon_threadsafe(self._stop)
-            if not self._idle.wait(cancel_seconds):
-                log.warning("coroutines ignore their cancellation", count=len(self._tasks))
+            if not self._wait_until_idle(cancel_seconds):
+                log.warning("coroutines ignore their cancellation", count=self._unfinished)
+
+    def _wait_until_idle(self, seconds: float) -> bool:
+        with self._ended:
+            return self._ended.wait_for(lambda: not self._unfinished, seconds)
 
     def close(self) -> None:
         """End the loop and its thread."""
         self._closed.set()
+        self._watch.join()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(BLOCKED_SECONDS)
 
@@ -161,8 +167,9 @@ class Coroutines:
         self._cancelled.discard(key)
         ended = EndedCoroutine(began, outcome, failure)
         on_end(msgspec.structs.replace(job, coroutine=ended, cancel=cancel))
-        if not self._tasks:
-            self._idle.set()
+        with self._ended:
+            self._unfinished -= 1
+            self._ended.notify_all()
 
     async def _await_limited(self, job: ClaimedJob) -> Outcome:
         limit = self._limits[job.actor]
