@@ -141,7 +141,8 @@ def run_jobs_of_a_key_after_one_that_is_not_finished() -> Any:
 
     def finishing(self: KeyRun, ends: Any) -> None:
         ending(self, ends)
-        self.ended = self.ended or []
+        if ends and not self.ended:
+            self.ended = []
 
     return mock.patch.object(KeyRun, "end", finishing)
 

@@ -80,7 +80,7 @@ def delete_from_the_outbox_before_sending() -> Any:
 
     def deleting(self: Relay, topic: str, rows: Any) -> Any:
         with self._runtime.database.transaction() as tx:
-            outbox.remove(tx, rows)
+            outbox.remove(self._runtime.database, tx, rows)
         return relay(self, topic, rows)
 
     return mock.patch.object(Relay, "_relay", deleting)
@@ -102,8 +102,8 @@ def complete_the_job_before_its_effects() -> Iterator[None]:
     """A job is completed in a separate transaction, before it runs."""
     run = Runner.run
 
-    def completing(self: Runner, job: Any, earlier: Any) -> Finish:
-        runtime = self._runtime
+    def completing(self: Runner, job: Any, earlier: Any = ()) -> Finish:
+        runtime = self.runtime
         now = runtime.clock.now()
         with runtime.database.session(), runtime.database.transaction() as tx:
             runtime.ledger.finish(tx, job, Finish("completed", now, True, None), now)
@@ -154,8 +154,8 @@ def claim_what_others_hold() -> Any:
     """A claim looks for claimed rows too."""
     make = Claims.__init__
 
-    def loose(self: Claims, *args: Any) -> None:
-        make(self, *args)
+    def loose(self: Claims, *args: Any, **options: Any) -> None:
+        make(self, *args, **options)
         old, new = "WHERE state = 'available'", "WHERE state IN ('available', 'claimed')"
         assert old in self._chosen
         self._chosen = self._chosen.replace(old, new)
