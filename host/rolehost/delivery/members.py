@@ -59,7 +59,10 @@ class Members(Runner):
     """Runs attempts as members of a group, in the thread of the group."""
 
     def __init__(self, alone: Runner, group: Group) -> None:
-        super().__init__(alone.runtime, alone.services, (), alone.on_error, alone.wait_for)
+        # A coroutine was stopped before its attempt, so the group goes on. An interruption of this
+        # thread is not an Exception, and ends the group.
+        stopped = [each for each in alone.interrupts if issubclass(each, Exception)]
+        super().__init__(alone.runtime, alone.services, stopped, alone.on_error, alone.wait_for)
         self._group = group
 
     def _scope(self, job: ClaimedJob) -> Scope:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from rolehost import failpoints
@@ -72,8 +72,8 @@ class Runner:
     """Runs attempts for a worker; thread-safe.
 
     Exceptions of the types ``interrupts`` mean a shutdown, not a failure. ``on_error`` is called
-    with the exception of each failed attempt. ``wait_for`` runs a coroutine to its end, if there
-    are asynchronous actors.
+    with the exception of each failed attempt. ``wait_for`` runs the coroutine of a job to its end,
+    and returns the job with it, if there are asynchronous actors.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Runner:
         services: Services,
         interrupts: Sequence[type[BaseException]] = (),
         on_error: Callable[[BaseException], None] | None = None,
-        wait_for: Callable[[Coroutine[Any, Any, Outcome]], Outcome] | None = None,
+        wait_for: Callable[[ClaimedJob], ClaimedJob] | None = None,
     ) -> None:
         self.runtime = runtime
         self.services = services
@@ -129,7 +129,12 @@ class Runner:
                 ours = runtime.ledger.start(tx, job, now)
         except StorageUnavailable as error:
             return self._failed(job, actor, error, now)
-        return self._attempt(job, actor, earlier) if ours else _LOST
+        if not ours:
+            return _LOST
+        if actor.is_async and job.coroutine is None:
+            assert self.wait_for is not None  # a process with asynchronous actors sets it
+            return self.run(msgspec.structs.replace(self.wait_for(job), suspect=0), earlier)
+        return self._attempt(job, actor, earlier)
 
     def _attempt(self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]) -> Finish:
         runtime = self.runtime
@@ -141,8 +146,10 @@ class Runner:
                 try:
                     ended = job.coroutine
                     outcome = self.begin(job, actor) if ended is None else ended.result()
-                    if outcome is not None:
-                        outcome = self._follow(outcome)
+                    if outcome is not None and isinstance(outcome, Complete):
+                        outcome = call_exiting_forks(
+                            outcome.function, *outcome.args, **outcome.kwargs
+                        )
                     failpoints.reach("runner.after_actor")
                     now = runtime.clock.now()
                     end = end_of_outcome(runtime, job, actor, outcome, now)
@@ -174,17 +181,6 @@ class Runner:
         finally:
             scope.close()
             current.reset(token)
-
-    def _follow(self, outcome: Any) -> Outcome:
-        """Await a coroutine, and call the function of Complete; return the outcome of the job."""
-        if inspect.iscoroutine(outcome):
-            assert self.wait_for is not None  # a process with asynchronous actors sets it
-            outcome = self.wait_for(outcome)
-        if isinstance(outcome, Complete):
-            function, arguments = outcome.function, outcome.kwargs
-            outcome = call_exiting_forks(function, *outcome.args, **arguments)
-        followed: Outcome = outcome
-        return followed
 
     def begin(self, job: ClaimedJob, actor: Actor) -> Any:
         """Call the actor; return its outcome, or its coroutine if it is asynchronous."""

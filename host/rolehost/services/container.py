@@ -348,7 +348,9 @@ class ProcessServices:
     def _make_threads(self) -> Threads:
         settings = getattr(self.composition.deployment.host, self.role, None)
         # Each job of an asynchronous actor may have a call waiting.
-        most = getattr(settings, "concurrency", 0)
+        actors = _durable(self.composition).values()
+        queues = {actor.queue for actor in actors if actor.is_async}
+        most = getattr(settings, "concurrency", 0) * len(queues)
         return Threads(getattr(settings, "threads", _THREADS), "run", most)
 
     def wait_for_writers(self) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any
-
 import msgspec
 from rolehost import failpoints
-from rolehost.api import Outcome
 from rolehost.delivery.claims import Claims
+from rolehost.delivery.failures import as_runtime_error
 from rolehost.delivery.guard import role_loop
-from rolehost.delivery.jobs import ClaimedJob
+from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine
 from rolehost.delivery.runner import Runner
 from rolehost.services import ProcessServices
 
@@ -71,21 +69,35 @@ class Jobs:
             runs = claims.claim(tx, 1, now)
         return runs[0][0] if runs else None
 
-    def _wait_for(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Run the coroutine of an asynchronous actor to its end."""
-        outcomes: list[Outcome] = []
+    def _wait_for(self, job: ClaimedJob) -> ClaimedJob:
+        """Run the coroutine of an asynchronous actor to its end, as the worker does."""
+        runtime = self._runtime
+        began = runtime.clock.now()
+        ended: list[EndedCoroutine] = []
 
         async def call() -> None:
-            with role_loop(asyncio.get_running_loop()):
-                outcomes.append(await coroutine)
+            try:
+                with role_loop(asyncio.get_running_loop()):
+                    coroutine = self._runner().begin(job, runtime.declared.actors[job.actor])
+                    ended.append(EndedCoroutine(began, await coroutine, None))
+            except BaseException as error:  # an actor may raise anything, even SystemExit
+                shown = error if isinstance(error, Exception) else as_runtime_error(error)
+                ended.append(EndedCoroutine(began, None, shown))
 
         self._services.singletons.get("coroutines", Loop, Loop.close).run(call)
-        return outcomes[0]
+        return msgspec.structs.replace(job, coroutine=ended[0])
+
+    def _runner(self, on_error: Callable[[BaseException], None] | None = None) -> Runner:
+        return Runner(self._runtime, self._services, on_error=on_error, wait_for=self._wait_for)
 
     def _run(self, job: ClaimedJob) -> Ran:
         runtime = self._runtime
         errors: list[BaseException] = []
-        runner = Runner(runtime, self._services, on_error=errors.append, wait_for=self._wait_for)
+        runner = self._runner(errors.append)
+        actor = runtime.declared.actors[job.actor]
+        # The runner waits for a suspect itself, after it has recorded the start.
+        if actor.is_async and not (job.suspect or job.cancel or job.row_error):
+            job = self._wait_for(job)
         self._metrics.last_job = ""
         end = runner.run(job)
         if not end.stored:

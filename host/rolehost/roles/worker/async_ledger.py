@@ -34,14 +34,14 @@ class AsyncConsumer(LedgerConsumer):
         self._running: set[tuple[int, int]] = set()  # ids and tokens of running coroutines
 
     def _cycle(self) -> bool:
-        if self._running:
-            self._coroutines.cancel(self.cancelled.among(self._running))
+        if self._coroutines.running:
+            self._coroutines.cancel(self.cancelled.among(self._coroutines.running))
         return super()._cycle()
 
     def _admit(self, runs: list[Run], _ahead: Mapping[int, KeyRun]) -> None:
         started = []
         for (job,) in runs:
-            if job.suspect or job.row_error is not None:
+            if job.suspect or job.cancel or job.row_error is not None:
                 self._ready.add([[job]])
             else:
                 self._running.add((job.id, job.token))

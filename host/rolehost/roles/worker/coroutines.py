@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -20,7 +21,7 @@ import msgspec
 import structlog
 
 from rolehost.api.retries import Outcome
-from rolehost.delivery.failures import as_runtime_error
+from rolehost.delivery.failures import as_runtime_error, report
 from rolehost.delivery.guard import role_loop
 from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine
 from rolehost.delivery.runner import Runner
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 #: The event loop is *blocked* if it does not run a callback for these seconds.
 BLOCKED_SECONDS = 1.0
+
+#: Seconds after a cancellation in which a coroutine must end.
+LATE_SECONDS = 2.0
 
 #: Seconds between two checks of whether a thread that waits for a coroutine was interrupted.
 _INTERRUPT_SECONDS = 0.1
@@ -43,6 +47,42 @@ OnEnd = Callable[[ClaimedJob], None]
 
 class Stopped(Exception):
     """The worker stopped before the coroutine ended; the attempt is not counted."""
+
+
+class Running:
+    """A job whose coroutine runs; used by the thread of the loop.
+
+    ``began``: when the coroutine began, milliseconds; 0 before. ``cause``: the error that ends
+    the job if the coroutine is cancelled; None: the host has not cancelled it. ``timer`` is that
+    of its time limit. ``late``: it did not end after the limit.
+    """
+
+    __slots__ = ("began", "cause", "job", "late", "on_end", "task", "timer")
+
+    def __init__(self, job: ClaimedJob, on_end: OnEnd) -> None:
+        self.job = job
+        self.on_end = on_end
+        self.began = 0
+        self.cause: BaseException | None = None
+        self.late = False
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def cancel(self, cause: BaseException) -> None:
+        """Cancel the coroutine; the first cause is that of the end."""
+        self.cause = self.cause or cause
+        # A task that is cancelled before its first step would never run, and its job never end.
+        if self.began and self.task is not None:
+            self.task.cancel()
+
+    def ended(self, outcome: Outcome, error: BaseException | None) -> ClaimedJob:
+        """Return the job with the end of its coroutine."""
+        cancelled = error is not None and issubclass(type(error), asyncio.CancelledError)
+        return msgspec.structs.replace(
+            self.job,
+            coroutine=EndedCoroutine(self.began, outcome, error),
+            cancel=int(cancelled),
+        )
 
 
 class Coroutines:
@@ -65,9 +105,10 @@ class Coroutines:
         self._fields = fields
         self._beats = beats
         self._loop = asyncio.new_event_loop()
-        self._tasks: dict[tuple[int, int], asyncio.Task[None]] = {}
-        self._cancelled: set[tuple[int, int]] = set()
+        #: Ids and tokens of the jobs whose coroutines run.
+        self.running: dict[tuple[int, int], Running] = {}
         self._stopping = False
+        self._closing = False
         self._closed = threading.Event()
         self._ended = threading.Condition()
         self._unfinished = 0  # coroutines that were given to the loop and have not ended
@@ -92,20 +133,35 @@ class Coroutines:
         """Cancel coroutines, by ids and tokens of their jobs; each ends its job as cancelled."""
         self._loop.call_soon_threadsafe(self._cancel, jobs)
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Run a coroutine to its end, from a worker thread that may be interrupted meanwhile."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
-            while True:
-                try:
-                    return future.result(_INTERRUPT_SECONDS)
-                except TimeoutError:
-                    if future.done():
-                        raise
-                except CancelledError as error:
-                    raise as_runtime_error(error) from error
-        finally:
-            future.cancel()
+    def run(self, job: ClaimedJob) -> ClaimedJob:
+        """Run the coroutine of a job while this worker thread waits, which may be interrupted."""
+        ended: Future[ClaimedJob] = Future()
+        self.start([job], ended.set_result)
+        while True:
+            with suppress(TimeoutError):
+                return ended.result(_INTERRUPT_SECONDS)
+
+    def late(self) -> list[ClaimedJob]:
+        """Return the jobs whose coroutines did not end after their time limits."""
+        if time.monotonic() - self._ticked_at < BLOCKED_SECONDS:
+            return [each.job for each in list(self.running.values()) if each.late]
+        # The loop is blocked, and cannot cancel any coroutine: only one of them is to blame.
+        task = asyncio.current_task(self._loop)
+        blocked = [each for each in list(self.running.values()) if each.task is task]
+        now = self._loop.time() - LATE_SECONDS
+        return [each.job for each in blocked if each.timer and each.timer.when() < now]
+
+    def take(self, keys: Iterable[tuple[int, int]], late: Collection[int]) -> list[ClaimedJob]:
+        """Forget coroutines, and return their jobs with an end: those of ``late`` have failed.
+
+        The caller ends this process, because the coroutines may still run.
+        """
+        taken = [self.running.pop(key, None) for key in keys]
+        return [
+            each.ended(None, self._limit_error(each.job) if each.job.id in late else Stopped())
+            for each in taken
+            if each is not None
+        ]
 
     def drain(self, seconds: float, cancel_seconds: float) -> None:
         """Wait for the running coroutines, then cancel them; their attempts are not counted."""
@@ -119,18 +175,38 @@ class Coroutines:
             return self._ended.wait_for(lambda: not self._unfinished, seconds)
 
     def close(self) -> None:
-        """End the loop and its thread."""
+        """Cancel the tasks that coroutines have left behind; end the loop and its thread."""
         self._closed.set()
         self._watch.join()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(BLOCKED_SECONDS)
+        self._loop.call_soon_threadsafe(self._begin_to_close)
+        self._thread.join(2 * BLOCKED_SECONDS)
+
+    def _begin_to_close(self) -> None:
+        self._closing = True
+        self._loop.stop()
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         with role_loop(self._loop):
-            self._loop.run_forever()
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            while not self._closing:
+                self._run_safely(self._loop.run_forever)
+            self._run_safely(lambda: self._loop.run_until_complete(self._end_tasks()))
             self._loop.close()
+
+    def _run_safely(self, run: Callable[[], object]) -> None:
+        """Run the loop; report what ends it: SystemExit of a task, or of a callback."""
+        try:
+            run()
+        except BaseException as error:
+            report(log.error, "code on the event loop tried to end the process", error)
+
+    async def _end_tasks(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=BLOCKED_SECONDS)
+        await self._loop.shutdown_asyncgens()
 
     def _start(self, jobs: Iterable[ClaimedJob], on_end: OnEnd) -> None:
         for job in jobs:
@@ -138,60 +214,58 @@ class Coroutines:
             context.run(self._fields[0].set, job.id)
             context.run(self._fields[1].set, job.actor)
             name = f"{job.actor} (job {job.id})"
-            task = self._loop.create_task(self._run(job, on_end), name=name, context=context)
-            self._tasks[job.id, job.token] = task
+            running = Running(job, on_end)
+            running.task = self._loop.create_task(self._run(running), name=name, context=context)
+            limit = self._limits[job.actor]
+            if limit is not None:
+                running.timer = self._loop.call_later(limit, self._expire, running)
+            self.running[job.id, job.token] = running
+
+    def _expire(self, running: Running) -> None:
+        """Cancel a coroutine whose time limit has passed."""
+        running.cancel(self._limit_error(running.job))
+        running.timer = self._loop.call_later(LATE_SECONDS, setattr, running, "late", True)
+
+    def _limit_error(self, job: ClaimedJob) -> TimeoutError:
+        return TimeoutError(f"the time limit of {self._limits[job.actor]:g} s has passed")
 
     def _cancel(self, jobs: Collection[tuple[int, int]]) -> None:
         for key in jobs:
-            task = self._tasks.get(key)
-            if task is not None and key not in self._cancelled:
-                self._cancelled.add(key)
-                task.cancel()
+            running = self.running.get(key)
+            if running is not None and running.cause is None:
+                running.cancel(asyncio.CancelledError())
 
     def _stop(self) -> None:
         self._stopping = True
-        for task in self._tasks.values():
-            task.cancel()
+        for running in list(self.running.values()):
+            running.cancel(Stopped())
 
-    async def _run(self, job: ClaimedJob, on_end: OnEnd) -> None:
-        key = job.id, job.token
-        began = self._runtime.clock.now()
+    async def _run(self, running: Running) -> None:
+        job = running.job
+        running.began = self._runtime.clock.now()
         outcome: Outcome = None
-        failure: BaseException | None = None
+        failure = running.cause
         try:
-            outcome = await self._await_limited(job)
+            if failure is None:
+                actor = self._runtime.declared.actors[job.actor]
+                outcome = await self._runner.begin(job, actor)
         except BaseException as error:  # an actor may raise anything, even SystemExit
-            failure = self._failure(key, error)
-        self._tasks.pop(key, None)
-        cancel = int(key in self._cancelled and isinstance(failure, asyncio.CancelledError))
-        self._cancelled.discard(key)
-        ended = EndedCoroutine(began, outcome, failure)
-        on_end(msgspec.structs.replace(job, coroutine=ended, cancel=cancel))
+            failure = self._failure(running, error)
+        if running.timer is not None:
+            running.timer.cancel()
+        if self.running.pop((job.id, job.token), None) is not None:
+            running.on_end(running.ended(outcome, failure))
         with self._ended:
             self._unfinished -= 1
             self._ended.notify_all()
 
-    async def _await_limited(self, job: ClaimedJob) -> Outcome:
-        limit = self._limits[job.actor]
-        try:
-            async with asyncio.timeout(limit) as timeout:
-                actor = self._runtime.declared.actors[job.actor]
-                outcome: Outcome = await self._runner.begin(job, actor)
-                return outcome
-        except TimeoutError as error:
-            if timeout.expired():
-                raise TimeoutError(f"the time limit of {limit:g} s has passed") from error
-            raise
-
-    def _failure(self, key: tuple[int, int], error: BaseException) -> BaseException:
+    def _failure(self, running: Running, error: BaseException) -> BaseException:
         """Return the error that the attempt of the job raises."""
-        if isinstance(error, asyncio.CancelledError):
-            if key in self._cancelled:
-                return error
-            if self._stopping:
-                return Stopped()
+        # Not isinstance(), because it reads the error's __class__, which may be overridden.
+        if issubclass(type(error), asyncio.CancelledError) and running.cause is not None:
+            return running.cause
         # Other errors than Exception would end a thread, or the group of the job.
-        return error if isinstance(error, Exception) else as_runtime_error(error)
+        return error if issubclass(type(error), Exception) else as_runtime_error(error)
 
     def _watch_loop(self) -> None:
         """Report a blocked loop once, with the stack of its thread."""

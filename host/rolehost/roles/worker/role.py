@@ -180,9 +180,17 @@ class WorkerRole:
             return
         limits = {actor.name: actor.time_limit for actor in actors}
         self._coroutines = Coroutines(runner, limits, (_JOB_ID, _ACTOR), self._beats)
-        runner.wait_for = self._coroutines.wait_for
+        runner.wait_for = self._wait_for
         for queue in sorted({actor.queue for actor in actors}):
             self._declare_slots(ASYNC_SLOTS + queue, runner)
+
+    def _wait_for(self, job: ClaimedJob) -> ClaimedJob:
+        """Run a coroutine while its thread waits; the thread's time limit begins after it."""
+        assert self._coroutines is not None  # only asynchronous actors have coroutines
+        self._end_time_limit()
+        job = self._coroutines.run(job)
+        self._begin_time_limit(job)
+        return job
 
     def _declare_ephemeral(self, actor: Actor) -> None:
         dramatiq.Actor(
@@ -257,6 +265,15 @@ class WorkerRole:
                 consumer.finish(run, ends)
         return time.perf_counter()
 
+    def _begin_time_limit(self, job: ClaimedJob) -> float:
+        """Begin the time limit of this thread's job; return the time."""
+        thread = threading.get_ident()
+        limit = self._time_limit[job.actor]
+        began = time.perf_counter()
+        self._busy[thread] = began + limit / 1000
+        self._limits.manager.add_timeout(thread, limit)
+        return began
+
     def _end_time_limit(self) -> None:
         thread = threading.get_ident()
         self._limits.manager.remove_timeout(thread)
@@ -264,11 +281,7 @@ class WorkerRole:
 
     def _run(self, runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> Ended:
         """Begin the time limit and run one attempt; return its end and how many seconds it took."""
-        thread = threading.get_ident()
-        limit = self._time_limit[job.actor]
-        began = time.perf_counter()
-        self._busy[thread] = began + limit / 1000
-        self._limits.manager.add_timeout(thread, limit)
+        began = self._begin_time_limit(job)
         # A copy, so that context variables that the attempt sets do not stay.
         end = copy_context().run(self._attempt, runner, job, earlier)
         return end, time.perf_counter() - began
