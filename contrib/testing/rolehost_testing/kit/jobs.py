@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
+
 import msgspec
 from rolehost import failpoints
 from rolehost.delivery.claims import Claims
