@@ -236,10 +236,13 @@ def test_a_synchronous_actor_that_returns_a_coroutine_is_told_so(host, collected
     async def inner():
         collected.add("inner")
 
+    made = []
+
     @actor(retry=ONCE)
     def outer(job):
+        made.append(inner())
         collected.add("outer")
-        return inner()
+        return made[0]
 
     here = host([outer], settings=GRACE)
     here.start(WorkerRole, "worker")
@@ -249,6 +252,7 @@ def test_a_synchronous_actor_that_returns_a_coroutine_is_told_so(host, collected
     [(_, state, _, error)] = rows(here)
     assert state == "dead"
     assert error.startswith("TypeError: actor outer returned coroutine")
+    made[0].close()  # it was never awaited
 
 
 def test_tasks_that_a_coroutine_leaves_behind_are_cancelled_at_the_end(host, collected):
