@@ -77,7 +77,7 @@ class Handling(Attempts):
         self._write(lambda tx: parking.park(tx, lane, record, identity, failed))
         if record.key is not None and not delivery.alone:
             parking.add([lane])
-        parking.look(failed.delay)
+        parking.schedule(failed.delay)
 
     def _parked(self) -> Collection[bytes]:
         """Return the lanes that may have parked events."""

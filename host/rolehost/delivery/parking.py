@@ -72,16 +72,16 @@ class Claim(msgspec.Struct):
 class Parking:
     """The parked events of one consumer group in one process; thread-safe.
 
-    ``owner`` is the process. ``look`` is to be called with the seconds until a lane can be claimed.
+    ``owner`` is the process. ``schedule`` is called with the seconds until a lane may be due.
     """
 
     def __init__(
-        self, runtime: DeliveryRuntime, group: str, owner: str, look: Callable[[float], None]
+        self, runtime: DeliveryRuntime, group: str, owner: str, schedule: Callable[[float], None]
     ) -> None:
         self._runtime = runtime
         self._group = group
         self._owner = owner
-        self.look = look
+        self.schedule = schedule
         #: The lanes that may have parked events, if ``known``.
         self.lanes: set[bytes] = set()
         # The lanes that were added since the last clean-up began.

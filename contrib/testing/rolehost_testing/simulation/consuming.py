@@ -109,8 +109,8 @@ class SimulatedGroup(ConsumerGroup):
         return bool(self._assignments.committable())
 
     @property
-    def looks(self) -> bool:
-        """Whether it is time to look for parked events."""
+    def may_retry(self) -> bool:
+        """Whether it is time to claim parked events."""
         return self._parked.patience(1.0) == 0.0
 
     def retry(self) -> None:

@@ -158,7 +158,7 @@ class SimulatedProcess(Process):
                 yield Activity(f"poll {group.name}", partial(self._poll, group))
             if group.dirty:
                 yield Activity(f"commit {group.name}", group.commit)
-            if group.looks:
+            if group.may_retry:
                 yield Activity(f"retry {group.name}", group.retry)
         if self.lanes.ready:
             yield from self._slots("handle", self.lanes.work)

@@ -15,7 +15,7 @@ from rolehost.roles.consumer.lanes import Lanes
 #: Maximum number of events of a lane that are handled before other lanes have their turn.
 MOST_IN_TURN = 50
 
-#: Seconds until a lane is looked for again that another transaction has locked.
+#: Seconds until the next try to claim a lane that another transaction has locked.
 LOCKED = 0.05
 
 #: Calls a function until it succeeds; returns False if the process stops before.
@@ -38,31 +38,31 @@ class ParkedEvents:
         until_done: UntilDone,
         interrupt: Callable[[], object],
     ) -> None:
-        self.parking = Parking(runtime, group, owner, self._look)
+        self.parking = Parking(runtime, group, owner, self._schedule)
         self._runtime = runtime
         self._lanes = lanes
         self._until_done = until_done
         self._interrupt = interrupt
-        #: When to look for lanes, and for lanes of dead processes too; monotonic seconds.
-        self._look_at = self._search_at = 0.0
+        #: When to claim lanes next, and when lanes of dead processes too; monotonic seconds.
+        self._claim_at = self._search_at = 0.0
         self._lock = threading.Lock()
 
     def patience(self, most: float) -> float:
-        """Return the seconds until the next look for lanes, at most ``most``."""
-        return max(0.0, min(most, self._look_at - time.monotonic()))
+        """Return the seconds until lanes are claimed next, at most ``most``."""
+        return max(0.0, min(most, self._claim_at - time.monotonic()))
 
     def step(self, handlings: Mapping[str, Handling]) -> None:
-        """Claim the lanes that are due, if it is time to look, and submit them.
+        """Claim the lanes that are due, if it is time to, and submit them.
 
         ``handlings`` has the handling of each topic of the group.
         """
         now = time.monotonic()
-        if now < self._look_at:
+        if now < self._claim_at:
             return
         runtime = self._runtime
         with self._lock:
-            # From here on another thread can bring the next look forward.
-            self._look_at = now + runtime.policy.poll
+            # From here on another thread can bring the next claim forward.
+            self._claim_at = now + runtime.policy.poll
         with runtime.database.session():
             due, held = self.parking.due_in(handlings)
             searches = held and now >= self._search_at
@@ -73,10 +73,10 @@ class ParkedEvents:
                 # A lane that is due, but was not claimed, is locked by another transaction.
                 due = None if due is None else max(due, LOCKED)
         if due is not None:
-            self._look(due, interrupt=False)
+            self._schedule(due, interrupt=False)
 
     def _claim(self, handlings: Mapping[str, Handling]) -> bool:
-        """Claim lanes; return whether no more may run, so that the end of one looks again."""
+        """Claim lanes; return whether no more may run; the end of one causes the next claim."""
         places = self._lanes.retries
         while places.acquire(blocking=False):
             claim = None
@@ -104,17 +104,17 @@ class ParkedEvents:
             self._until_done(partial(self._release, claim))
         self.parking.forget(claim)
         self._lanes.retries.release()
-        self._look(0.0)
+        self._schedule(0.0)
 
     def _release(self, claim: Claim) -> None:
         with self._runtime.database.session(), self._runtime.database.transaction() as tx:
             self.parking.release(tx, claim)
 
-    def _look(self, seconds: float, *, interrupt: bool = True) -> None:
-        """Look for lanes in some seconds, unless sooner anyway."""
+    def _schedule(self, seconds: float, *, interrupt: bool = True) -> None:
+        """Claim lanes in some seconds, unless sooner anyway."""
         with self._lock:
             at = time.monotonic() + seconds
-            sooner = at < self._look_at
-            self._look_at = min(at, self._look_at)
+            sooner = at < self._claim_at
+            self._claim_at = min(at, self._claim_at)
         if sooner and interrupt:
             self._interrupt()

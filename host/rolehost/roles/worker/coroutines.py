@@ -32,9 +32,6 @@ log = structlog.get_logger(__name__)
 #: The event loop is *blocked* if it does not run a callback for these seconds.
 BLOCKED_SECONDS = 1.0
 
-#: Seconds after a cancellation in which a coroutine must end.
-LATE_SECONDS = 2.0
-
 #: Seconds between two checks of whether a thread that waits for a coroutine was interrupted.
 _INTERRUPT_SECONDS = 0.1
 
@@ -54,17 +51,16 @@ class Running:
 
     ``began``: when the coroutine began, milliseconds; 0 before. ``cause``: the error that ends
     the job if the coroutine is cancelled; None: the host has not cancelled it. ``timer`` is that
-    of its time limit. ``late``: it did not end after the limit.
+    of its time limit.
     """
 
-    __slots__ = ("began", "cause", "job", "late", "on_end", "task", "timer")
+    __slots__ = ("began", "cause", "job", "on_end", "task", "timer")
 
     def __init__(self, job: ClaimedJob, on_end: OnEnd) -> None:
         self.job = job
         self.on_end = on_end
         self.began = 0
         self.cause: BaseException | None = None
-        self.late = False
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -141,28 +137,6 @@ class Coroutines:
             with suppress(TimeoutError):
                 return ended.result(_INTERRUPT_SECONDS)
 
-    def late(self) -> list[ClaimedJob]:
-        """Return the jobs whose coroutines did not end after their time limits."""
-        if time.monotonic() - self._ticked_at < BLOCKED_SECONDS:
-            return [each.job for each in list(self.running.values()) if each.late]
-        # The loop is blocked, and cannot cancel any coroutine: only one of them is to blame.
-        task = asyncio.current_task(self._loop)
-        blocked = [each for each in list(self.running.values()) if each.task is task]
-        now = self._loop.time() - LATE_SECONDS
-        return [each.job for each in blocked if each.timer and each.timer.when() < now]
-
-    def take(self, keys: Iterable[tuple[int, int]], late: Collection[int]) -> list[ClaimedJob]:
-        """Forget coroutines, and return their jobs with an end: those of ``late`` have failed.
-
-        The caller ends this process, because the coroutines may still run.
-        """
-        taken = [self.running.pop(key, None) for key in keys]
-        return [
-            each.ended(None, self._limit_error(each.job) if each.job.id in late else Stopped())
-            for each in taken
-            if each is not None
-        ]
-
     def drain(self, seconds: float, cancel_seconds: float) -> None:
         """Wait for the running coroutines, then cancel them; their attempts are not counted."""
         if not self._wait_until_idle(seconds):
@@ -223,11 +197,8 @@ class Coroutines:
 
     def _expire(self, running: Running) -> None:
         """Cancel a coroutine whose time limit has passed."""
-        running.cancel(self._limit_error(running.job))
-        running.timer = self._loop.call_later(LATE_SECONDS, setattr, running, "late", True)
-
-    def _limit_error(self, job: ClaimedJob) -> TimeoutError:
-        return TimeoutError(f"the time limit of {self._limits[job.actor]:g} s has passed")
+        limit = self._limits[running.job.actor]
+        running.cancel(TimeoutError(f"the time limit of {limit:g} s has passed"))
 
     def _cancel(self, jobs: Collection[tuple[int, int]]) -> None:
         for key in jobs:
@@ -253,8 +224,8 @@ class Coroutines:
             failure = self._failure(running, error)
         if running.timer is not None:
             running.timer.cancel()
-        if self.running.pop((job.id, job.token), None) is not None:
-            running.on_end(running.ended(outcome, failure))
+        del self.running[job.id, job.token]
+        running.on_end(running.ended(outcome, failure))
         with self._ended:
             self._unfinished -= 1
             self._ended.notify_all()
