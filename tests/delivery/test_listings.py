@@ -64,6 +64,20 @@ def test_a_search_reads_a_bounded_number_of_jobs_and_can_be_continued(bench, job
     assert all(len(page) <= 1 for page in pages)
 
 
+def test_completed_jobs_of_a_partition_are_found_among_the_newest_ones(bench, jobs, monkeypatch):
+    monkeypatch.setattr(administration, "_SEARCHED", len(QUEUES) * len(ACTORS))
+    with bench.database.session():
+        found = administration.listing(bench.database, partition="p", state="completed")
+        both = administration.listing(bench.database, partition="p")
+    of_partition = [job["id"] for job in jobs if job["partition"] == "p"]
+    completed = {job["id"] for job in jobs if job["state"] == "completed"}
+    newest = {job["id"] for job in found}
+    assert newest < {number for number in of_partition if number in completed}
+    assert [job["id"] for job in both] == [
+        number for number in of_partition if number not in completed or number in newest
+    ]
+
+
 def test_dead_letters_of_one_actor_are_listed_newest_first(bench, jobs):
     with bench.database.session():
         found = deadletters.listing(bench.database, what="x", limit=3)

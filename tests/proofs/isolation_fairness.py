@@ -40,7 +40,7 @@ class Size(NamedTuple):
 
 
 FULL = Size(100, 60_000, 2000, 100, (100_000, 1000, 1000), 120.0, (False, True, True, False))
-SHORT = Size(100, 40_000, 1000, 100, (10_000, 500, 200), 30.0, (False, True))
+SHORT = Size(100, 15_000, 300, 100, (10_000, 500, 200), 30.0, (False, True))
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ class Size(NamedTuple):
     pause: float
 
 
-FULL, SHORT = Size(100, 1.0), Size(9, 1.5)
+FULL, SHORT = Size(100, 1.0), Size(6, 1.0)
 
 #: Kinds of faults, in turns; ``replay`` runs dead letters again.
 FAULTS = ("kill", "freeze", "replay")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -18,8 +19,11 @@ _COLUMNS = (
     " owner, enqueued_at, started_at, finished_at, error, cause, arguments"
 )
 _KIND = ("state", "queue", "actor")
+#: The condition of the index ``rolehost_jobs_of_partition``.
+_OF_PARTITION = "partition IS NOT NULL AND state NOT IN ('claimed', 'running', 'completed')"
 
-#: Maximum number of jobs that one call of :func:`search` reads.
+#: Maximum number of jobs that one call of :func:`search` reads, and of completed jobs among which
+#: :func:`listing` finds those of a partition.
 _SEARCHED = 2000
 #: Maximum number of statements of :func:`_sources` that are joined into one.
 _KINDS = 100
@@ -45,7 +49,8 @@ def listing(
 ) -> list[dict[str, Any]]:
     """Return jobs with an id less than ``before``, newest first, as dicts of columns.
 
-    Raises ValueError for an unknown state.
+    Completed jobs of a ``partition`` are found only among the newest completed ones of each actor,
+    because no index has their partitions. Raises ValueError for an unknown state.
     """
     if state is not None and state not in STATES:
         raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
@@ -82,33 +87,50 @@ def _sources(
 
     Each statement reads one index.
     """
-
-    def newest(condition: str, first: str, filters: Mapping[str, str]) -> tuple[str, list[Any]]:
-        # ``= ANY`` keeps PostgreSQL from walking the primary key backwards and filtering out the
-        # jobs that do not match, which may be nearly all of them.
-        equal = dict.fromkeys(filters, "= ?")
-        if database.dialect == "postgresql":
-            equal[first] = "= ANY(ARRAY[?])"
-        where = " AND ".join([condition, *(f"{name} {mark}" for name, mark in equal.items())])
-        return (
-            f"SELECT id FROM (SELECT id FROM rolehost_jobs WHERE {where} AND id < ?"
-            f" ORDER BY {first} DESC, id DESC LIMIT ?) AS newest",
-            [*filters.values(), below, limit],
-        )
-
-    if chosen.get("state") in (None, "claimed", "running"):
+    newest = partial(_newest, database.dialect, below)
+    state, partition = chosen.get("state"), chosen.get("partition")
+    if state in (None, "claimed", "running"):
         # Claimed jobs are few, so all are read.
         held = " AND ".join(
             ["state IN ('claimed', 'running')", *(f"{name} = ?" for name in chosen)]
         )
         yield f"SELECT id FROM rolehost_jobs WHERE {held} AND id < ?", [*chosen.values(), below]
-    if "partition" in chosen:
-        yield newest(f"{queries.LISTED} AND partition IS NOT NULL", "partition", chosen)
+    if partition is None:
+        for values in _kinds(database, chosen):
+            yield newest(queries.LISTED, "state", values, limit)
         return
-    for kind in queries.first_jobs(database, ", ".join(_KIND), "id", queries.LISTED):
-        values = dict(zip(_KIND, kind[:3], strict=True))
-        if chosen.items() <= values.items():
-            yield newest(queries.LISTED, "state", values)
+    if state != "completed":
+        yield newest(_OF_PARTITION, "partition", chosen, limit)
+    if state in (None, "completed"):
+        completed = {name: chosen[name] for name in _KIND if name in chosen}
+        kinds = _kinds(database, completed | {"state": "completed"})
+        for values in kinds:
+            sql, params = newest(queries.LISTED, "state", values, _SEARCHED // len(kinds))
+            yield f"{sql} WHERE partition = ?", [*params, partition]
+
+
+def _kinds(database: Database, chosen: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return each state, queue and actor that jobs have together, if they match ``chosen``."""
+    found = queries.first_jobs(database, ", ".join(_KIND), "id", queries.LISTED)
+    kinds = [dict(zip(_KIND, row[:3], strict=True)) for row in found]
+    return [kind for kind in kinds if chosen.items() <= kind.items()]
+
+
+def _newest(
+    dialect: str, below: int, condition: str, first: str, filters: Mapping[str, str], limit: int
+) -> tuple[str, list[Any]]:
+    """Return the statement that reads the newest jobs, by the index that begins with ``first``."""
+    # ``= ANY`` keeps PostgreSQL from walking the primary key backwards and filtering out the jobs
+    # that do not match, which may be nearly all of them.
+    equal = dict.fromkeys(filters, "= ?")
+    if dialect == "postgresql":
+        equal[first] = "= ANY(ARRAY[?])"
+    where = " AND ".join([condition, *(f"{name} {mark}" for name, mark in equal.items())])
+    return (
+        f"SELECT id FROM (SELECT id, partition FROM rolehost_jobs WHERE {where} AND id < ?"
+        f" ORDER BY {first} DESC, id DESC LIMIT ?) AS newest",
+        [*filters.values(), below, limit],
+    )
 
 
 def search(
