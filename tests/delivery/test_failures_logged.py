@@ -45,9 +45,25 @@ def test_a_logged_failure_names_the_actor_attempt_error_and_next_attempt(bench, 
     assert "retry_in" not in line
 
 
-def test_a_returned_dead_is_logged_as_dead(bench):
+@pytest.mark.parametrize("cause", [None, ValueError("no such host")])
+def test_a_raised_outcome_is_logged_with_the_traceback_of_its_cause(bench, cause):
+    @actor()
+    def fails(job):
+        raise Retry("later", 5) from cause
+
+    bench.make_runtime(fails)
+    enqueue(bench, fails)
+    line = attempted(bench)
+    assert (line["event"], line["error"], line["retry_in"]) == ("job failed", "later", 5.0)
+    assert line.get("exc_info") is cause
+
+
+@pytest.mark.parametrize("raised", [True, False])
+def test_dead_is_logged_as_dead(bench, raised):
     @actor()
     def gives_up(job):
+        if raised:
+            raise Dead("gone for good")
         return Dead("gone for good")
 
     bench.make_runtime(gives_up)

@@ -159,11 +159,16 @@ def test_a_stale_claim_writes_nothing(bench):
         (Dead("gone"), "dead", 1, 0),
     ],
 )
-def test_an_actor_may_answer_and_keep_its_effects(bench, answer, state, counted, after):
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_returned_outcome_keeps_the_effects_and_a_raised_one_does_not(
+    bench, answer, state, counted, after, raised
+):
     @actor()
     def answers(context):
         with context.services.unit_of_work() as work:
             work.enqueue(plain)
+        if raised:
+            raise answer
         return answer
 
     bench.make_runtime(answers, plain)
@@ -172,7 +177,8 @@ def test_an_actor_may_answer_and_keep_its_effects(bench, answer, state, counted,
     found = bench.job(job.id)
     assert found["attempt"] == counted
     assert found["run_at"] == bench.clock.now() + after
-    assert bench.count("rolehost_jobs") == 2
+    assert found["error"] == getattr(answer, "reason", None)
+    assert bench.count("rolehost_jobs") == (1 if raised else 2)
 
 
 def test_a_shutdown_hands_the_job_back_uncounted(bench):

@@ -82,11 +82,11 @@ class RetryPolicy:
         return plain * (1 + self.jitter * source.uniform(-1, 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Result of an actor: keep the effects, count the attempt, and retry the job.
+@dataclass(unsafe_hash=True)
+class Retry(Exception):
+    """Outcome of an actor: count the attempt, and retry the job.
 
-    An exception rolls back the effects of the attempt; this result keeps them.
+    ``return Retry(…)`` keeps the effects of the attempt; ``raise Retry(…)`` rolls them back.
 
     Attributes:
         reason: one line, stored with the job.
@@ -107,9 +107,11 @@ class Retry:
             values.delay("Retry.delay", self.delay)
 
 
-@dataclass(frozen=True, slots=True)
-class Snooze:
-    """Result of an actor: keep the effects, count no attempt, and run the job again later.
+@dataclass(unsafe_hash=True)
+class Snooze(Exception):
+    """Outcome of an actor: count no attempt, and run the job again later.
+
+    ``return Snooze(…)`` keeps the effects of the attempt; ``raise Snooze(…)`` rolls them back.
 
     Attributes:
         delay: seconds until the job runs again, at most 100 years; 0 or less: at once.
@@ -124,9 +126,11 @@ class Snooze:
         values.delay("Snooze.delay", self.delay)
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
-    """Result of an actor: keep the effects, and make the job a dead letter.
+@dataclass(unsafe_hash=True)
+class Dead(Exception):
+    """Outcome of an actor: make the job a dead letter.
+
+    ``return Dead(…)`` keeps the effects of the attempt; ``raise Dead(…)`` rolls them back.
 
     Attributes:
         reason: one line, stored with the job.

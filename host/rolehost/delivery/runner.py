@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import structlog
@@ -212,6 +212,8 @@ class Runner:
         raised: BaseException | None = None,
     ) -> Finish:
         """Record the end of an attempt; log a failure, raised or returned."""
+        if raised is not None and _is_outcome(raised):
+            raised = raised.__cause__
         if raised is not None and self.on_error is not None:
             self.on_error(raised)
         if end.state in ("retrying", "dead"):
@@ -274,8 +276,10 @@ def end_of_outcome(
 def end_of_error(
     runtime: DeliveryRuntime, job: ClaimedJob, actor: Actor, error: BaseException
 ) -> Finish:
-    """Return the end of a job after its attempt raised an error."""
+    """Return the end of a job after its attempt raised an error, or its outcome."""
     now = runtime.clock.now()
+    if _is_outcome(error):
+        return end_of_outcome(runtime, job, actor, error, now)
     text = describe(error)
     if runtime.guard.is_outage(error):
         # The attempt is not counted, because no job can succeed without the service database.
@@ -284,6 +288,11 @@ def end_of_error(
     if is_fatal(error, actor.retry):
         return Finish("dead", now, True, text)
     return _retry_or_dead(runtime, job, actor, text, now)
+
+
+def _is_outcome(error: BaseException) -> TypeGuard[Retry | Snooze | Dead]:
+    # Not isinstance(), because it reads the error's __class__, which may be overridden.
+    return issubclass(type(error), (Retry, Snooze, Dead))
 
 
 def _retry_or_dead(
@@ -386,11 +395,14 @@ def run_message(
     them. Raises PayloadError if the arguments do not fit.
     """
     try:
-        outcome = call_exiting_forks(actor.fn, services, **signature.convert(arguments))
+        try:
+            outcome = call_exiting_forks(actor.fn, services, **signature.convert(arguments))
+        except (Retry, Snooze, Dead) as raised:
+            outcome = raised
         if isinstance(outcome, Retry | Snooze | Dead | Complete):
             raise TypeError(
-                f"the ephemeral actor {actor.name} returned {type(outcome).__name__}; outcomes are"
-                " for durable actors: raise an exception, or make the actor durable"
+                f"the outcome of the ephemeral actor {actor.name} is {type(outcome).__name__};"
+                " outcomes are for durable actors: raise an exception, or make the actor durable"
             )
     except BaseException as error:  # an actor may raise anything, even SystemExit
         if issubclass(type(error), (failpoints.Crash, *interrupts)):
