@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -179,6 +180,42 @@ def test_a_returned_outcome_keeps_the_effects_and_a_raised_one_does_not(
     assert found["run_at"] == bench.clock.now() + after
     assert found["error"] == getattr(answer, "reason", None)
     assert bench.count("rolehost_jobs") == (1 if raised else 2)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_attempt_may_roll_back_and_write_something_else(bench, failed):
+    @actor()
+    def tries(context):
+        with suppress(ValueError), context.services.unit_of_work() as work:
+            work.enqueue(plain, n=1)
+            with context.services.unit_of_work() as inner:
+                inner.enqueue(plain, n=2)
+                if failed:
+                    raise ValueError
+        context.roll_back()
+        with context.services.unit_of_work() as work:
+            work.enqueue(plain, n=3)
+        return Retry("later", 30)
+
+    bench.make_runtime(tries, plain)
+    enqueue(bench, tries)
+    assert bench.run(bench.claim()[0]) == "retrying"
+    (other,) = bench.claim()
+    assert (bench.count("rolehost_jobs"), other.arguments) == (2, b'{"n":3}')
+
+
+def test_an_attempt_cannot_roll_back_inside_a_unit_of_work(bench):
+    @actor()
+    def tries(context):
+        with context.services.unit_of_work() as work:
+            work.enqueue(plain)
+            context.roll_back()
+
+    bench.make_runtime(tries, plain)
+    job = enqueue(bench, tries)
+    assert bench.run(bench.claim()[0]) == "retrying"
+    assert "call roll_back() after it" in bench.job(job.id)["error"]
+    assert bench.count("rolehost_jobs") == 1
 
 
 def test_a_shutdown_hands_the_job_back_uncounted(bench):

@@ -431,6 +431,16 @@ class JobContext(Protocol):
         queries the database: use it rarely.
         """
 
+    def roll_back(self) -> None:
+        """Roll back everything that this attempt has written so far in units of work.
+
+        What it writes afterwards commits with its outcome: for example the record of a failure,
+        with ``return Retry(…)``. (An exception that leaves the actor rolls back everything.)
+
+        Raises:
+            DatabaseMisused: a block of ``services.unit_of_work()`` has not ended.
+        """
+
 
 class EventContext(Protocol):
     """The first argument of a handler."""

@@ -21,7 +21,7 @@ from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.guard import current
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runtime import DeliveryRuntime
-from rolehost.delivery.scopes import Scope
+from rolehost.delivery.scopes import Scope, current_scope
 from rolehost.errors import LeaseLost, StorageUnavailable
 from rolehost.storage import Transaction
 
@@ -66,6 +66,12 @@ class Attempt:
         """Whether this job was cancelled while it runs, or its claim is lost."""
         with self._runtime.database.session():
             return not self._runtime.ledger.goes_on(self._row)
+
+    def roll_back(self) -> None:
+        """Roll back what this attempt has written so far."""
+        scope = current_scope()
+        if scope is not None:
+            scope.start_again()
 
 
 class Runner:

@@ -155,6 +155,18 @@ class Scope(Unit):
             with suppress(_RollBack):
                 context.__exit__(_RollBack, _RollBack(), None)
 
+    def start_again(self) -> None:
+        """Roll back the transaction; the next block opens a new one.
+
+        Raises DatabaseMisused if a block has not ended.
+        """
+        if self.blocks:
+            raise DatabaseMisused(
+                f"a block of the unit of work opened at {self.opened_at} has not ended; call"
+                " roll_back() after it"
+            )
+        self.roll_back()
+
     def close(self) -> None:
         """See :meth:`Unit.close`."""
         self.closed = True
