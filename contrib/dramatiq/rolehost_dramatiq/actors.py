@@ -179,6 +179,8 @@ class DramatiqActors:
             broker.emit_before("process_message", message)
             result = actor(*message.args, **message.kwargs)
         except SkipMessage as error:
+            if message.failed:
+                message.stuff_exception(error)
             broker.emit_after("skip_message", message)
             return self._acknowledge(message, f"skipped: {error}")
         except StorageUnavailable:

@@ -1,0 +1,1 @@
+"""Runs Dramatiq's own tests against the ledger; part of ``dramatiq-fidelity``."""
