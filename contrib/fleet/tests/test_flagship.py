@@ -16,9 +16,12 @@ CLIENT = {"Authorization": f"Bearer {ENVIRON['ROLEHOST_WEBHOOKS_TOKEN']}"}
 
 def test_a_message_goes_from_the_api_to_the_worker_and_out(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(
-        Sender, "post", lambda _, url, *rest: sent.append(url) or Answer(204, "", 1)
-    )
+
+    async def post(_: Sender, url: str, *_rest: object) -> Answer:
+        sent.append(url)
+        return Answer(204, "", 1)
+
+    monkeypatch.setattr(Sender, "post", post)
     hosts = Hosts()
     try:
         api = hosts(DEPLOY / "api.toml")

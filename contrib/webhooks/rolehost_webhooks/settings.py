@@ -58,13 +58,14 @@ class DeliverySettings(Settings, frozen=True):
         jitter: relative random variation of each delay; 0.2 is ± 20 %.
         retry_after_longest: maximum delay in seconds that a receiver can request with
             ``Retry-After``.
-        timeout: timeout in seconds for connecting, and for each read of the response.
+        timeout: timeout in seconds of a whole attempt: name lookup, connection, TLS, request, and
+            head and body of the response.
         response_limit: maximum bytes of a response that are kept with the attempt.
         allow_private: also deliver to loopback, private, link-local and other non-public
             addresses. Do not set it if untrusted users can set an endpoint's URL.
         allow_networks: networks that are allowed although they are not public, for example
             ``["10.1.0.0/16"]``. It has no effect if ``allow_private`` is set.
-        connections: maximum number of open connections that are kept for each receiver.
+        connections: maximum number of idle connections that a worker keeps for each receiver.
         retention_days: days after which messages and their attempts are removed.
         overdue: maximum delay of the oldest delivery in seconds; above it the check
             ``webhooks-backlog`` fails.

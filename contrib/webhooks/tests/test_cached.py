@@ -29,6 +29,8 @@ from rolehost_webhooks.schemas.endpoints import (
 from rolehost_webhooks.schemas.messages import MessageIn
 from rolehost_webhooks.signing import new_secret, signature
 
+from .inprocess import posting
+
 OK = Answer(204, "", 1)
 
 Change = Callable[[Any], Any]
@@ -92,7 +94,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         posted.append(request)
         return OK
 
-    monkeypatch.setattr(Sender, "post", post)
+    monkeypatch.setattr(Sender, "post", posting(post))
     return posted
 
 
@@ -191,7 +193,7 @@ def test_a_uid_that_moves_to_another_application_takes_the_messages_with_it(
 def test_an_endpoint_that_answers_gone_gets_nothing_more(
     both: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Sender, "post", lambda *_: Answer(410, "", 1))
+    monkeypatch.setattr(Sender, "post", posting(lambda *_: Answer(410, "", 1)))
     both.send()
     monkeypatch.undo()
     assert both.send() == []

@@ -12,6 +12,8 @@ from rolehost_testing.kit import Host, Hosts
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.sender import Sender
 
+from .inprocess import posting
+
 TOKEN = "a-token-for-tests"
 
 CREATE = """
@@ -68,7 +70,7 @@ def hosts() -> Iterator[Hosts]:
 @pytest.fixture
 def serve(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Api]:
     """Make an API; ``backends`` and settings of these as of :class:`Hosts`."""
-    monkeypatch.setattr(Sender, "post", lambda *_: Answer(500, "busy", 1))
+    monkeypatch.setattr(Sender, "post", posting(lambda *_: Answer(500, "busy", 1)))
 
     def make(backends: Any = "memory", **settings: Any) -> Api:
         plugins = ["graphql", "webhooks-api", "webhooks-delivery"]

@@ -22,6 +22,8 @@ from rolehost_webhooks.schemas.applications import ApplicationIn
 from rolehost_webhooks.schemas.endpoints import EndpointIn
 from rolehost_webhooks.schemas.messages import MessageIn
 
+from .inprocess import posting
+
 #: Segments of a path and values of a query, encoded.
 TEXTS = [
     *("%00", "a%00b", "%0A", "%FF", "%C3%28", "%ED%A0%80", "%F0%9F%98%80", "%", "%2", "%25", "%22"),
@@ -68,7 +70,7 @@ def here(request: pytest.FixtureRequest) -> Iterator[Host]:
         options = {"backends": ("postgres", "memory"), "settings": {"postgres": {"url": url}}}
     plugins = ("graphql", "webhooks-api", "webhooks-ingest", "webhooks-delivery")
     with pytest.MonkeyPatch.context() as patch, open_host(plugins, **options) as host:
-        patch.setattr(Sender, "post", lambda *_: Answer(500, "busy", 1))
+        patch.setattr(Sender, "post", posting(lambda *_: Answer(500, "busy", 1)))
         applications.create(host.services, ApplicationIn(name="x", uid="app"))
         endpoints.create(host.services, "app", EndpointIn(url="http://receiver/", uid="ep"))
         body = MessageIn(event_type="a", event_id="msg", payload=msgspec.Raw(b"{}"))

@@ -19,7 +19,7 @@ from rolehost_webhooks.plugins import delivery as plugin
 from rolehost_webhooks.schemas.messages import MessageIn
 from rolehost_webhooks.settings import DeliverySettings
 
-from .inprocess import running
+from .inprocess import posting, running
 
 ATTEMPT = Attempt(
     id="atmpt_1",
@@ -70,7 +70,7 @@ def test_nothing_is_told_of_an_attempt_that_another_follows() -> None:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
     """What the receiver answers, one by one."""
     given: list[Answer] = []
-    monkeypatch.setattr(Sender, "post", lambda *_: given.pop(0))
+    monkeypatch.setattr(Sender, "post", posting(lambda *_: given.pop(0)))
     return given
 
 

@@ -22,6 +22,8 @@ from rolehost_webhooks.schemas.endpoints import EndpointIn
 from rolehost_webhooks.schemas.event_types import EventTypeIn
 from rolehost_webhooks.schemas.messages import MessageIn
 
+from .inprocess import posting
+
 ROWS = 7
 BYTES = 10_000
 
@@ -41,7 +43,7 @@ def here(request: pytest.FixtureRequest) -> Iterator[Host]:
         patch.setattr(paging, "PAGE_BYTES", BYTES)
         patch.setattr("rolehost_webhooks.graphql.loaders.PAGE_BYTES", BYTES)
         patch.setattr("rolehost_webhooks.graphql.paging.PAGE_BYTES", BYTES)
-        patch.setattr(Sender, "post", lambda *_: Answer(200, large, 1))
+        patch.setattr(Sender, "post", posting(lambda *_: Answer(200, large, 1)))
         services = host.services
         for number in range(ROWS):
             uid = f"app{number}"

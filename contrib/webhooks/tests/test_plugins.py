@@ -123,9 +123,9 @@ def test_the_topic_of_the_settings_may_be_published_to() -> None:
 @pytest.mark.parametrize(
     ("plugin", "hook", "settings", "unwanted"),
     [
-        ("api", "rolehost_routes", "ApiSettings", ["urllib3", "standardwebhooks"]),
-        ("ingest", "rolehost_handlers", "IngestSettings", ["falcon", "urllib3"]),
-        ("delivery", "rolehost_actors", "DeliverySettings", ["falcon", "urllib3"]),
+        ("api", "rolehost_routes", "ApiSettings", ["aiohttp", "standardwebhooks"]),
+        ("ingest", "rolehost_handlers", "IngestSettings", ["falcon", "aiohttp"]),
+        ("delivery", "rolehost_actors", "DeliverySettings", ["falcon", "aiohttp"]),
     ],
 )
 def test_a_plugin_imports_only_what_its_role_needs(

@@ -15,6 +15,7 @@ from rolehost_webhooks.models import Cause
 from rolehost_webhooks.routes.responder import PREFIX
 from rolehost_webhooks.routes.table import RESOURCES
 
+from .inprocess import posting
 from .published import (
     EMPTY,
     ERROR,
@@ -110,7 +111,7 @@ def making_worlds() -> Iterator[Worlds]:
         def make(kind: str) -> World:
             fine = Answer(200, '{"ok":true}', 1)
             failed = Answer(0, "connection refused by receiver port 80", 1, cause=Cause.REFUSED)
-            patch.setattr(Sender, "post", lambda *_: fine if kind == "bare" else failed)
+            patch.setattr(Sender, "post", posting(lambda *_: fine if kind == "bare" else failed))
             if kind not in made:
                 made[kind] = World(stack.enter_context(open_host(PLUGINS)), kind)
             return made[kind]

@@ -26,7 +26,7 @@ from rolehost_webhooks.schemas.endpoints import EndpointIn, EndpointPatch
 from rolehost_webhooks.schemas.messages import MessageIn
 from rolehost_webhooks.settings import DeliverySettings
 
-from .inprocess import running
+from .inprocess import posting, running
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -45,7 +45,7 @@ def here() -> Iterator[Host]:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
     """What the receiver answers, one by one; nothing leaves this process."""
     given: list[Answer] = []
-    monkeypatch.setattr(Sender, "post", lambda *_: given.pop(0))
+    monkeypatch.setattr(Sender, "post", posting(lambda *_: given.pop(0)))
     return given
 
 
@@ -167,11 +167,11 @@ def test_a_scheduled_attempt_that_fails_late_does_not_undo_a_manual_success(
 ) -> None:
     message = send(here)
 
-    def post(*_: object) -> Answer:
-        with here.unit_of_work():
-            deliveries.record_attempt(
-                message.id, Delivery.get().endpoint_id, Status.SUCCESS, None, 1
-            )
+    def succeed() -> None:
+        deliveries.record_attempt(message.id, Delivery.get().endpoint_id, Status.SUCCESS, None, 1)
+
+    async def post(*_: object) -> Answer:
+        await here.services.run(succeed)
         return BUSY
 
     monkeypatch.setattr(Sender, "post", post)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 #: Libraries that may only log warnings and errors: at ``info`` they log nothing that an operator
 #: needs, and at ``debug`` they log requests, responses and keys.
 QUIET_LIBRARIES = (
+    "aiohttp",
     "asyncio",
     "confluent_kafka",
     "dramatiq",

@@ -25,6 +25,7 @@ from typing import Any
 
 from rolehost.api.actors import Actor
 from rolehost.api.handlers import Handler
+from rolehost.api.retries import Complete, Outcome
 from rolehost.composition.model import Composition
 from rolehost.delivery import envelope
 from rolehost.delivery.outbox import decode_headers
@@ -141,28 +142,52 @@ class Contract:
                     self._returned(job)
                 return outcome
 
-        return dataclasses.replace(actor, fn=call, grouped=self._grouped or actor.grouped)
+        @functools.wraps(actor.fn)
+        async def call_async(job: Any, **arguments: Any) -> Any:
+            # Reading the database needs a thread.
+            running = await job.services.run(self._begin, job)
+            try:
+                outcome = await actor.fn(job, **arguments)
+            finally:
+                running.remove(job)
+            return Complete(self._complete, job, outcome)
+
+        fn = call_async if actor.is_async else call
+        return dataclasses.replace(actor, fn=fn, grouped=self._grouped or actor.grouped)
+
+    def _complete(self, job: Any, outcome: Outcome) -> Outcome:
+        """Record the effects of an asynchronous actor, in the job's unit of work."""
+        with self._in_order(job):
+            if isinstance(outcome, Complete):
+                outcome = outcome.function(*outcome.args, **outcome.kwargs)
+            if outcome is None:
+                self._returned(job)
+            return outcome
 
     @contextmanager
     def _in_order(self, job: Any) -> Iterator[None]:
-        """Check that only one job of a serial partition (see :class:`Book`) runs at a time.
+        """Check that only one job of a serial partition (see :class:`Book`) runs at a time."""
+        running = self._begin(job)
+        try:
+            yield
+        finally:
+            running.remove(job)
+
+    def _begin(self, job: Any) -> list[Any]:
+        """Add a running call; return the running calls of its serial partition.
 
         Only jobs whose claims are valid count.
         """
         row = job._row
         part = Claim(row.id, row.token, row.queue, row.actor, row.key, row.partition, None).part
         if not self.places.book.is_serial(part):
-            yield
-            return
+            return [job]
         running = self._running.setdefault(part, [])
         for other in running:
             if _is_held(other) and _is_held(job):
                 self._overlap = f"limits: jobs {other.id} and {job.id} of {part} run side by side"
         running.append(job)
-        try:
-            yield
-        finally:
-            running.remove(job)
+        return running
 
     def _returned(self, job: Any) -> None:
         self.returned.add(job.id)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+from rolehost import failpoints
 from rolehost.api.handlers import Handler
+from rolehost.api.retries import Outcome
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, retention, sweep
 from rolehost.delivery.guarded import guard_of
-from rolehost.delivery.jobs import ClaimedJob, Finish
+from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine, Finish
 from rolehost.delivery.leases import Identity, Presence
 from rolehost.delivery.members import Together, run_together
 from rolehost.delivery.relay import Relay
@@ -40,6 +43,12 @@ class Activity(NamedTuple):
 
     label: str
     work: Callable[[], object]
+
+
+class OneByOneConsumer(LedgerConsumer):
+    """The consumer of the asynchronous actors of a queue; it claims one job of a key."""
+
+    one_by_one = True
 
 
 class SimulatedProcess(Process):
@@ -148,11 +157,11 @@ class SimulatedProcess(Process):
             yield Activity("tick", self._tick)
         if self._relay is not None and self._awake("outbox", self._listener):
             yield Activity("relay", self._relays)
-        for queue, consumer in self._consumers.items():
-            if self._awake(queue, consumer._listener) or consumer._finished:
-                yield Activity(f"claim {queue}", partial(self._claim, queue, consumer))
+        for name, consumer in self._consumers.items():
+            if self._awake(name, consumer._listener) or consumer._finished:
+                yield Activity(f"claim {name}", partial(self._claim, name, consumer))
             if consumer._ready:
-                yield from self._slots("job", partial(self._job, consumer))
+                yield from self._slots("job", partial(self._job, name, consumer))
         for group in self._groups:
             if group.waiting or self._awake(group.name, None):
                 yield Activity(f"poll {group.name}", partial(self._poll, group))
@@ -214,18 +223,20 @@ class SimulatedProcess(Process):
 
     def _work(self) -> None:
         services, settings = self.services, self.composition.deployment.host.worker
-        self._runner = Runner(services.delivery, services)
+        self._runner = Runner(services.delivery, services, wait_for=self._wait_for)
         self._runner._quarantine = FiberLock(self.run.fibers)  # type: ignore[assignment]
-        by_queue: dict[str, list[str]] = {}
+        by_kind: dict[tuple[str, bool], list[str]] = {}
         for owned in self.composition.actors.values():
             if owned.value.durable:
-                by_queue.setdefault(owned.value.queue, []).append(owned.value.name)
-        for queue in sorted(by_queue):
+                kind = (owned.value.queue, owned.value.is_async)
+                by_kind.setdefault(kind, []).append(owned.value.name)
+        for queue, is_async in sorted(by_kind):
             if settings.queues is None or queue in settings.queues:
-                self._consumers[queue] = LedgerConsumer(
+                make = OneByOneConsumer if is_async else LedgerConsumer
+                self._consumers[f"{queue} async" if is_async else queue] = make(
                     services.delivery,
                     queue=queue,
-                    actors=by_queue[queue],
+                    actors=by_kind[queue, is_async],
                     owner=self.name,
                     threads=self.run.threads,
                     most=settings.prefetch,
@@ -233,27 +244,54 @@ class SimulatedProcess(Process):
                     beats=self.beats,
                 )
 
-    def _claim(self, queue: str, consumer: LedgerConsumer) -> None:
+    def _wait_for(self, job: ClaimedJob) -> ClaimedJob:
+        """Run the coroutine of a job, which awaits nothing outside of the simulation."""
+        began = self.run.clock.now()
+        coroutine = self._runner.begin(job, self.services.delivery.declared.actors[job.actor])
+        outcome: Outcome = None
+        failure: Exception | None = None
+        try:
+            with self.run.fibers.coroutine(True):
+                coroutine.send(None)
+            coroutine.close()
+            failure = RuntimeError("an asynchronous actor awaited something outside a simulation")
+        except StopIteration as end:
+            outcome = end.value
+        except failpoints.Crash:
+            raise
+        except Exception as error:
+            failure = error
+        return msgspec.structs.replace(job, coroutine=EndedCoroutine(began, outcome, failure))
+
+    def _with_coroutine(self, job: ClaimedJob) -> ClaimedJob:
+        """Run the coroutine before the attempt; not that of a suspect, see :class:`Runner`."""
+        waits = job.suspect or job.cancel or job.row_error is not None
+        is_async = self.services.delivery.declared.actors[job.actor].is_async
+        return self._wait_for(job) if is_async and not waits else job
+
+    def _claim(self, name: str, consumer: LedgerConsumer) -> None:
         consumer._listener.wait(0.0)
         # Write finished jobs now, without waiting for the write interval.
         consumer._write_at = 0.0
         if not consumer._cycle():
-            self._looked(queue, consumer._until_due())
+            self._looked(name, consumer._until_due())
 
-    def _job(self, consumer: LedgerConsumer) -> None:
+    def _job(self, name: str, consumer: LedgerConsumer) -> None:
         run = consumer.take()
         if run is None:
             return
         ends: list[tuple[Finish, float]] = []
         try:
+            # In a worker, coroutines run beside each other, and then become ready for a group.
+            jobs = [self._with_coroutine(job) for job in run]
             if isinstance(run, Together):
-                run_together(self._runner, run, self._attempt, ends)
+                run_together(self._runner, jobs, self._attempt, ends)
             else:
-                run_in_order(run, partial(self._attempt, self._runner), ends, ends_before(run))
+                run_in_order(jobs, partial(self._attempt, self._runner), ends, ends_before(run))
         finally:
             consumer.finish(run, ends)
             # The end of a job interrupts the wait of the real consumer.
-            self._look_at.pop(consumer._queue, None)
+            self._look_at.pop(name, None)
 
     def _attempt(
         self, runner: Runner, job: ClaimedJob, earlier: Sequence[End] = ()

@@ -29,7 +29,7 @@ class Receivers:
         self._got: Counter[tuple[str, str]] = world.notes.setdefault("got", Counter())
         self._sent: Counter[tuple[str, str]] = world.notes.setdefault("sent", Counter())
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Stand for :meth:`Sender.post`."""
         world, place = self._world, (url, headers["webhook-id"])
         world.pause("receiver.before")

@@ -1,8 +1,9 @@
 """Actor ``webhooks.deliver``: sends one message to one endpoint, records and retries it.
 
-The request is sent outside a transaction. Its result is recorded in one transaction together
-with the job's state. If the process dies between the two, the request is sent again with the
-same ``webhook-id``, so that receivers can ignore the duplicate (at-least-once delivery).
+The request is sent on the event loop of the worker, outside a transaction. Its result is recorded
+in one transaction together with the job's state; attempts that end together share it. If the
+process dies between the two, the request is sent again with the same ``webhook-id``, so that
+receivers can ignore the duplicate (at-least-once delivery).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 from rolehost.api import (
     Actor,
+    Complete,
     Dead,
     JobContext,
     Limits,
@@ -38,9 +40,12 @@ PLUGIN = "webhooks-delivery"
 
 JSON = "application/json"
 
-#: Requests to one endpoint at the same time, over the whole fleet: half of the threads of a worker
-#: by default, so that a slow endpoint does not hold all of them.
+#: Requests to one endpoint at the same time, over the whole fleet, so that a slow endpoint does not
+#: have all connections of a worker.
 CONCURRENCY = 4
+
+#: Seconds of a job beside its request, which ends by its own deadline.
+BESIDE_REQUEST = 30.0
 
 
 @actor(
@@ -48,8 +53,9 @@ CONCURRENCY = 4
     queue=QUEUE,
     partition="endpoint_id",
     partition_limits=Limits(concurrency=CONCURRENCY),
+    grouped=True,
 )
-def deliver(
+async def deliver(
     job: JobContext,
     message_id: str,
     endpoint_id: str,
@@ -64,16 +70,14 @@ def deliver(
             delivery's status is, and it is not retried if it fails.
     """
     services = job.services
-    found = cached.delivery(services, message_id, endpoint_id)
+    found = await services.run(cached.delivery, services, message_id, endpoint_id)
     if found is None:
         return None  # removed since the job was enqueued
     delivery, target = found
     if delivery.status == Status.SUCCESS and not once:
         return None  # a manual attempt has already delivered it
     if not _sendable(delivery.message, target, once=once):
-        with services.unit_of_work():
-            deliveries.cancel(message_id, endpoint_id, services.clock.now())
-        return None
+        return Complete(_cancel, services, message_id, endpoint_id)
     attempt = Attempt(
         app_id=target.app_id,
         message_id=message_id,
@@ -82,7 +86,7 @@ def deliver(
         trigger=trigger,
         created_at=services.clock.now(),
     )
-    answer = _send(services, delivery.message, target, attempt.created_at)
+    answer = await _send(services, delivery.message, target, attempt.created_at)
     settings: DeliverySettings = services.settings(PLUGIN)
     verdict = judge(
         answer,
@@ -93,16 +97,13 @@ def deliver(
     )
     _fill_in(attempt, answer, verdict)
     topic = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
-    ended = _record(services, attempt, verdict, topic, once=once)
-    if once:
-        _log(attempt, verdict)
-    return None if once or not ended else _outcome(verdict)
+    return Complete(_record, services, attempt, verdict, topic, once=once)
 
 
 def configure(settings: DeliverySettings) -> Actor:
     """Return the actor with the retry schedule and the time limit from the settings."""
-    # The timeout applies separately to connecting, sending, waiting and reading.
-    return replace(deliver, retry=policy(settings), time_limit=settings.timeout * 4 + 30)
+    limit = settings.timeout + BESIDE_REQUEST
+    return replace(deliver, retry=policy(settings), time_limit=limit)
 
 
 def policy(settings: DeliverySettings) -> RetryPolicy:
@@ -119,14 +120,20 @@ def _sendable(message: Message, target: Target, *, once: bool) -> bool:
     return not target.disabled or once
 
 
-def _send(services: Services, message: Message, target: Target, now: int) -> Answer:
+def _cancel(services: Services, message_id: str, endpoint_id: str) -> None:
+    with services.unit_of_work():
+        deliveries.cancel(message_id, endpoint_id, services.clock.now())
+
+
+async def _send(services: Services, message: Message, target: Target, now: int) -> Answer:
     # Imported here: a process that only enqueues this actor needs no HTTP client.
     from rolehost_webhooks.delivery.sender import Sender
 
     body = bytes(message.payload or b"")
     signed = signing.headers(target.signing_secrets(now), message.id, now // 1000, body)
     kind = {"content-type": message.content_type or JSON}
-    return services.get(Sender).post(target.url, {**target.headers, **kind, **signed}, body)
+    sender = services.get(Sender)
+    return await sender.post(target.url, {**target.headers, **kind, **signed}, body)
 
 
 def _fill_in(attempt: Attempt, answer: Answer, verdict: Verdict) -> None:
@@ -157,11 +164,11 @@ def _log(attempt: Attempt, verdict: Verdict) -> None:
 
 def _record(
     services: Services, attempt: Attempt, verdict: Verdict, topic: str | None, *, once: bool
-) -> bool:
-    """Write attempt, delivery and events; they commit together with the job's state.
+) -> Outcome:
+    """Write attempt, delivery and events, which commit together with the job's state.
 
-    Returns:
-        Whether the verdict applies to the delivery; False if another attempt decides it.
+    Returns the outcome of the job. If another attempt decides the delivery, the verdict does not
+    apply to it.
     """
     now = services.clock.now()
     later = None if verdict.delay is None else now + int(verdict.delay * 1000)
@@ -179,4 +186,6 @@ def _record(
         for event in () if topic is None else outcomes.events(topic, attempt, verdict):
             if ended or event.type == outcomes.DISABLED:
                 work.publish(event)
-    return ended
+    if once:
+        _log(attempt, verdict)
+    return None if once or not ended else _outcome(verdict)

@@ -39,11 +39,8 @@ def attempts(
     An attempt without a response shows the cause: refused, dns, tls, timeout, …
     """
     client = Client(host_url(context, url), api_token(context, token))
-    try:
-        query = "?" + urlencode({"limit": limit})
-        found = client.call("GET", "app", app, "attempt", "msg", message, query=query)["data"]
-    finally:
-        client.close()
+    query = "?" + urlencode({"limit": limit})
+    found = client.call("GET", "app", app, "attempt", "msg", message, query=query)["data"]
     if as_json:
         for attempt in found:
             click.echo(msgspec.json.encode(attempt))

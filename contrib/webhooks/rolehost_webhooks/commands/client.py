@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote
+from urllib.request import HTTPErrorProcessor, ProxyHandler, Request, build_opener
 
 import click
 import msgspec
-import urllib3
+
+#: Seconds to connect, and for each wait for bytes.
+TIMEOUT = 10.0
 
 
 class Client:
@@ -24,7 +28,7 @@ class Client:
         self._headers = {"content-type": "application/json"}
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
-        self._pools = urllib3.PoolManager(timeout=urllib3.Timeout(10.0), retries=False)
+        self._opener = build_opener(ProxyHandler({}), _EveryStatus)
 
     def call(self, method: str, *path: str, body: bytes | None = None, query: str = "") -> Any:
         """Call a path below ``/api/v1``; return the decoded answer, or None if it is empty.
@@ -36,21 +40,27 @@ class Client:
         headers = self._headers
         if method == "POST":
             headers = {**headers, "idempotency-key": str(uuid.uuid4())}
+        request = Request(url, data=body, headers=headers, method=method)
         try:
-            response = self._pools.request(method, url, body=body, headers=headers)
-        except urllib3.exceptions.HTTPError as error:
+            with self._opener.open(request, timeout=TIMEOUT) as response:
+                data = response.read()
+        except (OSError, HTTPException) as error:
             raise click.ClickException(
                 f"no host answers at {self.url} ({type(error).__name__}); is rolehost run running?"
             ) from None
         if response.status >= 400:
-            raise click.ClickException(
-                f"{method} {url}: {response.status} {_error_text(response.data)}"
-            )
-        return msgspec.json.decode(response.data) if response.data else None
+            raise click.ClickException(f"{method} {url}: {response.status} {_error_text(data)}")
+        return msgspec.json.decode(data) if data else None
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._pools.clear()
+
+class _EveryStatus(HTTPErrorProcessor):
+    """Returns every response, and follows no redirect."""
+
+    def http_response(self, _request: Request, response: HTTPResponse) -> HTTPResponse:
+        """Return the response; overrides urllib's method."""
+        return response
+
+    https_response = http_response
 
 
 def _error_text(body: bytes) -> str:

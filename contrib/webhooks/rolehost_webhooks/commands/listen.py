@@ -63,7 +63,6 @@ def listen(
             wrong = _print(console, receiver, count, as_json)
     finally:
         receiver.close()
-        client.close()
     if wrong:
         raise click.ClickException(f"{wrong} deliveries had no valid signature")
 

@@ -63,8 +63,6 @@ def send(
         deliver = _through_stream(context, app)
     sent = _send_all(messages, deliver)
     seconds = time.monotonic() - began
-    if via == "http":
-        client.close()
     if as_json:
         click.echo(msgspec.json.encode({"sent": len(sent), "seconds": seconds, "ids": sent}))
     else:

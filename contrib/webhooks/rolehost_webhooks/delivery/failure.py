@@ -12,16 +12,20 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from urllib.parse import urlsplit
 
-import urllib3.exceptions as urllib3
+from aiohttp import client_exceptions as client
+from aiohttp import http_exceptions as http
 
 from rolehost_webhooks.delivery.guard import AddressRefused
 from rolehost_webhooks.models import Cause
 
 #: Characters removed from OpenSSL's text, which may include names from a certificate.
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+
+class NotHttp(Exception):
+    """A response has a head that aiohttp accepts and HTTP does not allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,56 +40,68 @@ class Failure:
     text: str
 
 
-def explain(error: BaseException, url: str, timeout: float) -> Failure:
+#: The first row with the type of an error, or of an error that it wraps, explains it.
+_EXPLANATIONS: tuple[tuple[Cause, tuple[type[BaseException], ...], str], ...] = (
+    (Cause.BLOCKED, (AddressRefused,), "blocked address: {where} has no public address"),
+    (Cause.DNS, (client.ClientConnectorDNSError, socket.gaierror), "name not found: {where}"),
+    (Cause.TLS, (ssl.SSLError, client.ClientSSLError), "TLS failed with {where}: {detail}"),
+    (Cause.REFUSED, (ConnectionRefusedError,), "connection refused by {where}"),
+    (Cause.TIMEOUT, (TimeoutError,), "timeout: {where} {missing} within {timeout:g} s"),
+    (
+        Cause.CLOSED,
+        (
+            ConnectionError,
+            client.ServerDisconnectedError,
+            http.ContentLengthError,
+            http.TransferEncodingError,
+        ),
+        "connection closed by {where} before the response ended",
+    ),
+    (
+        Cause.BAD_RESPONSE,
+        (http.LineTooLong,),
+        "bad response: {where} sent too large a head or framing",
+    ),
+    (
+        Cause.BAD_RESPONSE,
+        (NotHttp, client.ClientResponseError, client.ClientPayloadError, http.HttpProcessingError),
+        "bad response: {where} did not answer in HTTP",
+    ),
+    (Cause.UNREACHABLE, (OSError,), "{where} cannot be reached"),
+)
+
+
+def explain(error: BaseException, url: str, timeout: float, *, connected: bool) -> Failure:
     """Return why a request had no complete HTTP response.
 
     Args:
         error: the error of the HTTP client.
         url: URL of the request.
         timeout: timeout in seconds.
+        connected: whether there was a connection.
     """
     chain = list(_chain(error))
     where = _receiver(url)
-    for cause, kinds, text in (
-        (Cause.BLOCKED, (AddressRefused,), "blocked address: {where} has no public address"),
-        (Cause.DNS, (urllib3.NameResolutionError, socket.gaierror), "name not found: {where}"),
-        (Cause.TLS, (ssl.SSLError, urllib3.SSLError), "TLS failed with {where}: {detail}"),
-        (Cause.REFUSED, (ConnectionRefusedError,), "connection refused by {where}"),
-        # This comes before ConnectTimeoutError, of which urllib3 makes it a subclass.
-        (Cause.UNREACHABLE, (urllib3.NewConnectionError,), "{where} cannot be reached"),
-        (
-            Cause.TIMEOUT,
-            (urllib3.ConnectTimeoutError,),
-            "timeout: {where} accepted no connection within {timeout:g} s",
-        ),
-        (
-            Cause.TIMEOUT,
-            (urllib3.TimeoutError, TimeoutError),
-            "timeout: {where} sent no response within {timeout:g} s",
-        ),
-        (
-            Cause.CLOSED,
-            (RemoteDisconnected, ConnectionError, urllib3.IncompleteRead),
-            "connection closed by {where} before the response ended",
-        ),
-        (
-            Cause.BAD_RESPONSE,
-            (BadStatusLine, HTTPException, urllib3.ProtocolError, urllib3.DecodeError),
-            "bad response: {where} did not answer in HTTP",
-        ),
-        (Cause.UNREACHABLE, (OSError,), "{where} cannot be reached"),
-    ):
-        found = next((one for one in chain if isinstance(one, kinds)), None)
-        if found is not None:
+    missing = "sent no complete response" if connected else "accepted no connection"
+    for cause, kinds, text in _EXPLANATIONS:
+        if any(isinstance(one, kinds) for one in chain):
             detail = _tls_detail(chain)
-            return Failure(cause, text.format(where=where, timeout=timeout, detail=detail))
+            return Failure(
+                cause, text.format(where=where, timeout=timeout, detail=detail, missing=missing)
+            )
     return Failure(
         Cause.BAD_REQUEST, f"the request to {where} cannot be sent: check URL and headers"
     )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and the errors it wraps; urllib3 keeps them as arguments or causes."""
+    """Yield an error and the errors it wraps; aiohttp keeps them as arguments or causes.
+
+    The deadline has no others: it may interrupt the handling of an error.
+    """
+    if type(error) is TimeoutError and error.errno is None:
+        yield error
+        return
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -109,10 +125,10 @@ def _receiver(url: str) -> str:
 
 
 def _tls_detail(chain: list[BaseException]) -> str:
-    """Return OpenSSL's reason as text."""
+    """Return OpenSSL's reason as text; errors of aiohttp lack the attributes of their types."""
     for one in chain:
-        if isinstance(one, ssl.SSLCertVerificationError) and one.verify_message:
-            return _UNPRINTABLE.sub(" ", one.verify_message)[:200]
-        if isinstance(one, ssl.SSLError) and one.reason:
-            return str(one.reason).replace("_", " ").lower()
+        if message := getattr(one, "verify_message", ""):
+            return _UNPRINTABLE.sub(" ", message)[:200]
+        if isinstance(one, ssl.SSLError) and (reason := getattr(one, "reason", "")):
+            return str(reason).replace("_", " ").lower()
     return "the certificate does not fit the name"

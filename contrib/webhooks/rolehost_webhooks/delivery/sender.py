@@ -1,84 +1,129 @@
-"""The HTTP client of all deliveries: one pool per receiver, no redirects, TLS verified."""
+"""The HTTP client of all deliveries: one deadline, no redirects, no cookies, TLS verified."""
 
 from __future__ import annotations
 
+import asyncio
+import io
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from urllib.parse import quote
 
-import urllib3
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
+from yarl import URL
 
 from rolehost_webhooks import __version__
 from rolehost_webhooks.delivery.answer import Answer
-from rolehost_webhooks.delivery.failure import explain
-from rolehost_webhooks.delivery.guard import guarded_pools
+from rolehost_webhooks.delivery.connections import MAX_HEAD, Connector, connected
+from rolehost_webhooks.delivery.failure import NotHttp, explain
+from rolehost_webhooks.delivery.guard import Guard
 from rolehost_webhooks.rules import with_ascii_host
 from rolehost_webhooks.settings import DeliverySettings
 
 USER_AGENT = f"rolehost-webhooks/{__version__}"
 
-#: Number of connection pools, one per receiver; the least recently used is dropped.
-RECEIVERS = 200
+#: Bytes of a response that are read and dropped after the kept ones, so that its connection can be
+#: used again. After them the connection is closed.
+DROPPED = 131_072
 
-CHUNK = 4096
+#: Maximum bytes as sent for each byte of a body: a byte may be a chunk of 6 bytes.
+FRAMING = 8
+
+#: Bytes of a response that wait in memory until they are read.
+BUFFER = 16_384
+
+#: Characters of a URL that are sent as they are; others are percent-encoded.
+_SENT_AS_THEY_ARE = "%:/?#[]@!$&'()*+,;=-._~"
 
 
 class Sender:
-    """Sends requests. One instance per process; thread-safe."""
+    """Sends requests. One instance for each process.
+
+    Its connections belong to the event loop that uses it, and are closed when that loop ends its
+    asynchronous generators (``loop.shutdown_asyncgens``).
+    """
 
     def __init__(self, settings: DeliverySettings) -> None:
-        self._timeout = settings.timeout
-        self._limit = settings.response_limit
-        self._pools = urllib3.PoolManager(
-            num_pools=RECEIVERS,
-            maxsize=settings.connections,
-            timeout=urllib3.Timeout(connect=settings.timeout, read=settings.timeout),
-            retries=False,
-        )
-        if not settings.allow_private:
-            self._pools.pool_classes_by_scheme = guarded_pools(settings.networks)
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions: AsyncGenerator[ClientSession, None]
+        self._session: ClientSession
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a request and read the beginning of its response; network errors do not raise.
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a request and read the beginning of its response; errors do not raise.
 
-        A redirect is not followed, as Standard Webhooks requires.
+        The whole attempt ends after ``timeout`` seconds: name lookup, connection, TLS, request,
+        head and body of the response. A redirect is not followed, as Standard Webhooks requires.
         """
         started = time.monotonic()
+        connected.set(False)
         try:
-            response = self._pools.request(
-                "POST",
-                with_ascii_host(url),
-                body=body,
-                headers={"user-agent": USER_AGENT, **headers},
-                redirect=False,
-                preload_content=False,
-            )
-            try:
-                text = self._read(response, started + self._timeout)
-            except BaseException:
-                response.close()
-                raise
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            failure = explain(error, url, self._timeout)
+            session = await self._opened()
+            async with asyncio.timeout(self._settings.timeout):
+                response = await session.post(
+                    _exact(url),
+                    # aiohttp would write large bytes at once.
+                    data=io.BytesIO(body),
+                    headers={"user-agent": USER_AGENT, "accept-encoding": "identity", **headers},
+                    allow_redirects=False,
+                )
+                try:
+                    text = await self._read(response)
+                finally:
+                    # This closes the connection, unless the response was read to its end.
+                    response.close()
+        except Exception as error:
+            timeout = self._settings.timeout
+            failure = explain(error, url, timeout, connected=connected.get())
             return Answer(0, failure.text, _since(started), cause=failure.cause)
         return Answer(response.status, text, _since(started), response.headers.get("retry-after"))
 
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> str:
-        """Read up to the limit or the deadline; reuse the connection only after a full read."""
+    async def _read(self, response: ClientResponse) -> str:
+        if response.status < 100:
+            raise NotHttp(f"status {response.status}")
         kept = bytearray()
-        while len(kept) <= self._limit and time.monotonic() < deadline:
-            chunk = response.read(CHUNK, decode_content=False)
+        dropped = 0
+        while dropped <= DROPPED:
+            chunk = await response.content.readany()
             if not chunk:
-                response.release_conn()
                 break
-            kept += chunk
-        else:
-            response.close()
+            room = self._settings.response_limit - len(kept)
+            kept += chunk[:room]
+            dropped += max(0, len(chunk) - room)
         # PostgreSQL does not accept NUL in text.
-        return bytes(kept[: self._limit]).decode("utf-8", "replace").replace("\0", "\ufffd")
+        return kept.decode("utf-8", "replace").replace("\0", "\ufffd")
 
-    def close(self) -> None:
-        """Close the idle connections. Idempotent."""
-        self._pools.clear()
+    async def _opened(self) -> ClientSession:
+        """Return the client of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            sessions = _sessions(self._settings)
+            self._session = await anext(sessions)
+            self._loop, self._sessions = loop, sessions
+        return self._session
+
+
+async def _sessions(settings: DeliverySettings) -> AsyncGenerator[ClientSession, None]:
+    """Yield a client, and close it at the end of the loop."""
+    guard = Guard(everywhere=settings.allow_private, networks=settings.networks)
+    most = MAX_HEAD + FRAMING * (settings.response_limit + DROPPED)
+    async with ClientSession(
+        connector=Connector(guard, idle=settings.connections, most=most),
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(),
+        skip_auto_headers=("accept",),
+        auto_decompress=False,
+        read_bufsize=BUFFER,
+    ) as session:
+        yield session
+
+
+def _exact(url: str) -> URL:
+    """Return a URL that is sent as it was given: receivers may verify a signature of it.
+
+    Raises:
+        ValueError: the URL has no valid host.
+    """
+    return URL(quote(with_ascii_host(url), safe=_SENT_AS_THEY_ARE), encoded=True)
 
 
 def _since(started: float) -> int:

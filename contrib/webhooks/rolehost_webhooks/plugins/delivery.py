@@ -81,8 +81,10 @@ def rolehost_checks(context: DeclareContext) -> list[Check]:
 
 @hookimpl
 def rolehost_start(context: ProcessContext) -> None:
-    """Register the HTTP client that all deliveries share."""
+    """Register the HTTP client that all deliveries of a worker share."""
+    if context.role != "worker":
+        return
     from rolehost_webhooks.delivery.sender import Sender
 
     settings: DeliverySettings = context.settings
-    context.services.register(Sender, lambda _services: Sender(settings), close=Sender.close)
+    context.services.register(Sender, lambda _services: Sender(settings))
