@@ -39,8 +39,11 @@ class Collected:
 class Plugin:
     """A plugin object with the actors, handlers and schedules of a test."""
 
-    def __init__(self, actors: Any, handlers: Any, schedules: Any) -> None:
+    def __init__(
+        self, actors: Any, handlers: Any, schedules: Any, job_middleware: Any = ()
+    ) -> None:
         self._actors, self._handlers, self._schedules = actors, handlers, schedules
+        self._job_middleware = job_middleware
 
     @hookimpl
     def rolehost_plugin(self) -> PluginInfo:
@@ -57,6 +60,10 @@ class Plugin:
     @hookimpl
     def rolehost_handlers(self) -> Any:
         return self._handlers
+
+    @hookimpl
+    def rolehost_job_middleware(self) -> Any:
+        return self._job_middleware
 
     @hookimpl
     def rolehost_schedules(self) -> Any:
@@ -106,9 +113,11 @@ def host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     made: list[Host] = []
 
     def make(
-        actors: Any = (), handlers: Any = (), schedules: Any = (), settings: str = "", **more: Any
-    ) -> Host:
-        made.append(Host(tmp_path, settings, Plugin(actors, handlers, schedules), **more))
+        actors: Any = (), handlers: Any = (), schedules: Any = (), settings: str = "",
+        job_middleware: Any = (), **more: Any,
+    ) -> Host:  # fmt: skip
+        plugin = Plugin(actors, handlers, schedules, job_middleware)
+        made.append(Host(tmp_path, settings, plugin, **more))
         return made[-1]
 
     yield make

@@ -52,7 +52,7 @@ class DramatiqActors:
 
         @hookimpl
         def rolehost_plugin():
-            return PluginInfo(api=2, enqueues=existing.names)
+            return PluginInfo(enqueues=existing.names, api=2)
 
         @hookimpl
         def rolehost_actors():

@@ -23,6 +23,7 @@ from rolehost.api.contributions import (
     Schedule,
 )
 from rolehost.api.events import AnyEvent, Event
+from rolehost.api.executions import Execution, JobMiddleware
 from rolehost.api.handlers import Handler, handler
 from rolehost.api.hooks import CommandContext, DeclareContext, ProcessContext, hookimpl
 from rolehost.api.json import load_json
@@ -125,12 +126,14 @@ __all__ = [
     "ErrorFormat",
     "Event",
     "EventContext",
+    "Execution",
     "Extension",
     "ExtensionPoint",
     "FleetFacts",
     "Handler",
     "Job",
     "JobContext",
+    "JobMiddleware",
     "JobQueue",
     "LagStatistics",
     "Lease",

@@ -29,6 +29,7 @@ from rolehost.api.contributions import (
     Route,
     Schedule,
 )
+from rolehost.api.executions import JobMiddleware
 from rolehost.api.handlers import Handler
 from rolehost.api.observe import Recorder
 from rolehost.api.services import Services
@@ -221,6 +222,18 @@ class Hooks:
         """
 
     @hookspec
+    def rolehost_job_middleware(self, context: DeclareContext) -> Sequence[JobMiddleware] | None:
+        """Return middleware around the attempts of all durable jobs and events of the process.
+
+        For error reporting, tracing, and context that code deep in an actor needs.
+
+        Returns:
+            Middleware; None: no middleware.
+
+        Since plugin API 2.
+        """
+
+    @hookspec
     def rolehost_schedules(self, context: DeclareContext) -> Sequence[Schedule] | None:
         """Return schedules. A schedule adds the role ``scheduler`` to the deployment.
 
@@ -284,6 +297,7 @@ DECLARING: dict[str, tuple[type[Any], ...]] = {
     "rolehost_middleware": (Middleware,),
     "rolehost_actors": (Actor,),
     "rolehost_handlers": (Handler,),
+    "rolehost_job_middleware": (JobMiddleware,),
     "rolehost_schedules": (Schedule,),
     "rolehost_checks": (Check,),
     "rolehost_commands": (Command,),

@@ -19,6 +19,7 @@ from rolehost.api.contributions import (
     Route,
     Schedule,
 )
+from rolehost.api.executions import JobMiddleware
 from rolehost.api.handlers import Handler
 from rolehost.api.metrics import Metric
 from rolehost.composition import access, callables, degrading, limits, names, routes, topology
@@ -147,6 +148,7 @@ def _check_and_compose(gathered: Gathered) -> Composition | None:
         middleware=contributions.of(Middleware),
         actors=MappingProxyType(actors),
         handlers=contributions.of(Handler),
+        job_middleware=contributions.of(JobMiddleware),
         schedules=contributions.of(Schedule),
         checks=contributions.of(Check),
         commands=contributions.of(Command),

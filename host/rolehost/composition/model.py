@@ -22,6 +22,7 @@ from rolehost.api.contributions import (
     Route,
     Schedule,
 )
+from rolehost.api.executions import JobMiddleware
 from rolehost.api.handlers import Handler
 from rolehost.api.metrics import Metric
 from rolehost.deployment.model import Deployment
@@ -105,6 +106,7 @@ class Composition:
     middleware: tuple[Owned[Middleware], ...]
     actors: Mapping[str, Owned[Actor]]
     handlers: tuple[Owned[Handler], ...]
+    job_middleware: tuple[Owned[JobMiddleware], ...]
     schedules: tuple[Owned[Schedule], ...]
     checks: tuple[Owned[Check], ...]
     commands: tuple[Owned[Command], ...]
@@ -162,7 +164,8 @@ class Composition:
         """
         kept: dict[str, Any] = {}
         for name in (
-            "routes", "error_formats", "middleware", "handlers", "schedules", "checks", "commands"
+            "routes", "error_formats", "middleware", "handlers", "job_middleware", "schedules",
+            "checks", "commands",
         ):  # fmt: skip
             contributions = getattr(self, name)
             kept[name] = tuple(owned for owned in contributions if owned.plugin != failed.name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.handlers import Handler
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
+from rolehost.delivery.around import Around
 from rolehost.delivery.failures import describe, is_fatal, report
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.groups import Group
@@ -159,7 +161,7 @@ class Attempts:
                 delivery.identity = envelope.position(delivery.record)
                 return self._add_dead_letter(delivery, f"{type(error).__name__}: {error}", error)
             try:
-                return self._attempt(event, delivery)
+                return self._attempt_inside(event, delivery)
             except failpoints.Crash:
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
@@ -185,6 +187,29 @@ class Attempts:
             attempt=attempt, retry_in=round(delay, 3), error=" ".join(failed.error.split()),
         )  # fmt: skip
         return failed
+
+    def _attempt_inside(
+        self, event: AnyEvent, delivery: Delivery, group: Group | None = None
+    ) -> str:
+        """Make an attempt inside the middleware."""
+        if not self._runtime.middleware:
+            return self._attempt(event, delivery, group)
+        with self._middleware(delivery.identity, delivery.attempt) as around:
+            around.execution.outcome = self._attempt(event, delivery, group)
+            return around.execution.outcome
+
+    @contextmanager
+    def _middleware(self, identity: str, attempt: int) -> Iterator[Around]:
+        """Enter the middleware for the block, which sets the outcome."""
+        name, middleware = self._handler.name, self._runtime.middleware
+        around = Around.enter(middleware, self._services, "event", name, identity, attempt)
+        try:
+            yield around
+        except BaseException as error:
+            around.execution.exception = error
+            raise
+        finally:
+            around.leave(around.execution.outcome or "failed")
 
     def _attempt(self, event: AnyEvent, delivery: Delivery, group: Group | None = None) -> str:
         handler, claim = self._handler, delivery.claim

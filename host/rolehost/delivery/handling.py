@@ -205,7 +205,12 @@ class Handling(Attempts):
                 context = HandlerContext(self._services, group, 1)
                 call_exiting_forks(self._handler.fn, context, fresh)
 
-        self._commit(scope, call)
+        if not self._runtime.middleware:
+            self._commit(scope, call)
+        else:
+            with self._middleware(decoded[0][1], 1) as around:
+                self._commit(scope, call)
+                around.execution.outcome = "handled"
         return marks
 
     def handle_group(self, records: Sequence[Record]) -> list[bool]:
@@ -267,7 +272,7 @@ class Handling(Attempts):
         before = EVENT_ID.set(identity), GROUP.set(self._handler.group)
         try:
             event = envelope.to_event(record, self._decoder)
-            return self._attempt(event, Delivery(record, identity), group)
+            return self._attempt_inside(event, Delivery(record, identity), group)
         except failpoints.Crash:
             raise
         except BaseException as error:  # a handler may raise anything, even CancelledError

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from rolehost.api.retries import Outcome
+from rolehost.delivery.around import Around
 from rolehost.delivery.changes import Change, change
 from rolehost.delivery.limits import Name, of_key, of_partition
 
@@ -58,12 +59,14 @@ class NewJob(NamedTuple):
 class EndedCoroutine(NamedTuple):
     """What the coroutine of an asynchronous actor returned or raised.
 
-    ``began``: when the coroutine began, milliseconds.
+    ``began``: when the coroutine began, milliseconds. ``around``: the middleware around the
+    attempt, if it was entered.
     """
 
     began: int
     outcome: Outcome
     error: BaseException | None
+    around: Around | None = None
 
     def result(self) -> Outcome:
         """Return the outcome, or raise the error."""

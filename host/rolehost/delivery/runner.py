@@ -16,6 +16,8 @@ from rolehost.api.actors import Actor
 from rolehost.api.retries import Complete, Dead, Outcome, Retry, Snooze
 from rolehost.api.services import Services
 from rolehost.delivery.arguments import Signature
+from rolehost.delivery.around import Around, note
+from rolehost.delivery.around import current as around_attempt
 from rolehost.delivery.failures import bounded, describe, is_fatal, loggable, report
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.guard import current
@@ -143,6 +145,41 @@ class Runner:
         return self._attempt(job, actor, earlier)
 
     def _attempt(self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]) -> Finish:
+        if not self.runtime.middleware:
+            return self._try(job, actor, earlier)
+        around = None if job.coroutine is None else job.coroutine.around
+        if around is not None:
+            assert around.context is not None  # the coroutine ran in it
+            return around.context.run(self._try_inside, around, job, actor, earlier)
+        began = self.runtime.clock.now()
+        try:
+            around = self.enter(job)
+        except Exception as error:
+            return self._failed(job, actor, error, began)
+        return self._try_inside(around, job, actor, earlier)
+
+    def enter(self, job: ClaimedJob) -> Around | None:
+        """Enter the middleware around an attempt; None if there is none."""
+        middleware = self.runtime.middleware
+        if not middleware:
+            return None
+        return Around.enter(middleware, self.services, "job", job.actor, job.id, job.attempt + 1)
+
+    def _try_inside(
+        self, around: Around | None, job: ClaimedJob, actor: Actor, earlier: Sequence[End]
+    ) -> Finish:
+        assert around is not None  # there is middleware
+        token = around_attempt.set(around)
+        outcome = "interrupted"
+        try:
+            end = self._try(job, actor, earlier)
+            outcome = _OUTCOMES.get((end.state, end.counted), end.state)
+            return end
+        finally:
+            around_attempt.reset(token)
+            around.leave(outcome)
+
+    def _try(self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]) -> Finish:
         runtime = self.runtime
         began = runtime.clock.now() if job.coroutine is None else job.coroutine.began
         scope = self._scope(job)
@@ -207,6 +244,7 @@ class Runner:
 
     def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException, began: int) -> Finish:
         end = end_of_error(self.runtime, job, actor, error)
+        note(error.__cause__ if _is_outcome(error) else error)
         return self._record_end(job, end, began, self.runtime.clock.now(), error)
 
     def _record_end(

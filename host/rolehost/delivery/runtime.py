@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import structlog
 
 from rolehost.api.actors import Actor
 from rolehost.api.delivery import DeliverySettings
+from rolehost.api.executions import JobMiddleware
 from rolehost.api.observe import Recorder
 from rolehost.api.services import Clock
 from rolehost.delivery.arguments import Signature
@@ -70,6 +71,7 @@ class DeliveryRuntime:
         declared: Declared,
         policy: DeliverySettings,
         recorder: Recorder,
+        middleware: Sequence[JobMiddleware] = (),
         find_foreign: Callable[[Database, str], Target | None] = lambda _database, _name: None,
     ) -> None:
         self.database = database
@@ -84,6 +86,8 @@ class DeliveryRuntime:
         self.declared = declared
         self.policy = policy
         self.recorder = recorder
+        #: Around the attempts of jobs and events.
+        self.middleware = middleware
         self.ledger = Ledger(database)
         self.limits = LimitTable(declared.actors)
         self.signatures = {name: Signature(actor) for name, actor in declared.actors.items()}

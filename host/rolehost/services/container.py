@@ -376,6 +376,7 @@ class ProcessServices:
             ),
             policy=host.delivery,
             recorder=self.recorders,
+            middleware=[owned.value for owned in composition.job_middleware],
             find_foreign=manifests.target,
         )
 

@@ -76,15 +76,24 @@ class Jobs:
         began = runtime.clock.now()
         ended: list[EndedCoroutine] = []
 
-        async def call() -> None:
+        async def run() -> None:
+            runner, around = self._runner(), None
             try:
                 with role_loop(asyncio.get_running_loop()):
-                    coroutine = self._runner().begin(job, runtime.declared.actors[job.actor])
-                    ended.append(EndedCoroutine(began, await coroutine, None))
+                    around = runner.enter(job)
+                    coroutine = runner.begin(job, runtime.declared.actors[job.actor])
+                    ended.append(EndedCoroutine(began, await coroutine, None, around))
             except BaseException as error:  # an actor may raise anything, even SystemExit
                 shown = error if isinstance(error, Exception) else as_runtime_error(error)
-                ended.append(EndedCoroutine(began, None, shown))
+                ended.append(EndedCoroutine(began, None, shown, around))
+            if around is not None:
+                around.context = context
 
+        async def call() -> None:
+            await asyncio.get_running_loop().create_task(run(), context=context)
+
+        # The attempt goes on in the context of the coroutine.
+        context = copy_context()
         self._services.singletons.get("coroutines", Loop, Loop.close).run(call)
         return msgspec.structs.replace(job, coroutine=ended[0])
 

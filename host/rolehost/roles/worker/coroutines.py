@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
 import msgspec
 import structlog
 
 from rolehost.api.retries import Outcome
+from rolehost.delivery.around import Around
 from rolehost.delivery.failures import as_runtime_error, report
 from rolehost.delivery.guard import role_loop
 from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine
@@ -51,14 +52,16 @@ class Running:
 
     ``began``: when the coroutine began, milliseconds; 0 before. ``cause``: the error that ends
     the job if the coroutine is cancelled; None: the host has not cancelled it. ``timer`` is that
-    of its time limit.
+    of its time limit. ``around``: the middleware around the attempt, if it was entered.
     """
 
-    __slots__ = ("began", "cause", "job", "on_end", "task", "timer")
+    __slots__ = ("around", "began", "cause", "context", "job", "on_end", "task", "timer")
 
-    def __init__(self, job: ClaimedJob, on_end: OnEnd) -> None:
+    def __init__(self, job: ClaimedJob, on_end: OnEnd, context: Context) -> None:
         self.job = job
         self.on_end = on_end
+        self.context = context
+        self.around: Around | None = None
         self.began = 0
         self.cause: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
@@ -76,7 +79,7 @@ class Running:
         cancelled = error is not None and issubclass(type(error), asyncio.CancelledError)
         return msgspec.structs.replace(
             self.job,
-            coroutine=EndedCoroutine(self.began, outcome, error),
+            coroutine=EndedCoroutine(self.began, outcome, error, self.around),
             cancel=int(cancelled),
         )
 
@@ -188,7 +191,7 @@ class Coroutines:
             context.run(self._fields[0].set, job.id)
             context.run(self._fields[1].set, job.actor)
             name = f"{job.actor} (job {job.id})"
-            running = Running(job, on_end)
+            running = Running(job, on_end, context)
             running.task = self._loop.create_task(self._run(running), name=name, context=context)
             limit = self._limits[job.actor]
             if limit is not None:
@@ -218,6 +221,7 @@ class Coroutines:
         failure = running.cause
         try:
             if failure is None:
+                running.around = self._enter(running)
                 actor = self._runtime.declared.actors[job.actor]
                 outcome = await self._runner.begin(job, actor)
         except BaseException as error:  # an actor may raise anything, even SystemExit
@@ -225,7 +229,22 @@ class Coroutines:
         if running.timer is not None:
             running.timer.cancel()
         del self.running[job.id, job.token]
-        running.on_end(running.ended(outcome, failure))
+        ended = running.ended(outcome, failure)
+        if running.around is None:
+            self._end(running, ended)
+        else:
+            # The attempt goes on in the context of this task, which must have ended then.
+            self._loop.call_soon(self._end, running, ended)
+
+    def _enter(self, running: Running) -> Around | None:
+        """Enter the middleware around the attempt, in the context of the task."""
+        around = self._runner.enter(running.job)
+        if around is not None:
+            around.context = running.context
+        return around
+
+    def _end(self, running: Running, ended: ClaimedJob) -> None:
+        running.on_end(ended)
         with self._ended:
             self._unfinished -= 1
             self._ended.notify_all()

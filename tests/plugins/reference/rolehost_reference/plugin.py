@@ -11,6 +11,7 @@ from rolehost.api import (
     DeclareContext,
     ErrorFormat,
     Handler,
+    JobMiddleware,
     Middleware,
     Migrations,
     PluginInfo,
@@ -103,6 +104,14 @@ def rolehost_handlers() -> list[Handler]:
     from rolehost_reference.work import mark
 
     return [mark]
+
+
+@hookimpl
+def rolehost_job_middleware() -> list[JobMiddleware]:
+    """Note each failed attempt."""
+    from rolehost_reference.work import noted
+
+    return [JobMiddleware(name="reference-failures", around=noted)]
 
 
 @hookimpl

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from msgspec import Struct
-from rolehost.api import Event, EventContext, JobContext, actor, handler
+from rolehost.api import Event, EventContext, Execution, JobContext, actor, handler
 
 from rolehost_reference.models import StoredGreeting
 
 TOPIC = "reference.greeted"
+
+log = logging.getLogger(__name__)
 
 
 class Greeted(Struct):
@@ -30,6 +36,14 @@ def tidy(job: JobContext) -> None:
     """Remove greetings without a name."""
     with job.services.unit_of_work():
         StoredGreeting.delete().where(StoredGreeting.name == "").execute()
+
+
+@contextmanager
+def noted(execution: Execution) -> Iterator[None]:
+    """Note an attempt that fails; a plugin for error reports would send it."""
+    yield
+    if execution.exception is not None:
+        log.warning("attempt %s of %s failed", execution.attempt, execution.name)
 
 
 @handler(name="reference.mark", topic=TOPIC, group="reference", payload=Greeted)

@@ -1,0 +1,63 @@
+"""Middleware around the attempts of jobs and events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+from rolehost.api.services import Services
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """One attempt of a job or an event, as middleware sees it.
+
+    Attributes:
+        kind: ``job``, or ``event`` for an attempt of a handler.
+        name: name of the actor or the handler.
+        id: id of the job or the event; of the first event, if a handler gets a batch.
+        attempt: number of the attempt, from 1.
+        services: the services of the process.
+        outcome: set at the end. Of a job: ``completed``, ``retrying``, ``snoozed``, ``dead``,
+            ``cancelled``, ``interrupted`` (handed back, not counted) or ``lost`` (another process
+            has the job, and nothing was written). Of an event: ``handled``, ``duplicate``,
+            ``failed`` or ``lost``. Empty before the end.
+        exception: what the attempt raised; None if it raised nothing.
+    """
+
+    kind: Literal["job", "event"]
+    name: str
+    id: str
+    attempt: int
+    services: Services
+    outcome: str = ""
+    exception: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobMiddleware:
+    """Runs around each attempt of a durable job or an event. The first one is the outermost.
+
+    Attributes:
+        name: name for messages.
+        around: called with an :class:`Execution` before the attempt. It returns a context manager,
+            which is entered then, and left after the attempt has an outcome. It is always left
+            without an exception: look at ``execution.exception``. If entering raises, the attempt
+            has failed; an error at the end is logged. Both run in the context (:mod:`contextvars`)
+            of the attempt; those of an asynchronous actor run on its event loop and must not block.
+
+    Example::
+
+        @contextmanager
+        def report(execution):
+            yield
+            if execution.exception is not None:
+                send_report(execution.exception, actor=execution.name, job=execution.id)
+
+        JobMiddleware(name="report", around=report)
+    """
+
+    name: str
+    around: Callable[[Execution], AbstractContextManager[object]]
