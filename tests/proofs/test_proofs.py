@@ -27,6 +27,7 @@ WAITING = {
 ALONE = {
     "fleet-check",
     "held-snapshot",
+    "hostile-receivers",
     "isolation",
     "kills",
     "many-plugins",
