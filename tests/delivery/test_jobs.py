@@ -47,13 +47,13 @@ def test_arguments_arrive_in_the_types_of_the_signature(bench):
         number: int
 
     @actor()
-    def typed(context, at: datetime, order: Order, tags: list[str] = []):  # noqa: B006
-        seen.append((at, order, tags))
+    def typed(context, when: datetime, order: Order, tags: list[str] = []):  # noqa: B006
+        seen.append((when, order, tags))
 
-    typed.fn.__annotations__.update(at=datetime, order=Order, tags=list[str])
+    typed.fn.__annotations__.update(when=datetime, order=Order, tags=list[str])
     bench.make_runtime(typed)
     moment = datetime(2030, 1, 2, tzinfo=UTC)
-    enqueue(bench, typed, at=moment, order=Order(4))
+    enqueue(bench, typed, when=moment, order=Order(4))
     bench.run(bench.claim()[0])
     assert seen == [(moment, Order(4), [])]
 

@@ -53,6 +53,21 @@ def test_more_jobs_than_threads_run_at_the_same_time(host, collected):
     assert states(here) == {"completed": 50}
 
 
+def test_the_coroutine_of_an_expired_job_does_not_begin(host, collected):
+    @actor()
+    async def late(job, n: int):
+        collected.add(n)
+
+    here = host([late])
+    with here.services.unit_of_work() as work:
+        work.enqueue(late, n=1, key="k", expires_at=0)
+        work.enqueue(late, n=2, key="k")
+    worker(here)
+    assert collected.wait(1) == [2]
+    here.stop()
+    assert states(here) == {"cancelled": 1, "completed": 1}
+
+
 def test_no_more_jobs_run_at_a_time_than_the_concurrency_of_the_worker(host, collected):
     running, most = set(), []
 

@@ -16,7 +16,9 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 
 #: Options of :meth:`UnitOfWork.enqueue`; no argument of an actor may have these names.
-RESERVED_ARGUMENTS = frozenset({"delay", "key", "partition", "unique", "priority"})
+RESERVED_ARGUMENTS = frozenset(
+    {"at", "delay", "expires_at", "key", "partition", "priority", "unique"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

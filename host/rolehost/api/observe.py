@@ -26,7 +26,7 @@ class Recorder(Protocol):
         Args:
             actor: name of the actor.
             outcome: ``completed``, ``retrying``, ``snoozed``, ``dead``, ``cancelled``,
-                ``interrupted`` or ``lost`` (another process has the lease).
+                ``expired``, ``interrupted`` or ``lost`` (another process has the lease).
             waited: seconds from the time at which the job could run to the start of the attempt;
                 0.0 if the actor is ephemeral.
             ran: seconds from start to end of the attempt.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
@@ -70,6 +71,8 @@ class UnitOfWork(Protocol):
         /,
         *,
         delay: float | None = None,
+        at: datetime | None = None,
+        expires_at: datetime | float | None = None,
         key: str | None = None,
         unique: str | Unique | None = None,
         priority: int | None = None,
@@ -81,6 +84,10 @@ class UnitOfWork(Protocol):
         Args:
             actor: the actor, or its name if it belongs to another deployment.
             delay: seconds until the job may run, at most 100 years; None, 0 or less: at once.
+            at: the time from which the job may run, with a time zone, instead of ``delay``.
+            expires_at: the time, with a time zone, or the number of seconds from now, from which no
+                attempt of the job starts any more: it is then ``cancelled`` with the error
+                ``expired``. None: never.
             key: 1 to 600 characters. Jobs with the same key run one after the other, in the order
                 in which they were enqueued. None: no order.
             unique: a text of 1 to 600 characters. If a job with this text exists and no process
@@ -107,6 +114,8 @@ class UnitOfWork(Protocol):
         arguments: Iterable[Mapping[str, Any]],
         *,
         delay: float | None = None,
+        at: datetime | None = None,
+        expires_at: datetime | float | None = None,
         priority: int | None = None,
         partition: str | None = None,
     ) -> int:

@@ -5,6 +5,7 @@ The bounds are the same for every supported database.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 #: The longest delay or interval, in seconds: 100 years.
@@ -12,6 +13,8 @@ MAX_DELAY = 3_155_760_000.0
 
 #: Maximum characters of an indexed text: an index entry of PostgreSQL has at most 2704 bytes.
 MAX_TEXT_LENGTH = 600
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Bounds of PostgreSQL's INTEGER.
 MIN_INTEGER, MAX_INTEGER = -(2**31), 2**31 - 1
@@ -46,6 +49,20 @@ def delay(name: str, value: Any) -> float:
         TypeError, ValueError: as :func:`seconds`.
     """
     return max(0.0, seconds(name, value, minimum=-MAX_DELAY))
+
+
+def moment(name: str, value: Any) -> int:
+    """Return a time as milliseconds since the Unix epoch, rounded up.
+
+    Raises:
+        TypeError: the value is not a ``datetime``.
+        ValueError: it has no time zone.
+    """
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} must be a datetime, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise ValueError(f"{name} must have a time zone, not {value!r:.80}")
+    return -((_EPOCH - value) // timedelta(milliseconds=1))
 
 
 def integer(

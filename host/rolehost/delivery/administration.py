@@ -16,7 +16,7 @@ from rolehost.storage import Database, Transaction
 
 _COLUMNS = (
     "id, queue, actor, state, priority, run_at, key, partition, unique_key, attempt, crashes,"
-    " owner, enqueued_at, started_at, finished_at, error, cause, arguments"
+    " owner, enqueued_at, expires_at, started_at, finished_at, error, cause, arguments"
 )
 _KIND = ("state", "queue", "actor")
 #: The condition of the index ``rolehost_jobs_of_partition``.
@@ -180,7 +180,7 @@ def retry(
     now: int,
     only: Sequence[str] = ("dead", "cancelled", "retrying", "scheduled"),
 ) -> str | None:
-    """Make a job available now and reset its attempts; return the name for the wake-up.
+    """Make a job available now; reset its attempts and expiry; return the name for the wake-up.
 
     Returns None if the job does not exist or has another state than ``only``, or if another job
     holds its ``unique`` text.
@@ -189,7 +189,7 @@ def retry(
     active = ", ".join("?" * len(ACTIVE))
     row = tx.execute(
         "UPDATE rolehost_jobs SET state = 'available', run_at = ?, attempt = 0, crashes = 0,"
-        " suspect = 0, cancel = 0, finished_at = NULL"
+        " suspect = 0, cancel = 0, finished_at = NULL, expires_at = NULL"
         f" WHERE id = ? AND state IN ({marks}) AND (unique_held = 0 OR NOT EXISTS ("
         " SELECT 1 FROM rolehost_jobs o WHERE o.unique_key = rolehost_jobs.unique_key"
         " AND o.id <> rolehost_jobs.id AND (o.unique_held = 3 OR o.unique_held > 0"

@@ -25,7 +25,7 @@ from rolehost.storage import Transaction
 
 _COLUMNS = (
     "id, queue, actor, arguments, attempt, crashes, suspect, cancel, token, run_at,"
-    " enqueued_at, key, cause, priority, partition, partition_id"
+    " enqueued_at, key, cause, priority, partition, partition_id, expires_at"
 )
 #: Milliseconds for which the limits that were set at run time are cached.
 _LIMITS_MILLISECONDS = 1000
@@ -287,7 +287,7 @@ _CLAIM = (
 )
 
 #: Columns of a claimed row that hold texts and bytes, or may be NULL; the others hold integers.
-_TEXTS = ("queue", "actor", "arguments", "key", "cause", "partition", "partition_id")
+_TEXTS = ("queue", "actor", "arguments", "key", "cause", "partition", "partition_id", "expires_at")
 _NAMES = _COLUMNS.split(", ")
 _INTEGERS = itemgetter(*(index for index, name in enumerate(_NAMES) if name not in _TEXTS))
 _INTEGER = {int}

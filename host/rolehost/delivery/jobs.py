@@ -22,6 +22,9 @@ ACTIVE = ("available", "scheduled", "claimed", "running", "retrying")
 FINISHED = frozenset({"completed", "cancelled", "dead"})
 STATES = (*ACTIVE, "completed", "cancelled", "dead")
 
+#: The ``error`` of a cancelled job whose time ``expires_at`` passed before an attempt started.
+EXPIRED = "expired"
+
 #: Values of ``unique_held``: until a process takes the job, until it is over, for a period.
 UNTIL_STARTED, UNTIL_ENDED, FOR_A_PERIOD = 1, 2, 3
 
@@ -30,6 +33,7 @@ class NewJob(NamedTuple):
     """A row to be inserted, in the order of the columns.
 
     ``held`` is 0 if the job has no ``unique``. ``until`` is in milliseconds, for ``FOR_A_PERIOD``.
+    ``expires_at`` is in milliseconds; None: never.
     A job is *limited* if it has a key or a partition, or if limits apply to its actor or queue. An
     unlimited job has no ``partition_id``.
     """
@@ -48,6 +52,7 @@ class NewJob(NamedTuple):
     until: int | None = None
     partition: str | None = None
     partition_id: int | None = None
+    expires_at: int | None = None
 
     def waits(self) -> Change | None:
         """Return the change that this job appends; None if it is unlimited or waits for a time."""
@@ -100,6 +105,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     priority: int
     partition: str | None = None
     partition_id: int | None = None
+    expires_at: int | None = None
     row_error: str | None = None
     coroutine: EndedCoroutine | None = None
 

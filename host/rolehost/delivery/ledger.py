@@ -43,8 +43,8 @@ HOLDS = (
 
 _INSERT = (
     "INSERT INTO rolehost_jobs (queue, actor, state, priority, run_at, arguments, key, unique_key,"
-    " enqueued_at, cause, unique_held, unique_until, partition, partition_id)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " enqueued_at, cause, unique_held, unique_until, partition, partition_id, expires_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_ONE = f"{_INSERT} RETURNING id"
 _FINISH = (
@@ -132,12 +132,13 @@ class Ledger:
             found = tx.execute(sql, (job.unique,)).fetchone()
         else:
             change = (
-                "arguments = ?, partition = ?,"
+                "expires_at = ?, arguments = ?, partition = ?,"
                 " partition_id = CASE WHEN key IS NULL THEN ? ELSE partition_id END"
             )
-            values = [job.arguments, job.partition, job.partition_id]
+            values = [job.expires_at, job.arguments, job.partition, job.partition_id]
             if conflict == "move":
-                change, values = "state = ?, run_at = ?", [job.state, job.run_at]
+                change = "expires_at = ?, state = ?, run_at = ?"
+                values = [job.expires_at, job.state, job.run_at]
             sql = f"UPDATE rolehost_jobs SET {change} WHERE {waits} AND actor = ? RETURNING id"
             found = tx.execute(sql, (*values, job.unique, job.actor)).fetchone()
         if found is not None:

@@ -21,7 +21,7 @@ from rolehost.delivery.around import current as around_attempt
 from rolehost.delivery.failures import bounded, describe, is_fatal, loggable, report
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.guard import current
-from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
+from rolehost.delivery.jobs import EXPIRED, FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import Scope, current_scope
 from rolehost.errors import LeaseLost, StorageUnavailable
@@ -45,6 +45,10 @@ _OUTCOMES = {
     ("dead", False): "dead",
     ("cancelled", False): "cancelled",
 }
+
+
+class Expired(Exception):
+    """The time ``expires_at`` of a job passed before its attempt started."""
 
 
 class Attempt:
@@ -226,7 +230,12 @@ class Runner:
             current.reset(token)
 
     def begin(self, job: ClaimedJob, actor: Actor) -> Any:
-        """Call the actor; return its outcome, or its coroutine if it is asynchronous."""
+        """Call the actor; return its outcome, or its coroutine if it is asynchronous.
+
+        Raises Expired if the job must not start any more.
+        """
+        if job.expires_at is not None and job.expires_at <= self.runtime.clock.now():
+            raise Expired
         arguments = self.runtime.signatures[job.actor].decode(job.arguments)
         attempt = Attempt(self.runtime, self.services, job, actor.retry.attempts)
         failpoints.reach("runner.before_actor")
@@ -256,13 +265,15 @@ class Runner:
         raised: BaseException | None = None,
     ) -> Finish:
         """Record the end of an attempt; log a failure, raised or returned."""
-        if raised is not None and _is_outcome(raised):
+        if raised is not None and (_is_outcome(raised) or issubclass(type(raised), Expired)):
             raised = raised.__cause__
         if raised is not None and self.on_error is not None:
             self.on_error(raised)
         if end.state in ("retrying", "dead"):
             _log_failure(job, end, now, raised)
-        self._record(job, _OUTCOMES[end.state, end.counted], began, now)
+        expired = end.state == "cancelled" and end.error == EXPIRED
+        outcome = EXPIRED if expired else _OUTCOMES[end.state, end.counted]
+        self._record(job, outcome, began, now)
         return end
 
     def _record(self, job: ClaimedJob, outcome: str, began: int, now: int) -> None:
@@ -322,6 +333,8 @@ def end_of_error(
 ) -> Finish:
     """Return the end of a job after its attempt raised an error, or its outcome."""
     now = runtime.clock.now()
+    if issubclass(type(error), Expired):
+        return Finish("cancelled", now, False, EXPIRED)
     if _is_outcome(error):
         return end_of_outcome(runtime, job, actor, error, now)
     text = describe(error)

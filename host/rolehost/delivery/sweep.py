@@ -1,4 +1,4 @@
-"""The sweep: hands back the work of dead processes, and corrects the counts of limits.
+"""The sweep: hands back the work of dead processes, ends expired jobs, corrects counts of limits.
 
 Only the holder of the lease ``sweep`` sweeps periodically. Every process also hands back the work
 of dead processes when it starts. A process that stops normally hands back its own work.
@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import structlog
 
 from rolehost.delivery import changes, leases, limitstore
+from rolehost.delivery.jobs import EXPIRED
+from rolehost.delivery.ledger import PARTITION_COLUMNS, announce
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageUnavailable
 
@@ -18,6 +20,14 @@ log = structlog.get_logger(__name__)
 
 #: The migration of the phase *post* after which no process of a version without limits runs.
 _ROLLED_OUT = "SELECT 1 FROM rolehost_migrations WHERE owner = 'rolehost' AND number = 7"
+
+#: Maximum number of expired jobs that one transaction cancels.
+_EXPIRED = 1000
+_EXPIRED_ROWS = (
+    "SELECT id FROM rolehost_jobs WHERE expires_at <= ? AND expires_at IS NOT NULL"
+    " AND state IN ('available', 'scheduled', 'retrying')"
+    f" ORDER BY expires_at LIMIT {_EXPIRED}"
+)
 
 #: The count of a partition is checked if no job of it was claimed for this many milliseconds.
 _COUNTS_SETTLE_MILLISECONDS = 60_000
@@ -50,6 +60,41 @@ def _release_all(runtime: DeliveryRuntime, owners: Iterable[str]) -> int:
         except Exception:  # the work of the other processes is still handed back
             log.exception("the work of a process cannot be handed back", process=owner)
     return count
+
+
+def end_expired(runtime: DeliveryRuntime) -> int:
+    """Cancel the waiting jobs whose time has passed; return their number.
+
+    Workers check the time when an attempt starts. But a job may wait for a limit, for the job
+    before it of its key, for its next attempt, or for a worker that runs its actor.
+    """
+    database = runtime.database
+    skips = "skip-locked" in database.capabilities
+    chosen = (
+        f"= ANY(ARRAY({_EXPIRED_ROWS} FOR UPDATE SKIP LOCKED))"
+        if skips
+        else f"IN ({_EXPIRED_ROWS})"
+    )
+    sql = (
+        "UPDATE rolehost_jobs SET state = 'cancelled', error = ?, finished_at = ?"
+        f" WHERE id {chosen} RETURNING run_at, {PARTITION_COLUMNS}"
+    )
+    total, found = 0, _EXPIRED
+    while found == _EXPIRED:
+        now = runtime.clock.now()
+        with database.session():
+            # Read first, so that the write lock is taken only if there is work.
+            if not database.read(_EXPIRED_ROWS, (now,)):
+                break
+            with database.transaction() as tx:
+                rows = tx.execute(sql, (EXPIRED, now, now)).fetchall()
+                announce(tx, [row[1:] for row in rows])  # the next job of a key may run now
+        runtime.wake({f"queue:{row[3]}" for row in rows})
+        for run_at, _, _, _, actor, _ in rows:
+            runtime.recorder.job(actor, EXPIRED, max(0, now - run_at) / 1000, 0.0)
+        found = len(rows)
+        total += found
+    return total
 
 
 def recount_limits(runtime: DeliveryRuntime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 import structlog
@@ -79,6 +80,8 @@ class Work:
         /,
         *,
         delay: float | None = None,
+        at: datetime | None = None,
+        expires_at: datetime | float | None = None,
         key: str | None = None,
         unique: str | Unique | None = None,
         priority: int | None = None,
@@ -87,7 +90,7 @@ class Work:
     ) -> Job:
         """See :meth:`rolehost.api.UnitOfWork.enqueue`."""
         self._unit.check_use(self)
-        new = self._new(actor, arguments, delay, priority, partition, key)
+        new = self._new(actor, arguments, delay, at, expires_at, priority, partition, key)
         conflict = "keep"
         if unique is not None:
             try:
@@ -119,6 +122,8 @@ class Work:
         arguments: Iterable[Mapping[str, Any]],
         *,
         delay: float | None = None,
+        at: datetime | None = None,
+        expires_at: datetime | float | None = None,
         priority: int | None = None,
         partition: str | None = None,
     ) -> int:
@@ -127,7 +132,7 @@ class Work:
         rows: list[NewJob] = []
         for each in arguments:
             try:
-                rows.append(self._new(actor, each, delay, priority, partition))
+                rows.append(self._new(actor, each, delay, at, expires_at, priority, partition))
             except PayloadError as error:
                 raise PayloadError(f"job {len(rows)} of enqueue_many(), from 0: {error}") from None
         if rows:
@@ -142,6 +147,8 @@ class Work:
         actor: Actor | str,
         arguments: Mapping[str, Any],
         delay: float | None,
+        at: datetime | None,
+        expires_at: datetime | float | None,
         priority: int | None,
         partition: str | None,
         key: str | None = None,
@@ -149,7 +156,8 @@ class Work:
         target = self._runtime.target(actor)
         now = self._runtime.clock.now()
         try:
-            waits = 0 if delay is None else int(values.delay("delay", delay) * 1000)
+            run_at = _start(now, delay, at)
+            expires = None if expires_at is None else _expiry(now, expires_at)
             first = target.priority if priority is None else values.integer("priority", priority)
             if key is not None:
                 values.text("key", key)
@@ -169,9 +177,9 @@ class Work:
         return NewJob(
             queue=target.queue,
             actor=target.name,
-            state="scheduled" if waits else "available",
+            state="scheduled" if run_at > now else "available",
             priority=first,
-            run_at=now + waits,
+            run_at=run_at,
             arguments=target.encode(arguments),
             key=key,
             unique=None,
@@ -181,6 +189,7 @@ class Work:
             partition_id=partition_of(key, partition, target.queue, target.name).id
             if limited
             else None,
+            expires_at=expires,
         )
 
     def publish(self, event: AnyEvent) -> str:
@@ -237,6 +246,24 @@ class Work:
                 # Interrupts are caught too (time limit, shutdown): the work is committed, so its
                 # caller must not see a failure, and the other callbacks run.
                 report(log.error, "an after-commit callback failed", error)
+
+
+def _start(now: int, delay: float | None, at: datetime | None) -> int:
+    """Return when a job may run, milliseconds."""
+    if at is None:
+        return now if delay is None else now + int(values.delay("delay", delay) * 1000)
+    if delay is not None:
+        raise ValueError("delay and at exclude each other")
+    start = values.moment("at", at)
+    values.delay("at - now", (start - now) / 1000)
+    return max(now, start)
+
+
+def _expiry(now: int, expires_at: datetime | float) -> int:
+    """Return from when a job does not start any more, milliseconds."""
+    if isinstance(expires_at, datetime):
+        return values.moment("expires_at", expires_at)
+    return now + int(values.seconds("expires_at", expires_at) * 1000)
 
 
 def _with_unique(

@@ -146,6 +146,7 @@ class _MaintenanceLoop(Loop):
     def _sweep(self) -> None:
         if self._leads():
             sweep.release_expired(self._runtime)
+            sweep.end_expired(self._runtime)
 
     def _check_claims(self) -> None:
         began = time.monotonic()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 #: Outcomes that are final and not a failure.
-WELL = frozenset({"completed", "handled", "duplicate", "cancelled"})
+WELL = frozenset({"completed", "handled", "duplicate", "cancelled", "expired"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,8 @@ class Ran:
         kind: which of the three it is.
         name: name of the actor or handler.
         outcome: as in metrics: for a job ``completed``, ``retrying``, ``snoozed``, ``dead``,
-            ``cancelled`` or ``lost``; for an event ``handled``, ``duplicate`` or ``dead``; for
-            a message ``completed``, ``retrying`` or ``dead``.
+            ``cancelled``, ``expired`` or ``lost``; for an event ``handled``, ``duplicate`` or
+            ``dead``; for a message ``completed``, ``retrying`` or ``dead``.
         id: the id of the job, event or message; a retry has the same id.
         arguments: the arguments of the job or message, decoded from JSON; for an event, the
             payload if it is a JSON object.

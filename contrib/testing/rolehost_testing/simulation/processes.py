@@ -199,6 +199,7 @@ class SimulatedProcess(Process):
         self._due["sweep"] = self.run.clock.elapsed + int(SWEEP_SECONDS * 1000)
         if self._leads():
             sweep.release_dead(self.services.delivery)
+            sweep.end_expired(self.services.delivery)
             sweep.recount_limits(self.services.delivery)
 
     def _retain(self) -> None:
