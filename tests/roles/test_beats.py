@@ -48,7 +48,7 @@ def test_threads_that_are_all_past_their_time_limit_do_not_beat_while_work_waits
     here = host([holds], settings=ONE_THREAD)
     role = here.start(WorkerRole, "worker")
     # Simulates C code, which the limit cannot interrupt.
-    role._limits.manager.add_timeout = lambda thread, limit: None
+    role._limits.middleware.manager.add_timeout = lambda thread, limit: None
     here.services.enqueue(holds)
     try:
         assert begun.wait(20)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 from rolehost.observe.board import Board, Hang, SupervisorState
 from rolehost.observe.progress import WHOLE_PROCESS, RunningClock, Watch
+from rolehost.roles.status import STUCK
+from rolehost.supervisor.child import Exit
 from rolehost.supervisor.descriptors import anonymous_file
+from rolehost.supervisor.parent import Supervisor
 from rolehost.supervisor.plan import RolePlan
 
-from tests.supervisor.supervised import Supervised, supervised
+from tests.supervisor.supervised import Supervised, planned, supervised
 
 HANG = 0.6
 WORKER = RolePlan("worker", 1, grace=0.1)
@@ -83,3 +87,17 @@ def test_the_board_is_read_whole_even_if_a_notice_is_shorter_than_the_last() -> 
     os.pwrite(number, b"[[", 0)
     assert seen.read() == SupervisorState((), {})
     os.close(number)
+
+
+def test_a_process_that_had_a_stuck_job_is_counted_apart_and_restarted_at_once() -> None:
+    supervisor = Supervisor(planned(RolePlan("worker", 1, grace=5.0)))
+    [slot] = supervisor._slots
+    slot.ready, slot.started_at = True, time.monotonic() - 3.0
+    for _ in range(100):
+        supervisor._restart(slot, Exit(12, STUCK, ready=True))
+        slot.started_at = time.monotonic() - 3.0
+    assert slot.due is not None
+    assert slot.due - time.monotonic() <= slot.plan.backoff.first
+    board = Board(supervisor._plan.board)
+    assert board.read().restarts == {"worker": {"stuck": 100}}
+    os.close(supervisor._plan.board)

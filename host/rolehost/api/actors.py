@@ -39,8 +39,8 @@ class Actor(Generic[P, R_co]):
             Dramatiq message, which is faster, and lost if the queue is lost.
         priority: jobs with a lower number run first.
         retry: policy of retries after a failed attempt.
-        time_limit: seconds after which an attempt is interrupted and fails; None: never. Code
-            written in C that holds the GIL cannot be interrupted.
+        time_limit: seconds after which an attempt is interrupted and fails; None: never. Code in C
+            cannot be interrupted: then the attempt fails, and its process is replaced.
         max_crashes: the job becomes a dead letter after ``max_crashes`` + 1 processes died while
             they ran it. The first death is not counted, because its cause is not yet known.
         limits: limits of its jobs over the whole fleet; only if durable.

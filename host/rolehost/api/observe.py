@@ -110,12 +110,14 @@ class ProcessStatistics(msgspec.Struct, frozen=True):
         restarts: number of dead processes that the supervisor of this deployment has replaced
             since the supervisor started. A reload does not count.
         hangs: number of hung processes that the supervisor has replaced since it started.
+        stuck: number of processes that were replaced because of a stuck job.
     """
 
     role: str
     alive: int
     restarts: int
     hangs: int = 0
+    stuck: int = 0
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -103,7 +104,7 @@ class Runner:
         self.wait_for = wait_for
         # Possible *poison messages* run one at a time, so that the next crash of the process is
         # counted for the job that caused it.
-        self._quarantine = threading.Lock()
+        self.quarantine: AbstractContextManager[Any] = threading.Lock()
 
     def run(self, job: ClaimedJob, earlier: Sequence[End] = ()) -> Finish:
         """Run one attempt of a claimed job, in a session of this thread.
@@ -123,7 +124,7 @@ class Runner:
             return self._skip(job, "dead", f"its process died {job.crashes} times while running it")
         if not job.crashes:
             return self._attempt_with_recorded_start(job, actor, earlier)
-        with self._quarantine:
+        with self.quarantine:
             return self._attempt_with_recorded_start(job, actor, earlier)
 
     def _skip(self, job: ClaimedJob, state: str, error: str | None) -> Finish:

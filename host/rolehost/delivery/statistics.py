@@ -127,7 +127,11 @@ def processes(
 ) -> tuple[ProcessStatistics, ...]:
     """Count living processes of the fleet and replacements by this supervisor, by role."""
     return tuple(
-        ProcessStatistics(role, living.get(role, 0), counts.get("death", 0), counts.get("hang", 0))
+        ProcessStatistics(
+            role,
+            living.get(role, 0),
+            *(counts.get(reason, 0) for reason in ("death", "hang", "stuck")),
+        )
         for role in sorted({*living, *roles, *restarts})
         for counts in (restarts.get(role, {}),)
     )

@@ -248,7 +248,7 @@ class SupervisorSettings(Settings, frozen=True):
             stacks of the threads of the process, and the deployment becomes unready. The process
             gets TERM, is killed after the grace of its role, and is replaced. Only time in which
             the supervisor itself runs counts, so a suspended machine is not a hang. 0: no process
-            is treated as hung.
+            is treated as hung, and no process is replaced because of a stuck job.
     """
 
     start_timeout: Positive = 60.0

@@ -39,6 +39,7 @@ class Beats:
     """
 
     def __init__(self, hang: float = 0.0, pipe: int | None = None) -> None:
+        self.hang = hang
         self.every = interval(hang)
         self._pipe = pipe if hang else None
         self.watched = self._pipe is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import random
 import signal
 import threading
@@ -17,9 +18,13 @@ from rolehost.roles.backoff import Backoff
 from rolehost.roles.outages import Outage
 from rolehost.roles.process import Process
 from rolehost.roles.serving import PING_THREAD
+from rolehost.roles.status import STUCK
 
 #: The most seconds until a signal takes effect while a backend is pinged.
 SIGNAL_DELAY = 0.1
+
+#: The most seconds from the request for a replacement to the end of the process.
+REPLACE_SECONDS = 30.0
 
 #: The delays between two attempts to start, seconds.
 START_BACKOFF = Backoff(first=0.25, longest=5.0)
@@ -39,8 +44,23 @@ class Role(Protocol):
 
 
 def run_role(process: Process, role_of: Callable[[Process], Role]) -> int:
-    """Start a process and run its role until TERM or INT; return the exit status."""
+    """Start a process and run its role until TERM or INT; return the exit status.
+
+    If the role asks for a replacement, the process stops as on TERM, with the status ``STUCK``.
+    """
     stop = threading.Event()
+    reasons: list[str] = []
+
+    def replace(reason: str) -> None:
+        reasons.append(reason)
+        process.announce(f"failed {reason}")
+        stop.set()
+        # The end may wait for a lock that a stuck thread holds.
+        last = threading.Timer(REPLACE_SECONDS, os._exit, (STUCK,))
+        last.daemon = True
+        last.start()
+
+    process.replace = replace
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     forks.reset_in_children()
@@ -61,7 +81,7 @@ def run_role(process: Process, role_of: Callable[[Process], Role]) -> int:
         role.stop()
     finally:
         process.stop()
-    return 0
+    return STUCK if reasons else 0
 
 
 def start_when_available(

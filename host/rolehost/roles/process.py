@@ -72,6 +72,8 @@ class Process:
         self._ready = False
         #: The id of this process in presence rows and leases; each start makes a new one.
         self.identity: Identity
+        #: Ends this process so that another one goes on, with the reason; set by its program.
+        self.replace: Callable[[str], object] = lambda _: None
         #: Counts the requests, jobs or events in flight; set by the role.
         self.in_flight: Callable[[], int] | None = None
 

@@ -13,6 +13,9 @@ CANNOT_START = 4
 #: A backend became unavailable during the start; the restarted process waits for it.
 UNAVAILABLE = 6
 
+#: A job did not end after its time limit, so the process has stopped; a new one goes on.
+STUCK = 7
+
 #: Environment variable with the descriptor of the status pipe, on which a process writes lines for
 #: the supervisor: ``waiting`` for a backend, ``ready``, ``draining``, ``failed`` and the error, and
 #: the lines about progress (:mod:`rolehost.supervisor.hangs`).

@@ -143,6 +143,16 @@ class Database(StorageClient):
         with self.transaction() as transaction:
             transaction.execute(sql)
 
+    def abandon(self, thread: int) -> None:
+        """Roll back the transaction of another thread, which is stuck; its later statements fail.
+
+        The host calls it before it replaces a process. A backend whose server rolls back when the
+        process ends, and whose transactions do not lock the whole database, need not implement it.
+
+        Args:
+            thread: its :attr:`threading.Thread.ident`.
+        """
+
     def connection_limit(self) -> int | None:
         """Return how many connections this user may have to this database at the same time.
 

@@ -118,7 +118,7 @@ class HangMonitor:
         return slot.name in self._hung
 
     def count(self, slot: Slot, reason: str) -> None:
-        """Count a process that is replaced because of a ``death`` or ``hang``."""
+        """Count a process that is replaced because of a ``death``, ``hang`` or ``stuck`` job."""
         counts = self._restarts.setdefault(slot.role.role, {})
         counts[reason] = counts.get(reason, 0) + 1
         self._publish()

@@ -14,7 +14,7 @@ from typing import Any
 from rolehost.observe.board import Board
 from rolehost.private import NotPrivate
 from rolehost.redaction import hide
-from rolehost.roles.status import RETIRE
+from rolehost.roles.status import RETIRE, STUCK
 from rolehost.supervisor.check import EXIT_FAILED, CheckProcess
 from rolehost.supervisor.child import NOT_EXECUTED, STOP_SIGNALS, Exit, Phase, Slot, signal_pipe
 from rolehost.supervisor.control import ControlServer, Notify
@@ -267,7 +267,8 @@ class Supervisor:
         self._begin_drain("debug")
 
     def _restart(self, slot: Slot, ended: Exit) -> None:
-        self._hangs.count(slot, "hang" if self._hangs.is_hung(slot) else "death")
+        replaced = "stuck" if ended.status == STUCK else "death"
+        self._hangs.count(slot, "hang" if self._hangs.is_hung(slot) else replaced)
         seconds = slot.restart_after(time.monotonic())
         why = f" ({slot.reason})" if slot.reason else ""
         event = f"{slot.name} {ended}{why}; restarting in {seconds:g} s"

@@ -264,6 +264,15 @@ class Connections(peewee.SqliteDatabase):
             self._clear_commit_callbacks()
             self.rollback()
 
+    def abandon(self, thread: int) -> None:
+        """Close the connection of another thread that holds the write lock; release the lock."""
+        state = self.lock.holder_in(thread)
+        if isinstance(state, ThreadState) and state.connection is not None:
+            state.connection.interrupt()
+            state.connection.end_reads()
+            state.connection.close()
+            self.lock.release()
+
     def close_all(self) -> None:
         """Close the connections of all threads; in a session, when the session ends."""
         self.closed = True

@@ -74,6 +74,10 @@ class EmbeddedDatabase(Database):
         with self._session:
             self.read("PRAGMA schema_version")
 
+    def abandon(self, thread: int) -> None:
+        """See :meth:`rolehost.api.Database.abandon`."""
+        self.peewee.abandon(thread)
+
     def close(self) -> None:
         """See :meth:`rolehost.api.Database.close`."""
         self.peewee.close_all()

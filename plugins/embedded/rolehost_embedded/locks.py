@@ -80,13 +80,21 @@ class FileLock:
         known = None if self._holder is None else self._holder()
         return self._thread == threading.get_ident() and known is holder
 
+    def holder_in(self, thread: int) -> object:
+        """Return the holder for which this thread has taken the lock, or None."""
+        known = None if self._holder is None else self._holder()
+        return known if self._thread == thread else None
+
     def release_abandoned(self) -> None:
         """Release the lock if its holder no longer exists."""
         if self._holder is not None and self._holder() is None:
             self.release()
 
     def release(self) -> None:
-        """Release the lock to the next thread; only the thread that holds it may call this."""
+        """Release the lock to the next thread; the thread that holds it calls this.
+
+        Another one may, if that thread is stuck and its connection was closed.
+        """
         self._thread = self._holder = None
         try:
             if self._descriptor is not None:

@@ -124,11 +124,12 @@ def _processes(statistics: Statistics) -> Iterable[Metric]:
     alive = GaugeMetricFamily("rolehost_processes", "Living processes.", labels=("role",))
     restarts = CounterMetricFamily(
         "rolehost_process_restarts",
-        "Processes that died or made no progress, and were replaced.",
+        "Processes that died, made no progress or had a stuck job, and were replaced.",
         labels=("role", "reason"),
     )
     for process in statistics.processes:
         alive.add_metric((process.role,), process.alive)
         restarts.add_metric((process.role, "death"), process.restarts)
         restarts.add_metric((process.role, "hang"), process.hangs)
+        restarts.add_metric((process.role, "stuck"), process.stuck)
     return alive, restarts

@@ -276,7 +276,7 @@ def test_the_state_of_the_deployment_is_asked_for_at_the_scrape(services, scrape
         parked_events=7,
         dead_messages=3,
         lags=(LagStatistics("orders", "mail", 9),),
-        processes=(ProcessStatistics("worker", 2, 5),),
+        processes=(ProcessStatistics("worker", 2, 5, stuck=1),),
     )
     seen = scrape()
     assert seen == {
@@ -293,6 +293,7 @@ def test_the_state_of_the_deployment_is_asked_for_at_the_scrape(services, scrape
         ("rolehost_processes", "role=worker"): 2,
         ("rolehost_process_restarts_total", "reason=death,role=worker"): 5,
         ("rolehost_process_restarts_total", "reason=hang,role=worker"): 0,
+        ("rolehost_process_restarts_total", "reason=stuck,role=worker"): 1,
     }
 
 

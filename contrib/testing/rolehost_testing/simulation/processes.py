@@ -225,7 +225,7 @@ class SimulatedProcess(Process):
     def _work(self) -> None:
         services, settings = self.services, self.composition.deployment.host.worker
         self._runner = Runner(services.delivery, services, wait_for=self._wait_for)
-        self._runner._quarantine = FiberLock(self.run.fibers)  # type: ignore[assignment]
+        self._runner.quarantine = FiberLock(self.run.fibers)
         by_kind: dict[tuple[str, bool], list[str]] = {}
         for owned in self.composition.actors.values():
             if owned.value.durable:

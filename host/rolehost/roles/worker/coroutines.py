@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
+from io import StringIO
+from math import inf
 from typing import Any
 
 import msgspec
@@ -27,6 +29,7 @@ from rolehost.delivery.guard import role_loop
 from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine
 from rolehost.delivery.runner import Runner
 from rolehost.roles.beats import Beats
+from rolehost.roles.worker.limits import LATE, PASSED
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +39,7 @@ BLOCKED_SECONDS = 1.0
 #: Seconds between two checks of whether a thread that waits for a coroutine was interrupted.
 _INTERRUPT_SECONDS = 0.1
 
-#: Maximum number of frames in the logged stack of a blocked loop.
+#: Maximum number of frames in a logged stack.
 _FRAMES = 20
 
 #: Receives a job whose coroutine has ended; called in the thread of the loop.
@@ -47,15 +50,32 @@ class Stopped(Exception):
     """The worker stopped before the coroutine ended; the attempt is not counted."""
 
 
+class Task(asyncio.Task[Any]):
+    """A task on the loop. ``job_id``: the job whose coroutine runs in it, or has created it."""
+
+    job_id: object = None
+
+
 class Running:
     """A job whose coroutine runs; used by the thread of the loop.
 
     ``began``: when the coroutine began, milliseconds; 0 before. ``cause``: the error that ends
     the job if the coroutine is cancelled; None: the host has not cancelled it. ``timer`` is that
-    of its time limit. ``around``: the middleware around the attempt, if it was entered.
+    of its time limit. ``expired_at``: when the limit has passed, in the time of the loop.
+    ``around``: the middleware around the attempt, if it was entered.
     """
 
-    __slots__ = ("around", "began", "cause", "context", "job", "on_end", "task", "timer")
+    __slots__ = (
+        "around",
+        "began",
+        "cause",
+        "context",
+        "expired_at",
+        "job",
+        "on_end",
+        "task",
+        "timer",
+    )
 
     def __init__(self, job: ClaimedJob, on_end: OnEnd, context: Context) -> None:
         self.job = job
@@ -64,6 +84,7 @@ class Running:
         self.around: Around | None = None
         self.began = 0
         self.cause: BaseException | None = None
+        self.expired_at = inf
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -104,6 +125,7 @@ class Coroutines:
         self._fields = fields
         self._beats = beats
         self._loop = asyncio.new_event_loop()
+        self._loop.set_task_factory(self._make_task)
         #: Ids and tokens of the jobs whose coroutines run.
         self.running: dict[tuple[int, int], Running] = {}
         self._stopping = False
@@ -139,6 +161,54 @@ class Coroutines:
         while True:
             with suppress(TimeoutError):
                 return ended.result(_INTERRUPT_SECONDS)
+
+    def late(self, seconds: float) -> list[Running]:
+        """Return the coroutines that go on ``seconds`` after their time limits.
+
+        A blocked loop cannot cancel any coroutine. Then only the one that blocks it may be late:
+        also if it blocks the loop for half of the time after which the supervisor would replace
+        this process, because no time limit may have passed by then.
+        """
+        running = list(self.running.values())
+        since = self._loop.time() - seconds
+        if not self.blocked:
+            return [each for each in running if each.expired_at <= since]
+        for_long = self._beats.hang and self._silence >= self._beats.hang / 2
+        blocking = getattr(asyncio.current_task(self._loop), "job_id", None)
+        return [
+            each
+            for each in running
+            if each.job.id == blocking
+            and (for_long or (each.timer is not None and each.timer.when() <= since))
+        ]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a coroutine blocks the loop."""
+        return self._silence >= BLOCKED_SECONDS
+
+    @property
+    def _silence(self) -> float:
+        return time.monotonic() - self._ticked_at
+
+    def stack(self, job: ClaimedJob) -> str:
+        """Return the stack of the coroutine of a job, or of the loop if that is blocked."""
+        running = self.running.get((job.id, job.token))
+        if self.blocked or running is None or running.task is None:
+            return stack_of(self._thread.ident)
+        text = StringIO()
+        running.task.print_stack(limit=_FRAMES, file=text)
+        return text.getvalue()
+
+    def end_late(self, seconds: float) -> None:
+        """Let the jobs of late coroutines fail. They go on, so this process must end soon."""
+        for running in self.late(seconds):
+            text = f"it has blocked the event loop for {self._silence:.0f} s"
+            if running.timer is not None and running.timer.when() <= self._loop.time():
+                text = LATE.format(self._limits[running.job.actor])
+            # The task has not left the context of its middleware, so the failure is another one.
+            running.around = None
+            self._end(running, None, TimeoutError(text))
 
     def drain(self, seconds: float, cancel_seconds: float) -> None:
         """Wait for the running coroutines, then cancel them; their attempts are not counted."""
@@ -198,10 +268,17 @@ class Coroutines:
                 running.timer = self._loop.call_later(limit, self._expire, running)
             self.running[job.id, job.token] = running
 
+    def _make_task(self, loop: Any, coroutine: Any, **options: Any) -> Task:
+        task = Task(coroutine, loop=loop, **options)
+        context = options.get("context") or copy_context()
+        task.job_id = context.get(self._fields[0])
+        return task
+
     def _expire(self, running: Running) -> None:
         """Cancel a coroutine whose time limit has passed."""
         limit = self._limits[running.job.actor]
-        running.cancel(TimeoutError(f"the time limit of {limit:g} s has passed"))
+        running.cancel(TimeoutError(PASSED.format(limit)))
+        running.expired_at = self._loop.time()
 
     def _cancel(self, jobs: Collection[tuple[int, int]]) -> None:
         for key in jobs:
@@ -228,13 +305,11 @@ class Coroutines:
             failure = self._failure(running, error)
         if running.timer is not None:
             running.timer.cancel()
-        del self.running[job.id, job.token]
-        ended = running.ended(outcome, failure)
         if running.around is None:
-            self._end(running, ended)
+            self._end(running, outcome, failure)
         else:
             # The attempt goes on in the context of this task, which must have ended then.
-            self._loop.call_soon(self._end, running, ended)
+            self._loop.call_soon(self._end, running, outcome, failure)
 
     def _enter(self, running: Running) -> Around | None:
         """Enter the middleware around the attempt, in the context of the task."""
@@ -243,8 +318,11 @@ class Coroutines:
             around.context = running.context
         return around
 
-    def _end(self, running: Running, ended: ClaimedJob) -> None:
-        running.on_end(ended)
+    def _end(self, running: Running, outcome: Outcome, error: BaseException | None) -> None:
+        """End the job of a coroutine, unless that was done already."""
+        if self.running.pop((running.job.id, running.job.token), None) is None:
+            return
+        running.on_end(running.ended(outcome, error))
         with self._ended:
             self._unfinished -= 1
             self._ended.notify_all()
@@ -261,8 +339,7 @@ class Coroutines:
         """Report a blocked loop once, with the stack of its thread."""
         reported = False
         while not self._closed.wait(BLOCKED_SECONDS / 2):
-            now = time.monotonic()
-            if now - self._ticked_at < BLOCKED_SECONDS:
+            if not self.blocked:
                 reported = False
             elif not reported:
                 reported = True
@@ -275,10 +352,15 @@ class Coroutines:
 
     def _report_blocked(self) -> None:
         task = asyncio.current_task(self._loop)
-        frame = sys._current_frames().get(self._thread.ident or 0)
-        stack = "".join(traceback.format_stack(frame, _FRAMES)) if frame else ""
         log.warning(
             "the event loop is blocked: an asynchronous actor computes or waits without await",
             actor=task.get_name() if task else "",
-            stack=stack,
+            job_id=getattr(task, "job_id", None),
+            stack=stack_of(self._thread.ident),
         )
+
+
+def stack_of(thread: int | None) -> str:
+    """Return the stack of a thread as text; empty if it has ended."""
+    frame = sys._current_frames().get(thread or 0)
+    return "".join(traceback.format_stack(frame, _FRAMES)) if frame else ""

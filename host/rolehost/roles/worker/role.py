@@ -17,20 +17,15 @@ from typing import Any
 import dramatiq
 import structlog
 from dramatiq.errors import Retry as DramatiqRetry
-from dramatiq.middleware import (
-    AgeLimit,
-    Retries,
-    Shutdown,
-    ShutdownNotifications,
-    TimeLimit,
-)
+from dramatiq.middleware import AgeLimit, Retries, Shutdown, ShutdownNotifications
 from dramatiq.threading import Interrupt
+from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
 from rolehost.api import values
 from rolehost.api.actors import Actor
 from rolehost.delivery.arguments import Signature
-from rolehost.delivery.jobs import ClaimedJob, Finish
+from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine, Finish
 from rolehost.delivery.members import Ended, Together, run_together
 from rolehost.delivery.runner import End, Runner, run_in_order, run_message
 from rolehost.delivery.runs import Run, ends_before
@@ -41,6 +36,8 @@ from rolehost.roles.worker.broker import HostBroker
 from rolehost.roles.worker.coroutines import Coroutines, Stopped
 from rolehost.roles.worker.ephemeral import FailureLog, PoisonMessages
 from rolehost.roles.worker.ledger import LedgerConsumer, slot_actor
+from rolehost.roles.worker.limits import LATE, Quarantine, TimeLimits
+from rolehost.roles.worker.stuck import LATE_SECONDS, StuckJobs
 from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
@@ -56,6 +53,9 @@ ASYNC_SLOTS = "rolehost.async."
 
 #: The time in which an interrupted job must end.
 INTERRUPT_MILLISECONDS = 2000
+
+#: The most seconds that the other jobs of a process with a stuck job have to end.
+STUCK_GRACE = 5.0
 
 #: Fields of every log line of a job. PERF: binding them by name costs much more.
 _BOUND = copy_context().run(bind_contextvars, job_id=0, actor="")
@@ -81,17 +81,19 @@ class WorkerRole:
         ephemeral = {each.name: each for each in actors if not each.durable}
         self._beats = process.beats
         self._consumers: dict[str, LedgerConsumer] = {}
-        self._limits: Any = TimeLimit()
         self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in actors}
-        #: Thread → the end of the time limit of its job, monotonic seconds.
-        self._busy: dict[int, float] = {}
+        self._limits = TimeLimits(self._time_limit)
+        #: Thread → its consumer, its run of jobs, and the ends of those that have ended.
+        self._runs: dict[int, tuple[LedgerConsumer, Run, list[Ended]]] = {}
+        #: Threads whose stuck jobs have failed.
+        self._given_up: set[int] = set()
         self._broker = HostBroker(
             # A new broker for each worker, because a stopped worker does not remove its middleware.
             middleware=[
                 AgeLimit(),
                 FailureLog(ephemeral),
                 *([PoisonMessages(ephemeral, self._record_dead)] if ephemeral else []),
-                self._limits,
+                self._limits.middleware,
                 ShutdownNotifications(notify_shutdown=True),
                 Retries(),
             ],
@@ -99,12 +101,17 @@ class WorkerRole:
             ephemeral=services.transport.broker if ephemeral else None,
         )
         self._coroutines: Coroutines | None = None
+        self._stuck: StuckJobs | None = None
         if self._durable:
             # A shutdown interrupts durable jobs and hands them back without counting an attempt.
-            runner = Runner(services.delivery, services, (Shutdown, Stopped))
+            self._runner = runner = Runner(services.delivery, services, (Shutdown, Stopped))
+            runner.quarantine = Quarantine(self._limits)
             for queue in sorted({actor.queue for actor in self._durable if not actor.is_async}):
                 self._declare_slots(queue, runner)
             self._declare_asynchronous(runner)
+            self._stuck = StuckJobs(
+                services.delivery, self._limits, self._coroutines, process.replace
+            )
         for actor in ephemeral.values():
             self._declare_ephemeral(actor)
         self._worker = dramatiq.Worker(
@@ -119,45 +126,87 @@ class WorkerRole:
         self._broker.emit_after("process_boot")
         if self._coroutines is not None:
             self._coroutines.open()
+        if self._stuck is not None and self._beats.watched:
+            self._stuck.watch()
         self._worker.start()
 
     def report_progress(self) -> None:
         """Send heartbeats, unless all threads are past their time limit or none takes jobs."""
-        now = time.perf_counter()
-        late = sum(until < now for until in list(self._busy.values()))
         consumers = list(self._consumers.values())
-        full = late >= self._settings.threads
+        full = self._limits.passed() >= self._settings.threads
         if not full or (consumers and not any(each.has_waiting_job() for each in consumers)):
             self._beats.beat("worker threads (all are past their time limit)")
         idle = [each for each in consumers if each.stalls()]
-        if not idle or len(self._busy) >= self._settings.threads:
+        if not idle or self._limits.busy >= self._settings.threads:
             self._beats.beat("worker threads (claimed jobs are not started)")
 
     def stop(self) -> None:
-        """Take no more jobs, let running ones finish within the grace, hand back the rest."""
+        """Take no more jobs, let running ones finish within the grace, hand back the rest.
+
+        Jobs that do not end after their time limits fail; the consumers write their ends at once.
+        """
+        grace = self._settings.grace
+        if self._stuck is not None:
+            self._stuck.stop()
+            if self._stuck.found:
+                grace = min(grace, STUCK_GRACE)
         for consumer in self._consumers.values():
             consumer.stop_taking()
-        deadline = time.monotonic() + self._settings.grace
-        self._drain_coroutines()
+        self._fail_late(LATE_SECONDS)
+        deadline = time.monotonic() + grace
+        self._drain_coroutines(grace)
         for thread in self._worker.workers:
             thread.stop()
         for thread in self._worker.workers:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.ident not in self._given_up:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        self._fail_late(0.0)
         # This interrupts running jobs, then hands back jobs that were claimed and not started.
         self._worker.stop(timeout=INTERRUPT_MILLISECONDS)
         self._broker.close()
         if self._coroutines is not None:
             self._coroutines.close()
 
-    def _drain_coroutines(self) -> None:
+    def _drain_coroutines(self, grace: float) -> None:
         """Let coroutines end within the grace, interrupt the others, and end their jobs."""
         if self._coroutines is None:
             return
         seconds = INTERRUPT_MILLISECONDS / 1000
-        self._coroutines.drain(self._settings.grace, seconds)
+        self._coroutines.end_late(LATE_SECONDS)
+        self._coroutines.drain(grace, seconds)
+        self._coroutines.end_late(0.0)
         for consumer in self._consumers.values():
             if isinstance(consumer, AsyncConsumer):
                 consumer.drain(seconds)
+
+    def _fail_late(self, seconds: float) -> None:
+        """End the jobs that threads run ``seconds`` after their time limits, as failed.
+
+        The threads go on, so this process must end soon. What they do for the job is undone.
+        """
+        for thread, job in self._limits.late(seconds).items():
+            found = self._runs.pop(thread, None)
+            if found is not None:  # otherwise its run has ended just now
+                self._given_up.add(thread)
+                # On SQLite no end can be written before that.
+                self._process.services.database.abandon(thread)
+                consumer, run, ended = found
+                consumer.finish(run, self._with_late(run, list(ended), job))
+
+    def _with_late(self, run: Run, ends: list[Ended], late: ClaimedJob) -> list[Ended]:
+        """Return the ends of a run and that of its late job; the jobs before that go back."""
+        rest = run[len(ends) :]
+        if late not in rest:
+            return ends  # it has ended just now
+        before = [
+            (Finish("available", job.run_at, False, None), 0.0) for job in rest[: rest.index(late)]
+        ]
+        limit = self._time_limit[late.actor]
+        error = TimeoutError(LATE.format(limit / 1000))
+        began = self._process.services.clock.now() - int(limit)
+        # An attempt that fails, as after a coroutine. A suspect would wait for other ones.
+        failed = replace(late, coroutine=EndedCoroutine(began, None, error), suspect=0)
+        return [*ends, *before, (self._runner.run(failed), limit / 1000)]
 
     def _in_flight(self) -> int:
         return sum(consumer.claimed for consumer in self._consumers.values())
@@ -187,10 +236,8 @@ class WorkerRole:
     def _wait_for(self, job: ClaimedJob) -> ClaimedJob:
         """Run a coroutine while its thread waits; the thread's time limit begins after it."""
         assert self._coroutines is not None  # only asynchronous actors have coroutines
-        self._end_time_limit()
-        job = self._coroutines.run(job)
-        self._begin_time_limit(job)
-        return job
+        with self._limits.waiting():
+            return self._coroutines.run(job)
 
     def _declare_ephemeral(self, actor: Actor) -> None:
         dramatiq.Actor(
@@ -245,8 +292,12 @@ class WorkerRole:
     def _run_in_order(self, consumer: LedgerConsumer, runner: Runner, run: Run) -> float:
         """Run claimed jobs and pass their ends to the consumer; return the time of the end."""
         ends: list[Ended] = []
+        thread = threading.get_ident()
+        self._runs[thread] = consumer, run, ends
 
         def attempt(by: Runner, job: ClaimedJob, earlier: Sequence[End] = ()) -> Ended:
+            if thread in self._given_up:  # a member of a group may follow a stuck one
+                raise Shutdown
             return self._run(by, consumer.cancelled.mark(job), earlier)
 
         try:
@@ -260,28 +311,15 @@ class WorkerRole:
             try:
                 # The time limit ends only now, so that the last member's limit covers the commit of
                 # the group.
-                self._end_time_limit()
+                self._limits.end()
             finally:  # also if the limit has passed just now
-                consumer.finish(run, ends)
+                if self._runs.pop(thread, None) is not None:
+                    consumer.finish(run, ends)
         return time.perf_counter()
-
-    def _begin_time_limit(self, job: ClaimedJob) -> float:
-        """Begin the time limit of this thread's job; return the time."""
-        thread = threading.get_ident()
-        limit = self._time_limit[job.actor]
-        began = time.perf_counter()
-        self._busy[thread] = began + limit / 1000
-        self._limits.manager.add_timeout(thread, limit)
-        return began
-
-    def _end_time_limit(self) -> None:
-        thread = threading.get_ident()
-        self._limits.manager.remove_timeout(thread)
-        self._busy.pop(thread, None)
 
     def _run(self, runner: Runner, job: ClaimedJob, earlier: Sequence[End]) -> Ended:
         """Begin the time limit and run one attempt; return its end and how many seconds it took."""
-        began = self._begin_time_limit(job)
+        began = self._limits.begin(job)
         # A copy, so that context variables that the attempt sets do not stay.
         end = copy_context().run(self._attempt, runner, job, earlier)
         return end, time.perf_counter() - began
@@ -303,8 +341,7 @@ class WorkerRole:
         def call(**arguments: Any) -> None:
             began = time.perf_counter()
             outcome = "retrying"
-            thread = threading.get_ident()
-            self._busy[thread] = began + (actor.time_limit or float("inf"))
+            self._limits.begin_ephemeral(actor.name)
             try:
                 run_message(actor, signature, services, arguments, (Interrupt,))
                 outcome = "completed"
@@ -313,7 +350,7 @@ class WorkerRole:
                     values.integer("delay of dramatiq.errors.Retry", error.delay, minimum=0)
                 raise
             finally:
-                self._busy.pop(thread, None)
+                self._limits.end_ephemeral()
                 # 0.0: only the transport knows how long the message waited.
                 recorder.job(actor.name, outcome, 0.0, time.perf_counter() - began)
 
