@@ -492,6 +492,35 @@ def test_a_limit_that_is_raised_at_run_time_opens_the_partitions_that_it_closed(
     assert len(bench.claim()) == 2
 
 
+def test_a_unit_of_work_limits_one_partition_and_ends_the_limit(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": name} for name in "aaaaabbbbb"])
+    with bench.unit_of_work() as work:
+        work.limit_partition(tenants, "a", Limits(concurrency=3))
+    assert sorted(job.partition for job in bench.claim()) == ["a", "a", "a", "b", "b"]
+    with bench.unit_of_work() as work:
+        work.limit_partition(tenants, "b", Limits(concurrency=4))
+        work.limit_partition(tenants, "a", None)
+    bench.clock.forward(1.0)
+    assert [job.partition for job in bench.claim()] == ["b", "b"]
+
+
+def test_a_limit_of_a_partition_that_is_rolled_back_does_not_apply(bench):
+    bench.make_runtime(tenants)
+    fill(bench, tenants, [{"tenant": "a"}] * 5)
+    with pytest.raises(ZeroDivisionError), bench.unit_of_work() as work:
+        work.limit_partition(tenants, "a", Limits(concurrency=4))
+        raise ZeroDivisionError
+    assert len(bench.claim()) == 2
+
+
+@pytest.mark.parametrize("limits", [Limits(), 3, {"rate": 2}])
+def test_a_limit_of_a_partition_has_a_number(bench, limits):
+    bench.make_runtime(tenants)
+    with pytest.raises(TypeError, match="limits must be Limits"), bench.unit_of_work() as work:
+        work.limit_partition(tenants, "a", limits)
+
+
 def test_a_raised_limit_opens_its_partitions_although_a_claim_was_not_committed(bench):
     bench.make_runtime(tenants)
     fill(bench, tenants, [{"tenant": "a"}] * 5)

@@ -284,3 +284,44 @@ def test_the_backlog_check_fails_when_deliveries_are_late(
     here.clock.move_to(Delivery.get().next_attempt + 61_000)
     with pytest.raises(RuntimeError, match="61 s late"):
         check.fn(here.services)
+
+
+def test_an_endpoint_gets_no_more_attempts_than_its_rate(here: Host, answers: list[Answer]) -> None:
+    endpoints.patch(here.services, "app", "ep", EndpointPatch(throttle_rate=2))
+    answers += [OK] * 7
+    for _ in range(7):
+        send(here)
+    left = []
+    for _ in range(4):
+        here.drain()
+        left.append(len(answers))
+        here.clock.advance(1)
+    assert left == [5, 3, 1, 0]
+
+
+def test_a_changed_rate_applies_to_waiting_deliveries(here: Host, answers: list[Answer]) -> None:
+    endpoints.patch(here.services, "app", "ep", EndpointPatch(throttle_rate=1))
+    answers += [OK] * 5
+    for _ in range(5):
+        send(here)
+    here.drain()
+    assert len(answers) == 4
+    endpoints.patch(here.services, "app", "ep", EndpointPatch(throttle_rate=None))
+    here.clock.advance(1)
+    here.drain()
+    assert not answers
+
+
+def test_a_deleted_endpoint_leaves_no_limit(here: Host) -> None:
+    endpoints.create(
+        here.services, "app", EndpointIn(url="http://receiver/", uid="slow", throttle_rate=3)
+    )
+
+    def limits() -> list[str]:
+        with here.services.database.session():
+            rows = here.services.database.read("SELECT name FROM rolehost_limits")
+        return [name for (name,) in rows if name.startswith("partition:")]
+
+    assert len(limits()) == 1
+    endpoints.delete(here.services, "app", "slow")
+    assert limits() == []

@@ -14,6 +14,7 @@ import msgspec
 from rolehost.api.actors import Actor
 from rolehost.api.contributions import Check, ErrorFormat, Route
 from rolehost.api.events import AnyEvent
+from rolehost.api.limits import Limits
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
 from rolehost.api.settings import Settings
@@ -139,6 +140,25 @@ class UnitOfWork(Protocol):
         Raises:
             UndeclaredError: no enabled plugin declares that it publishes to this topic.
             PayloadError: the payload cannot be encoded.
+        """
+
+    def limit_partition(self, actor: Actor | str, partition: str, limits: Limits | None) -> None:
+        """Set the limits of one partition of an actor, in all deployments on this database.
+
+        They replace the ``partition_limits`` of the actor for this partition, also those of the
+        deployment, as ``rolehost limits set --partition`` does. Workers apply them within a second
+        after the commit, idle workers at their next poll; claimed jobs are not affected. Workers
+        read all limits that were set every second, so set them for thousands of partitions, not
+        for millions.
+
+        Args:
+            actor: the actor, or its name if it belongs to another deployment.
+            partition: 1 to 600 characters.
+            limits: the limits; None: again those of the actor.
+
+        Raises:
+            UndeclaredError, UnknownActor: as :meth:`enqueue`.
+            TypeError, ValueError: ``partition`` or ``limits`` is not valid.
         """
 
     def after_commit(self, callback: Callable[[], None]) -> None:

@@ -185,6 +185,11 @@ def reset(tx: Transaction, name: str, now: int) -> bool:
     return bool(changed)
 
 
+def remove(tx: Transaction, name: str) -> None:
+    """Remove the limit of one partition; its jobs are counted elsewhere."""
+    tx.execute("DELETE FROM rolehost_limits WHERE name = ?", (name,))
+
+
 def recount_limit(tx: Transaction, name: str) -> None:
     """Count the claimed jobs of a limit anew; the row stays locked until the transaction ends."""
     kind, _, value = name.partition(":")

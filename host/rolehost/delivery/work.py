@@ -13,9 +13,10 @@ from rolehost import failpoints
 from rolehost.api import values
 from rolehost.api.actors import Actor
 from rolehost.api.events import AnyEvent
+from rolehost.api.limits import Limits
 from rolehost.api.services import Job
 from rolehost.api.unique import Unique
-from rolehost.delivery import changes, envelope, outbox
+from rolehost.delivery import changes, envelope, limitstore, outbox
 from rolehost.delivery.failures import report
 from rolehost.delivery.guard import Unit
 from rolehost.delivery.jobs import (
@@ -191,6 +192,18 @@ class Work:
             else None,
             expires_at=expires,
         )
+
+    def limit_partition(self, actor: Actor | str, partition: str, limits: Limits | None) -> None:
+        """See :meth:`rolehost.api.UnitOfWork.limit_partition`."""
+        self._unit.check_use(self)
+        target = self._runtime.target(actor)
+        name = f"partition:{target.name}/{values.text('partition', partition)}"
+        if limits is None:
+            limitstore.remove(self.transaction, name)
+        elif isinstance(limits, Limits) and limits:
+            limitstore.store(self.transaction, name, limits, self._runtime.clock.now())
+        else:
+            raise TypeError(f"limits must be Limits with a number, or None, not {limits!r:.80}")
 
     def publish(self, event: AnyEvent) -> str:
         """See :meth:`rolehost.api.UnitOfWork.publish`."""

@@ -100,6 +100,17 @@ async def deliver(
     return Complete(_record, services, attempt, verdict, topic, once=once)
 
 
+def limits(throttle_rate: int | None) -> Limits | None:
+    """Return the limits of an endpoint with its own rate; None: it has none.
+
+    The requests of a burst could be sent at the same time anyway.
+    """
+    if throttle_rate is None:
+        return None
+    burst = min(throttle_rate, CONCURRENCY)
+    return Limits(concurrency=CONCURRENCY, rate=throttle_rate, burst=burst)
+
+
 def configure(settings: DeliverySettings) -> Actor:
     """Return the actor with the retry schedule and the time limit from the settings."""
     limit = settings.timeout + BESIDE_REQUEST

@@ -7,6 +7,7 @@ from typing import Any
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules, signing
+from rolehost_webhooks.actors.deliver import deliver, limits
 from rolehost_webhooks.domain import applications
 from rolehost_webhooks.domain.changes import save, sent_fields
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
@@ -79,7 +80,7 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
     rules.check_headers(body.headers or {}, HEADERS)
     secret = check_secret(body.secret, "secret")
     now = services.clock.now()
-    with services.unit_of_work():
+    with services.unit_of_work() as work:
         endpoint = Endpoint(
             app_id=applications.get(app_reference, lock=True).id,
             id=next_id(Endpoint, ids.ENDPOINT, services),
@@ -100,6 +101,8 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
         )
         if not endpoints.insert(endpoint, services):
             raise Conflict(f"An endpoint with the uid {body.uid!r} already exists")
+        if body.throttle_rate is not None:
+            work.limit_partition(deliver, endpoint.id, limits(body.throttle_rate))
     return endpoint
 
 
@@ -165,8 +168,10 @@ def delete(services: Services, app_reference: str, reference: str) -> None:
     Raises:
         NotFound: application or endpoint do not exist.
     """
-    with services.unit_of_work():
-        endpoints.delete(get(app_reference, reference, lock=True), services)
+    with services.unit_of_work() as work:
+        endpoint = get(app_reference, reference, lock=True)
+        work.limit_partition(deliver, endpoint.id, None)
+        endpoints.delete(endpoint, services)
 
 
 def rotate_secret(
@@ -230,7 +235,12 @@ def patch_headers(
 
 
 def _save(services: Services, endpoint: Endpoint, values: dict[str, Any]) -> None:
+    """Save changed values; a changed rate applies to the next attempts."""
     renew_revision(endpoint.app_id, services)
+    rate = values.get("throttle_rate", endpoint.throttle_rate)
+    if rate != endpoint.throttle_rate:
+        with services.unit_of_work() as work:
+            work.limit_partition(deliver, endpoint.id, limits(rate))
     save(services, endpoint, values)
 
 
