@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from rolehost.api import Schedule, actor
-from rolehost.delivery.ticks import Ticker, following, latest
+from rolehost.delivery.cron import following, latest
+from rolehost.delivery.ticks import Ticker
 
 MINUTE = 60_000
 
@@ -42,11 +43,21 @@ def test_another_leader_does_not_repeat_a_tick(bench):
     assert bench.count("rolehost_jobs") == 1
 
 
-@pytest.mark.parametrize(("missed", "jobs"), [("once", 1), ("skip", 0)])
-def test_missed_ticks_are_made_up_for_once_or_skipped(bench, missed, jobs):
-    ticks = ticker(bench, every=60.0, missed=missed)
+@pytest.mark.parametrize("when", [{"every": 60.0}, {"cron": "* * * * *"}])
+@pytest.mark.parametrize(
+    ("policy", "jobs"),
+    [
+        ({"missed": "once"}, 1),
+        ({"missed": "skip"}, 0),
+        ({"missed": "all"}, 10),
+        ({"missed": "all", "missed_limit": 3}, 3),
+    ],
+)
+def test_missed_ticks_have_as_many_jobs_as_the_policy_says(bench, policy, jobs, when):
+    ticks = ticker(bench, **policy, **when)
     ticks.step()
     bench.clock.forward(60 * 10 + 30)
+    ticks.step()
     ticks.step()
     assert bench.count("rolehost_jobs") == jobs
 
@@ -64,4 +75,4 @@ def test_cron_follows_its_time_zone():
     berlin = Schedule(name="s", actor="a", cron="0 3 * * *", timezone="Europe/Berlin")
     winter = 1_767_225_600_000  # 2026-01-01T00:00:00Z
     assert following(berlin, winter) == winter + 2 * 3_600_000
-    assert latest(berlin, winter, winter + 3_600_000) is None
+    assert list(latest(berlin, winter, winter + 3_600_000)) == []

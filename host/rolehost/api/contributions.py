@@ -215,13 +215,22 @@ class Schedule:
         actor: the durable actor, or its name. The actor may belong to another deployment that has
             run on the same database.
         arguments: arguments of the job.
-        cron: five fields, in ``timezone``. Daylight saving time is handled as in Debian's cron
-            (cron(8)): a fixed time in the skipped hour ticks afterwards; a fixed time in the
-            repeated hour ticks once; ``*`` and ``*/n`` follow real time.
+        cron: five fields, or six with the seconds first, in ``timezone``. Daylight saving time is
+            handled as in Debian's cron (cron(8)): a fixed time in the skipped hour ticks
+            afterwards; a fixed time in the repeated hour ticks once; ``*`` and ``*/n`` follow real
+            time.
         every: seconds between ticks, at least 0.001, counted from the epoch.
         timezone: IANA name of the time zone.
+        jitter: seconds. The job of a tick starts up to so much later, at a time that is different
+            for each tick, so that many schedules do not start at once. Less than ``every``.
         missed: policy for ticks that passed while no scheduler ran. ``once`` (the default): one job
-            for all these ticks; ``skip``: no job.
+            for all these ticks; ``skip``: no job; ``all``: a job for each, for the last
+            ``missed_limit`` ticks.
+        missed_limit: maximum number of jobs of missed ticks, 1 to 10,000; for ``missed="all"``.
+        overlap: policy if the job of an earlier tick has not finished (a job that waits for a retry
+            has not). ``allow`` (the default): the next job may run beside it; ``skip``: the tick
+            has no job; ``queue``: the jobs of the schedule run one after the other. The last two
+            take the ``unique`` text, or the ``key``, of the job.
 
     Raises:
         TypeError: a field has the wrong type.
@@ -237,7 +246,10 @@ class Schedule:
     cron: str | None = None
     every: float | None = None
     timezone: str = "UTC"
-    missed: Literal["once", "skip"] = "once"
+    jitter: float = 0.0
+    missed: Literal["once", "skip", "all"] = "once"
+    missed_limit: int = 100
+    overlap: Literal["allow", "skip", "queue"] = "allow"
 
     def __post_init__(self) -> None:
         values.text("name of a schedule", self.name)
@@ -248,8 +260,18 @@ class Schedule:
             values.seconds(f"{subject} every", self.every, minimum=0.001)
         if not isinstance(self.cron, str | None) or not isinstance(self.timezone, str):
             raise TypeError(f"{subject} cron and timezone must be a str")
-        if self.missed not in ("once", "skip"):
-            raise ValueError(f"{subject} missed must be 'once' or 'skip', not {self.missed!r:.40}")
+        if self.missed not in ("once", "skip", "all"):
+            raise ValueError(
+                f"{subject} missed must be 'once', 'skip' or 'all', not {self.missed!r:.40}"
+            )
+        if self.overlap not in ("allow", "skip", "queue"):
+            raise ValueError(
+                f"{subject} overlap must be 'allow', 'skip' or 'queue', not {self.overlap!r:.40}"
+            )
+        values.integer(f"{subject} missed_limit", self.missed_limit, minimum=1, maximum=10_000)
+        values.seconds(f"{subject} jitter", self.jitter)
+        if self.every is not None and self.jitter >= self.every:
+            raise ValueError(f"{subject} jitter must be less than every")
         if not isinstance(self.arguments, Mapping):
             raise TypeError(f"{subject} arguments must be a dict, not {self.arguments!r:.80}")
         if not isinstance(self.actor, Actor | str):

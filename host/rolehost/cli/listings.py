@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.output import print_rows, rfc3339
+from rolehost.cli.output import print_rows
 from rolehost.composition import Composition, access_of, responders
 from rolehost.composition.settings import effective
-from rolehost.composition.topology import actor_of, when
 from rolehost.deployment import redacted
-from rolehost.errors import StartError, StorageError
 from rolehost.redaction import HIDDEN
 
 if TYPE_CHECKING:
-    from rolehost.delivery.tickstate import TickState
+    pass
 
 
 @click.command()
@@ -92,61 +90,6 @@ def handlers(context: Context, as_json: bool) -> None:
     ]
     rows.sort(key=lambda row: (row["topic"], row["group"]))
     print_rows(rows, as_json=as_json, empty="no enabled plugin contributes a handler")
-
-
-@click.command()
-@takes_deployment()
-@click.option("--declared", is_flag=True, help="List only declarations; do not read the database.")
-@as_json
-@click.pass_obj
-def schedules(context: Context, declared: bool, as_json: bool) -> None:
-    """List schedules by name, with their times, actors, last ticks and failures.
-
-    The last tick, the number of failures and the last error are read from the database. They are
-    omitted if the database cannot be reached.
-    """
-    states = None if declared else _states(context)
-    rows: list[dict[str, Any]] = [
-        {
-            "name": owned.value.name,
-            "when": when(owned.value),
-            "actor": actor_of(owned.value),
-            "arguments": dict(owned.value.arguments),
-            "missed": owned.value.missed,
-            "plugin": owned.plugin,
-            "location": owned.location,
-            **(_last_tick(states.get(owned.value.name)) if states is not None else {}),
-        }
-        for owned in context.composition.schedules
-    ]
-    rows.sort(key=lambda row: str(row["name"]))
-    print_rows(rows, as_json=as_json, empty="no enabled plugin contributes a schedule")
-
-
-def _states(context: Context) -> Mapping[str, TickState] | None:
-    from rolehost.cli.database import open_ledger
-    from rolehost.delivery import tickstate
-
-    composition = context.composition
-    if not composition.schedules or "database" not in composition.backends:
-        return None
-    try:
-        with open_ledger(context) as database:
-            return tickstate.read(database)
-    except (StartError, StorageError) as error:
-        click.echo(f"the state of the schedules is unknown: {str(error).splitlines()[0]}", err=True)
-        return None
-
-
-def _last_tick(state: TickState | None) -> dict[str, Any]:
-    if state is None:
-        return {"last": None, "failures": 0, "error": None}
-    failed = state.failed_at is not None and state.failed_at >= state.last_tick
-    return {
-        "last": rfc3339(state.last_tick),
-        "failures": state.failures,
-        "error": state.error if failed else None,
-    }
 
 
 @click.command()

@@ -154,8 +154,8 @@ def _check_cron(owned: Owned[Schedule], expression: str, problems: Problems) -> 
         problems.about(owned, "missing-extra", schedule=schedule)
         return
     try:
-        if len(expression.split()) != 5:
-            raise CronSimError("not five fields")
+        if len(expression.split()) not in (5, 6):
+            raise CronSimError("not five fields, or six with the seconds first")
         # CronSim gives up if there is no tick within 50 years.
         if next(CronSim(expression, datetime.now(UTC)), None) is None:
             raise CronSimError("it never ticks")

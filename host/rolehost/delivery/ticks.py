@@ -7,20 +7,21 @@ one fails, its error is recorded in its row, and the other schedules tick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 
 from rolehost import failpoints
 from rolehost.api.contributions import Schedule
-from rolehost.delivery import leases
+from rolehost.api.services import Job
+from rolehost.api.unique import Unique
+from rolehost.delivery import cron, leases, tickstate
 from rolehost.delivery.failures import describe
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import unit_of_work
-from rolehost.delivery.tickstate import TOLERANCE
+from rolehost.delivery.tickstate import TickState
+from rolehost.delivery.work import Work
 from rolehost.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -29,12 +30,6 @@ LEASE = "scheduler"
 
 #: Seconds until the next try, if the ticks of a schedule cannot be computed.
 _RETRY = 60.0
-
-#: How far back the last tick is searched, in milliseconds: one hour to 60 years. Each step runs
-#: only if the smaller ones had no tick, so that none iterates over more than about 1500 ticks.
-_STEPS = tuple(
-    hours * 3_600_000 for hours in (1, 25, 32 * 24, 366 * 24, 9 * 366 * 24, 60 * 366 * 24)
-)
 
 
 class Ticker:
@@ -57,50 +52,54 @@ class Ticker:
 
     def step(self) -> float:
         """Enqueue the jobs of all ticks that are due; return the seconds until the next tick."""
-        now = self._runtime.clock.now()
-        waits = [self._step_one(schedule, now) for schedule in self._schedules]
+        runtime = self._runtime
+        now = runtime.clock.now()
+        with runtime.database.session():
+            states = {row[0]: TickState(*row) for row in runtime.database.read(tickstate.READ)}
+        waits = [self._step_one(each, states.get(each.name), now) for each in self._schedules]
         return min(waits, default=3600.0)
 
-    def _step_one(self, schedule: Schedule, now: int) -> float:
-        """Enqueue the due job of one schedule; its errors are recorded, not raised."""
+    def _step_one(self, declared: Schedule, state: TickState | None, now: int) -> float:
+        """Enqueue the due jobs of one schedule; its errors are recorded, not raised."""
+        if state is not None and state.paused:
+            return 3600.0
         try:
-            upcoming = following(schedule, now)
-            due = self._due(schedule, now)
+            schedule = tickstate.in_force(declared, state)
+            upcoming = cron.following(schedule, now)
+            due = self._due(schedule, state, now)
             self._broken.pop(schedule.name, None)
         except StorageUnavailable:
             raise
         except Exception as error:  # for example a time zone that this machine does not have
             text = describe(error)
-            if self._broken.get(schedule.name) != text:
-                self._broken[schedule.name] = text
-                self._failed(schedule, None, text, now)
+            if self._broken.get(declared.name) != text:
+                self._broken[declared.name] = text
+                self._failed(declared, None, text, now)
             return _RETRY
-        if due is not None:
+        if due:
             try:
                 self._tick(schedule, due, now)
             except StorageUnavailable:
                 raise
             except Exception as error:  # for example an unknown actor, wrong arguments
-                self._failed(schedule, due, describe(error), now)
+                self._failed(schedule, due[-1], describe(error), now)
         return (upcoming - now) / 1000
 
-    def _due(self, schedule: Schedule, now: int) -> int | None:
-        """Return the tick that is due, milliseconds; insert or correct the schedule's row."""
-        with self._runtime.database.session():
-            rows = self._runtime.database.read(
-                "SELECT last_tick FROM rolehost_ticks WHERE schedule = ?", (schedule.name,)
-            )
-        if not rows:
+    def _due(self, schedule: Schedule, state: TickState | None, now: int) -> Sequence[int]:
+        """Return the ticks that are due, milliseconds; insert or correct the schedule's row."""
+        if state is None:
             # A new schedule begins now, so it has no missed ticks.
             self._write(
                 "INSERT INTO rolehost_ticks (schedule, last_tick) VALUES (?, ?)"
                 " ON CONFLICT (schedule) DO NOTHING",
                 (schedule.name, now),
             )
-            return None
-        last = int(rows[0][0])
-        if last <= now + TOLERANCE:
-            return latest(schedule, last, now)
+            return ()
+        last = int(state.last_tick)
+        if last <= now + tickstate.TOLERANCE:
+            return cron.latest(
+                schedule, last, now, schedule.missed_limit if schedule.missed == "all" else 1
+            )
         # A wrong clock wrote it: continue from now, instead of waiting for that time.
         self._write(
             "UPDATE rolehost_ticks SET last_tick = ?, set_back_at = ?, set_back_from = ?"
@@ -112,21 +111,24 @@ class Ticker:
             schedule=schedule.name,
             ahead=round((last - now) / 1000),
         )
-        return None
+        return ()
 
-    def _tick(self, schedule: Schedule, due: int, now: int) -> None:
+    def _tick(self, schedule: Schedule, due: Sequence[int], now: int) -> None:
         with unit_of_work(self._runtime) as work:
             moved = work.transaction.execute(
-                "UPDATE rolehost_ticks SET last_tick = ? WHERE schedule = ? AND last_tick < ?",
-                (due, schedule.name, due),
+                "UPDATE rolehost_ticks SET last_tick = ?"
+                " WHERE schedule = ? AND last_tick < ? AND paused = 0",
+                (due[-1], schedule.name, due[-1]),
             ).rowcount
             if not moved:
                 return
-            late = (now - due) / 1000
+            late = (now - due[-1]) / 1000
             if schedule.missed == "skip" and late > self._lease:
                 log.info("tick skipped", schedule=schedule.name, late=late)
                 return
-            work.enqueue(schedule.actor, **schedule.arguments)
+            for tick in due:
+                if not enqueue(work, schedule, cron.jitter(schedule, tick)).created:
+                    log.info("tick skipped, a job has not finished", schedule=schedule.name)
             failpoints.reach("ticks.after_enqueue")
 
     def _failed(self, schedule: Schedule, due: int | None, text: str, now: int) -> None:
@@ -151,48 +153,21 @@ class Ticker:
             work.transaction.execute(sql, params)
 
 
-def latest(schedule: Schedule, after: int, now: int) -> int | None:
-    """Return the last tick in ``(after, now]``, or None; the cost does not depend on ``after``."""
-    if schedule.every is not None:
-        step = int(schedule.every * 1000)
-        tick = now // step * step
-        return tick if tick > after else None
-    for back in _STEPS:
-        start = max(after, now - back)
-        found = None
-        for tick in _cron(schedule, start):
-            if tick > now:
-                break
-            found = tick
-        if found is not None or start == after:
-            return found
-    return None
+def enqueue(work: Work, schedule: Schedule, delay: float = 0.0) -> Job:
+    """Enqueue a job of a schedule; ``created`` is False if ``overlap`` forbids it.
 
-
-def following(schedule: Schedule, after: int) -> int:
-    """Return the first tick after a moment, milliseconds. Raises ValueError if it never ticks."""
-    if schedule.every is not None:
-        step = int(schedule.every * 1000)
-        return (after // step + 1) * step
-    for tick in _cron(schedule, after):
-        return tick
-    raise ValueError(f"the cron expression {schedule.cron!r} never ticks")
-
-
-def _cron(schedule: Schedule, after: int) -> Iterator[int]:
-    """Yield the ticks of a cron expression after a moment, each later than the one before.
-
-    Daylight saving time is handled as in Debian's cron (cron(8)). An expression with ``*`` or
-    ``*/n`` as minute or hour follows real time. A fixed time in the skipped hour ticks when the
-    clocks go forward, and one in the repeated hour ticks only the first time.
+    The text of the unique job, or the key, makes the database decide about overlaps.
     """
-    from cronsim import CronSim  # only where a cron expression is evaluated
-
-    assert schedule.cron is not None  # a Schedule has either ``every`` or ``cron``
-    moment = datetime.fromtimestamp(after / 1000, UTC).astimezone(ZoneInfo(schedule.timezone))
-    for tick in CronSim(schedule.cron, moment):
-        found = int(tick.timestamp() * 1000)
-        # In the repeated hour CronSim returns times that have passed.
-        if found > after:
-            after = found
-            yield found
+    name = f"rolehost.schedule {schedule.name}"
+    options: dict[str, Any] = {}
+    if schedule.overlap == "skip":
+        options["unique"] = Unique(name, until="ended")
+    elif schedule.overlap == "queue":
+        options["key"] = name
+    job = work.enqueue(schedule.actor, delay=delay, **options, **schedule.arguments)
+    work.transaction.execute(
+        "UPDATE rolehost_ticks SET last_job = CASE WHEN ? = 1 THEN ? ELSE last_job END,"
+        " skipped = skipped + ? WHERE schedule = ?",
+        (int(job.created), job.id, int(not job.created), schedule.name),
+    )
+    return job

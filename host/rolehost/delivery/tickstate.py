@@ -1,10 +1,15 @@
-"""The status of schedules, read from their rows; imports little, for the command line."""
+"""The rows of schedules: their last ticks, and what was changed at run time.
+
+Imports little, for the command line.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
-from rolehost.storage import Database
+from rolehost.api.contributions import Schedule
+from rolehost.storage import Database, Transaction
 
 #: Milliseconds by which a last tick may be ahead of the clock (*clock skew* between machines). One
 #: that is further ahead was written by a wrong clock.
@@ -17,6 +22,9 @@ class TickState(NamedTuple):
     ``last_tick`` is the last completed tick, failed or not. ``failures`` counts since the row was
     inserted; ``failed_at`` and ``error`` describe the last failure. At ``set_back_at``,
     ``last_tick`` was corrected from ``set_back_from``, because it was ahead of the clock.
+    ``last_job`` is the last job of a tick, ``skipped`` counts ticks without a job because of
+    ``overlap``. ``paused`` is 1 while it does not tick. ``cron``, ``every`` and ``timezone`` were
+    set at run time; None: as declared.
     """
 
     schedule: str
@@ -26,6 +34,22 @@ class TickState(NamedTuple):
     error: str | None
     set_back_at: int | None
     set_back_from: int | None
+    last_job: int | None = None
+    skipped: int = 0
+    paused: int = 0
+    cron: str | None = None
+    every: float | None = None
+    timezone: str | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether its times were set at run time."""
+        return self.cron is not None or self.every is not None
+
+
+#: Columns of the rows, and the statement that reads them.
+_COLUMNS = ", ".join(TickState._fields)
+READ = f"SELECT {_COLUMNS} FROM rolehost_ticks"
 
 
 def read(database: Database) -> dict[str, TickState]:
@@ -34,5 +58,54 @@ def read(database: Database) -> dict[str, TickState]:
         known = {column.name for column in database.peewee.get_columns("rolehost_ticks")}
         if not known.issuperset(TickState._fields):
             return {}
-        rows = database.read(f"SELECT {', '.join(TickState._fields)} FROM rolehost_ticks")
+        rows = database.read(READ)
     return {row[0]: TickState(*row) for row in rows}
+
+
+def in_force(schedule: Schedule, state: TickState | None) -> Schedule:
+    """Return a schedule with the times that were set at run time."""
+    if state is None or not state.changed:
+        return schedule
+    timezone = state.timezone or schedule.timezone
+    return replace(schedule, cron=state.cron, every=state.every, timezone=timezone)
+
+
+def pause(tx: Transaction, name: str, now: int) -> None:
+    """Let a schedule not tick until :func:`resume`."""
+    _ensure(tx, name, now)
+    tx.execute("UPDATE rolehost_ticks SET paused = 1 WHERE schedule = ?", (name,))
+
+
+def resume(tx: Transaction, name: str, now: int) -> None:
+    """Let a paused schedule tick again. The ticks of the pause are not missed ones."""
+    tx.execute(
+        "UPDATE rolehost_ticks SET paused = 0, last_tick = ? WHERE schedule = ? AND paused = 1",
+        (now, name),
+    )
+
+
+def change(tx: Transaction, changed: Schedule, now: int) -> None:
+    """Set the times of a schedule at run time; ticks before ``now`` are not missed ones."""
+    _ensure(tx, changed.name, now)
+    tx.execute(
+        "UPDATE rolehost_ticks SET cron = ?, every = ?, timezone = ?, last_tick = ?"
+        " WHERE schedule = ?",
+        (changed.cron, changed.every, changed.timezone, now, changed.name),
+    )
+
+
+def reset(tx: Transaction, name: str, now: int) -> None:
+    """Let a schedule tick at the times that its plugin declares."""
+    tx.execute(
+        "UPDATE rolehost_ticks SET cron = NULL, every = NULL, timezone = NULL, last_tick = ?"
+        " WHERE schedule = ? AND (cron IS NOT NULL OR every IS NOT NULL)",
+        (now, name),
+    )
+
+
+def _ensure(tx: Transaction, name: str, now: int) -> None:
+    tx.execute(
+        "INSERT INTO rolehost_ticks (schedule, last_tick) VALUES (?, ?)"
+        " ON CONFLICT (schedule) DO NOTHING",
+        (name, now),
+    )

@@ -31,7 +31,7 @@ HOST: Commands = {
     "reload": ("rolehost.cli.reload:reload", "Reload a deployment after its file has changed."),
     "routes": ("rolehost.cli.listings:routes", "List HTTP routes."),
     "run": ("rolehost.cli.run:run", "Run all roles of a deployment in the foreground."),
-    "schedules": ("rolehost.cli.listings:schedules", "List schedules with their last ticks."),
+    "schedules": ("rolehost.cli.schedules:schedules", "List, pause, change and run schedules."),
     "settings": ("rolehost.cli.listings:settings", "List settings with their values and origins."),
 }
 

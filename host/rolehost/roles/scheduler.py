@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rolehost.delivery.ticks import Ticker
 from rolehost.roles.lifecycle import run_role
 from rolehost.roles.loops import Loop
@@ -11,6 +13,10 @@ from rolehost.roles.process import Process
 def run(process: Process) -> int:
     """Lead or wait to lead until TERM or INT; return the exit status."""
     return run_role(process, SchedulerRole)
+
+
+#: Maximum seconds until the leader follows a change that was made at run time.
+_CHANGES_SECONDS = 1.0
 
 
 class SchedulerRole(Loop):
@@ -26,13 +32,19 @@ class SchedulerRole(Loop):
             self._lease,
         )
         self._beats = process.beats
+        self._leads = False
+        self._lead_at = 0.0  # when to renew the lease or to try to lead, monotonic seconds
 
     def report_progress(self) -> None:
         """Do nothing, because each step sends a heartbeat."""
 
     def step(self) -> None:
-        """Tick if this process leads; then wait for the next tick, renewal or beat."""
+        """Tick if this process leads; then wait for the next tick, renewal, change or beat."""
         self._beats.beat("the schedules")
-        wait = self._ticker.step() if self._ticker.lead() else self._lease
         # The leader renews three times within its lease; the others try as often to lead.
-        self.stopping.wait(min(wait, self._lease / 3, self._beats.every))
+        if time.monotonic() >= self._lead_at:
+            self._lead_at = time.monotonic() + self._lease / 3
+            self._leads = self._ticker.lead()
+        wait = min(self._ticker.step(), _CHANGES_SECONDS) if self._leads else self._lease
+        until_lead = max(self._lead_at - time.monotonic(), 0)
+        self.stopping.wait(min(wait, until_lead, self._beats.every))

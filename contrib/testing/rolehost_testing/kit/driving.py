@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from rolehost.api import Role
-from rolehost.delivery import sweep, ticks
+from rolehost.delivery import cron, sweep
 from rolehost.delivery.due import DueJobs
 from rolehost.delivery.leases import Presence
 from rolehost.delivery.ticks import Ticker
@@ -124,7 +124,7 @@ class Driving:
         if "scheduler" not in self._roles:
             return None
         now = self._world.clock.now()
-        due = [ticks.following(owned.value, now) for owned in self._composition.schedules]
+        due = [cron.following(owned.value, now) for owned in self._composition.schedules]
         return min(due, default=None)
 
     def _waits(self) -> bool:
