@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from rolehost.api import Limits, PayloadError, RetryPolicy, Unique, actor
+from rolehost.api import JobMiddleware, Limits, PayloadError, RetryPolicy, Unique, actor
 from rolehost.delivery import administration, sweep
 
 ran = []
@@ -190,3 +191,17 @@ def test_an_operator_may_run_an_expired_job_all_the_same(bench, runtime):
         assert administration.retry(work.transaction, job.id, bench.clock.now())
     assert bench.run(bench.claim()[0]) == "completed"
     assert ran == [7]
+
+
+def test_middleware_sees_an_expired_job_without_an_exception(bench, runtime):
+    seen = []
+
+    @contextmanager
+    def around(execution):
+        yield
+        seen.append((execution.outcome, execution.exception))
+
+    runtime.middleware = (JobMiddleware(name="see", around=around),)
+    enqueue(bench, expires_at=0)
+    assert bench.run(bench.claim()[0]) == "cancelled"
+    assert seen == [("expired", None)]

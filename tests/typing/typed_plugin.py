@@ -207,6 +207,7 @@ def place(services: Services, work: UnitOfWork, order: Order) -> Job:
     if TYPE_CHECKING:
         work.enqueue(pick, delay="soon")  # type: ignore[arg-type]
     assert_type(work.enqueue_many(pick, [{"item": "pear"}], delay=3), int)
+    assert_type(work.enqueue_many(pick, [{"item": "pear"}], return_jobs=True), list[Job])
     assert_type(
         work.publish(Event(topic="shop.orders", type="order.placed", data=order, key="k")), str
     )

@@ -21,9 +21,9 @@ class Execution:
         attempt: number of the attempt, from 1.
         services: the services of the process.
         outcome: set at the end. Of a job: ``completed``, ``retrying``, ``snoozed``, ``dead``,
-            ``cancelled``, ``interrupted`` (handed back, not counted) or ``lost`` (another process
-            has the job, and nothing was written). Of an event: ``handled``, ``duplicate``,
-            ``failed`` or ``lost``. Empty before the end.
+            ``cancelled``, ``expired``, ``interrupted`` (handed back, not counted) or ``lost``
+            (another process has the job, and nothing was written). Of an event: ``handled``,
+            ``duplicate``, ``failed`` or ``lost``. Empty before the end.
         exception: what the attempt raised; None if it raised nothing.
     """
 

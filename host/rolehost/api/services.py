@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 import msgspec
 
@@ -109,6 +109,7 @@ class UnitOfWork(Protocol):
                 message names it and the actor, and is the same for every database.
         """
 
+    @overload
     def enqueue_many(
         self,
         actor: Actor | str,
@@ -117,15 +118,66 @@ class UnitOfWork(Protocol):
         delay: float | None = None,
         at: datetime | None = None,
         expires_at: datetime | float | None = None,
+        key: str | Callable[..., str] | None = None,
+        unique: Callable[..., str | Unique] | None = None,
         priority: int | None = None,
         partition: str | None = None,
-    ) -> int:
+        spread: float | None = None,
+        return_jobs: Literal[False] = False,
+    ) -> int: ...
+
+    @overload
+    def enqueue_many(
+        self,
+        actor: Actor | str,
+        arguments: Iterable[Mapping[str, Any]],
+        *,
+        delay: float | None = None,
+        at: datetime | None = None,
+        expires_at: datetime | float | None = None,
+        key: str | Callable[..., str] | None = None,
+        unique: Callable[..., str | Unique] | None = None,
+        priority: int | None = None,
+        partition: str | None = None,
+        spread: float | None = None,
+        return_jobs: Literal[True],
+    ) -> list[Job]: ...
+
+    def enqueue_many(
+        self,
+        actor: Actor | str,
+        arguments: Iterable[Mapping[str, Any]],
+        *,
+        delay: float | None = None,
+        at: datetime | None = None,
+        expires_at: datetime | float | None = None,
+        key: str | Callable[..., str] | None = None,
+        unique: Callable[..., str | Unique] | None = None,
+        priority: int | None = None,
+        partition: str | None = None,
+        spread: float | None = None,
+        return_jobs: bool = False,
+    ) -> int | list[Job]:
         """Enqueue one job for each mapping of arguments, in bulk.
 
         The result is the same as with a loop over :meth:`enqueue`; the call is much faster.
 
+        Args:
+            actor, delay, at, expires_at, priority, partition: as :meth:`enqueue`, for all jobs.
+            arguments: the arguments of each job.
+            key: the key of all jobs, or a function that returns the key of a job; it gets the
+                job's arguments by name.
+            unique: a function that returns the ``unique`` of a job; it gets the job's arguments by
+                name. Several transactions that enqueue the same texts must use one order.
+            spread: seconds over which the start times are distributed evenly, in the order of the
+                arguments: the first job may start at once (or at ``at``, or after ``delay``), the
+                last one a little before the end. None: all may start at the same time.
+            return_jobs: whether to return the jobs. Without it the call is faster on PostgreSQL.
+
         Returns:
-            The number of jobs.
+            The number of jobs that were created; or, with ``return_jobs``, a :class:`Job` for each
+            mapping, in order. ``created`` is False where ``unique`` found an existing job; ``id``
+            then names that job.
 
         Raises:
             UndeclaredError, UnknownActor, PayloadError: as :meth:`enqueue`.

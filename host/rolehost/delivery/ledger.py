@@ -52,6 +52,8 @@ _FINISH = (
     " finished_at = ?, owner = NULL"
     " WHERE id = ? AND token = ? AND owner IS NOT NULL"
 )
+#: Maximum number of rows in one statement of :meth:`Ledger.insert_returning`.
+_INSERT_ROWS = 500
 #: Maximum number of rows in one statement of :meth:`Ledger.finish_many`.
 _FINISH_ROWS = 500
 #: Like _FINISH, for many rows. PostgreSQL needs the type of a column that is NULL in all rows.
@@ -160,6 +162,36 @@ class Ledger:
     def insert_many(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs in bulk; jobs with ``unique`` are not allowed."""
         tx.executemany(_INSERT, jobs)
+
+    def insert_returning(self, tx: Transaction, jobs: Sequence[NewJob]) -> list[int]:
+        """Like :meth:`insert_many`; return the ids, which PostgreSQL's COPY cannot."""
+        # Ids are given in the order of the rows. The order of the returned rows is not promised.
+        rows = self._insert_in_parts(tx, jobs, " RETURNING id")
+        return sorted(number for (number,) in rows)
+
+    def insert_unique(
+        self, tx: Transaction, jobs: Sequence[tuple[NewJob, str]]
+    ) -> list[tuple[int, bool]]:
+        """Like :meth:`insert` for many jobs with ``unique``, each with its ``conflict``."""
+        tail = f" ON CONFLICT (unique_key) WHERE {HOLDS} DO NOTHING RETURNING unique_key, id"
+        created = dict(self._insert_in_parts(tx, [job for job, _ in jobs], tail))
+        inserted = []
+        for job, conflict in jobs:
+            number = created.pop(job.unique, None)  # the first of several jobs with one text
+            inserted.append(self.insert(tx, job, conflict) if number is None else (number, True))
+        return inserted
+
+    def _insert_in_parts(
+        self, tx: Transaction, jobs: Sequence[NewJob], tail: str
+    ) -> list[tuple[Any, ...]]:
+        head, row = _INSERT.split(" VALUES ")
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(jobs), _INSERT_ROWS):
+            part = jobs[start : start + _INSERT_ROWS]
+            values = [value for job in part for value in job]
+            sql = f"{head} VALUES {', '.join([row] * len(part))}{tail}"
+            found += tx.execute(sql, values).fetchall()
+        return found
 
     def cancelled_jobs(self, owner: str) -> set[tuple[int, int]]:
         """Return the cancelled jobs that a process holds, as ids and tokens."""

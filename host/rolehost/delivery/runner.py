@@ -178,7 +178,7 @@ class Runner:
         outcome = "interrupted"
         try:
             end = self._try(job, actor, earlier)
-            outcome = _OUTCOMES.get((end.state, end.counted), end.state)
+            outcome = _outcome(end)
             return end
         finally:
             around_attempt.reset(token)
@@ -254,7 +254,7 @@ class Runner:
 
     def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException, began: int) -> Finish:
         end = end_of_error(self.runtime, job, actor, error)
-        note(error.__cause__ if _is_outcome(error) else error)
+        note(error.__cause__ if _is_no_failure(error) else error)
         return self._record_end(job, end, began, self.runtime.clock.now(), error)
 
     def _record_end(
@@ -266,15 +266,13 @@ class Runner:
         raised: BaseException | None = None,
     ) -> Finish:
         """Record the end of an attempt; log a failure, raised or returned."""
-        if raised is not None and (_is_outcome(raised) or issubclass(type(raised), Expired)):
+        if raised is not None and _is_no_failure(raised):
             raised = raised.__cause__
         if raised is not None and self.on_error is not None:
             self.on_error(raised)
         if end.state in ("retrying", "dead"):
             _log_failure(job, end, now, raised)
-        expired = end.state == "cancelled" and end.error == EXPIRED
-        outcome = EXPIRED if expired else _OUTCOMES[end.state, end.counted]
-        self._record(job, outcome, began, now)
+        self._record(job, _outcome(end), began, now)
         return end
 
     def _record(self, job: ClaimedJob, outcome: str, began: int, now: int) -> None:
@@ -351,6 +349,17 @@ def end_of_error(
 def _is_outcome(error: BaseException) -> TypeGuard[Retry | Snooze | Dead]:
     # Not isinstance(), because it reads the error's __class__, which may be overridden.
     return issubclass(type(error), (Retry, Snooze, Dead))
+
+
+def _is_no_failure(error: BaseException) -> bool:
+    return _is_outcome(error) or issubclass(type(error), Expired)
+
+
+def _outcome(end: Finish) -> str:
+    """Return the outcome of an attempt for metrics and middleware."""
+    if end.state == "cancelled" and end.error == EXPIRED:
+        return EXPIRED
+    return _OUTCOMES.get((end.state, end.counted), end.state)
 
 
 def _retry_or_dead(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from rolehost.api.limits import Limits
 from rolehost.api.services import Job
 from rolehost.api.unique import Unique
 from rolehost.delivery import changes, envelope, limitstore, outbox
-from rolehost.delivery.failures import report
+from rolehost.delivery.failures import describe, report
 from rolehost.delivery.guard import Unit
 from rolehost.delivery.jobs import (
     FOR_A_PERIOD,
@@ -91,13 +91,19 @@ class Work:
     ) -> Job:
         """See :meth:`rolehost.api.UnitOfWork.enqueue`."""
         self._unit.check_use(self)
-        new = self._new(actor, arguments, delay, at, expires_at, priority, partition, key)
+        new = self._new(
+            actor,
+            arguments,
+            delay=delay,
+            at=at,
+            expires_at=expires_at,
+            priority=priority,
+            partition=partition,
+            key=key,
+        )
         conflict = "keep"
         if unique is not None:
-            try:
-                new, conflict = _with_unique(new, unique)
-            except (TypeError, ValueError) as error:
-                raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
+            new, conflict = _with_unique(new, unique)
         number, created = self._insert(new, conflict)
         # Wake workers for an existing job too: claims skipped it while this transaction locked it.
         self._wakes.add(f"queue:{new.queue}")
@@ -122,36 +128,62 @@ class Work:
         actor: Actor | str,
         arguments: Iterable[Mapping[str, Any]],
         *,
-        delay: float | None = None,
-        at: datetime | None = None,
-        expires_at: datetime | float | None = None,
-        priority: int | None = None,
-        partition: str | None = None,
-    ) -> int:
+        key: str | Callable[..., str] | None = None,
+        unique: Callable[..., str | Unique] | None = None,
+        spread: float | None = None,
+        return_jobs: bool = False,
+        **options: Any,
+    ) -> Any:
         """See :meth:`rolehost.api.UnitOfWork.enqueue_many`."""
         self._unit.check_use(self)
-        rows: list[NewJob] = []
+        rows: list[tuple[NewJob, str]] = []
         for each in arguments:
             try:
-                rows.append(self._new(actor, each, delay, at, expires_at, priority, partition))
+                own = _call("key", key, each) if callable(key) else key
+                new = self._new(actor, each, key=own, **options)
+                if unique is None:
+                    rows.append((new, "keep"))
+                else:
+                    rows.append(_with_unique(new, _call("unique", unique, each)))
             except PayloadError as error:
                 raise PayloadError(f"job {len(rows)} of enqueue_many(), from 0: {error}") from None
-        if rows:
-            self._runtime.ledger.insert_many(self.transaction, rows)
-            # One change for each partition is enough.
-            self._partitions.update(filter(None, (row.waits() for row in rows)))
-            self._wakes.add(f"queue:{rows[0].queue}")
-        return len(rows)
+        if spread is not None:
+            rows = _spread(rows, spread)
+        jobs = self._insert_all(rows, unique=unique is not None, returns=return_jobs)
+        if return_jobs:
+            return jobs
+        return sum(job.created for job in jobs) if unique else len(rows)
+
+    def _insert_all(
+        self, rows: Sequence[tuple[NewJob, str]], *, unique: bool, returns: bool
+    ) -> list[Job]:
+        """Insert jobs; return them, or nothing if neither ``unique`` nor ``returns``."""
+        if not rows:
+            return []
+        ledger, tx = self._runtime.ledger, self.transaction
+        new = [row for row, _ in rows]
+        inserted: list[tuple[int, bool]] = []
+        if unique:
+            inserted = ledger.insert_unique(tx, rows)
+        elif returns:
+            inserted = [(number, True) for number in ledger.insert_returning(tx, new)]
+        else:
+            ledger.insert_many(tx, new)
+        # One change for each partition is enough.
+        self._partitions.update(filter(None, (row.waits() for row in new)))
+        self._wakes.add(f"queue:{new[0].queue}")
+        return [Job(number, new[0].actor, created) for number, created in inserted]
 
     def _new(
         self,
         actor: Actor | str,
         arguments: Mapping[str, Any],
-        delay: float | None,
-        at: datetime | None,
-        expires_at: datetime | float | None,
-        priority: int | None,
-        partition: str | None,
+        *,
+        delay: float | None = None,
+        at: datetime | None = None,
+        expires_at: datetime | float | None = None,
+        priority: int | None = None,
+        partition: str | None = None,
         key: str | None = None,
     ) -> NewJob:
         target = self._runtime.target(actor)
@@ -272,6 +304,28 @@ def _start(now: int, delay: float | None, at: datetime | None) -> int:
     return max(now, start)
 
 
+def _call(option: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call the function of a plugin with the arguments of a job."""
+    try:
+        return function(**arguments)
+    except Exception as error:
+        raise PayloadError(f"{option}: {describe(error)}") from None
+
+
+def _spread(rows: Sequence[tuple[NewJob, str]], spread: float) -> list[tuple[NewJob, str]]:
+    """Distribute the start times of jobs evenly over some seconds."""
+    try:
+        step = values.seconds("spread", spread) * 1000 / max(len(rows), 1)
+    except (TypeError, ValueError) as error:
+        raise PayloadError(f"enqueue_many(): {error}") from None
+    later = []
+    for index, (new, conflict) in enumerate(rows):
+        run_at = new.run_at + int(index * step)
+        state = "scheduled" if run_at > new.enqueued_at else "available"
+        later.append((new._replace(run_at=run_at, state=state), conflict))
+    return later
+
+
 def _expiry(now: int, expires_at: datetime | float) -> int:
     """Return from when a job does not start any more, milliseconds."""
     if isinstance(expires_at, datetime):
@@ -283,8 +337,11 @@ def _with_unique(
     new: NewJob, unique: str | Unique
 ) -> tuple[NewJob, Literal["keep", "replace", "move"]]:
     """Add the unique text to a job; return it, and what to do if the text is taken."""
-    wanted = unique if isinstance(unique, Unique) else Unique(unique)
-    new = new._replace(unique=values.text("unique", wanted.text))
+    try:
+        wanted = unique if isinstance(unique, Unique) else Unique(unique)
+        new = new._replace(unique=values.text("unique", wanted.text))
+    except (TypeError, ValueError) as error:
+        raise PayloadError(f"enqueueing actor {new.actor}: {error}") from None
     if wanted.until == "started":
         return new._replace(held=UNTIL_STARTED), wanted.conflict
     if wanted.until == "ended":
