@@ -70,12 +70,16 @@ else
     set -- tests plugins contrib
 fi
 # These tests mostly wait for servers that stop and start.
-.venv/bin/python -m pytest -q -m "engine or waiting" tests plugins contrib >"$folder/engines.log" 2>&1 &
+.venv/bin/python -m pytest -q -m "engine or waiting" --ignore=tests/proofs tests plugins contrib \
+    >"$folder/engines.log" 2>&1 &
 engines=$!
 running="$tox $engines"
 
 step "documents, packages and the short proofs; the tests on engines and tox run beside them"
 .venv/bin/python -m pytest -q -m "not engine and not waiting and not alone" "$@" || failed=yes
+
+step "the short proofs that mostly wait for servers"
+.venv/bin/python -m pytest -q -m "engine or waiting" tests/proofs || failed=yes
 
 step "the tests on PostgreSQL, Redis, memcached and Apache Kafka"
 wait "$engines" || failed=yes

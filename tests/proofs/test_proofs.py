@@ -31,6 +31,7 @@ ALONE = {
     "isolation",
     "kills",
     "many-plugins",
+    "million",
     "quickstart",
     "reload",
     "slow-clients",
