@@ -49,7 +49,12 @@ class Plugin:
     def rolehost_plugin(self) -> PluginInfo:
         return PluginInfo(
             api=1,
-            enqueues=tuple(actor.name for actor in self._actors if actor.durable),
+            enqueues=tuple(
+                name
+                for actor in self._actors
+                if actor.durable
+                for name in (actor.name, *actor.aliases)
+            ),
             publishes=tuple({handler.topic for handler in self._handlers}),
         )
 

@@ -52,6 +52,8 @@ class Actor(Generic[P, R_co]):
         grouped: True: short jobs of one process share a transaction (*group commit*), each behind
             a savepoint. The function must be quick, may run twice, and must have no effects outside
             of the service database; see ``docs/jobs.md``. Only if durable.
+        aliases: earlier names of the actor. Jobs that wait under one of them run too; other actors
+            cannot have these names.
 
     Raises:
         TypeError: a field has the wrong type, or an argument has the name of an option of
@@ -72,6 +74,7 @@ class Actor(Generic[P, R_co]):
     partition_limits: Limits = NO_LIMITS
     queue_limits: Limits = NO_LIMITS
     grouped: bool = False
+    aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         values.text("name of an actor", self.name)
@@ -87,11 +90,19 @@ class Actor(Generic[P, R_co]):
         if self.grouped and not self.durable:
             raise ValueError(f"{subject} an ephemeral actor cannot be grouped")
         self._check_limits(subject)
+        self._check_aliases(subject)
         clash = RESERVED_ARGUMENTS & set(self.arguments)
         if clash:
             raise TypeError(
                 f"actor {self.name}: {sorted(clash)} are options of enqueue(); rename the argument"
             )
+
+    def _check_aliases(self, subject: str) -> None:
+        if not isinstance(self.aliases, tuple):
+            raise TypeError(f"{subject} aliases must be a tuple, not {self.aliases!r:.80}")
+        names = (self.name, *(values.text(f"{subject} each alias", each) for each in self.aliases))
+        if len(set(names)) < len(names):
+            raise ValueError(f"{subject} aliases name it twice: {self.aliases!r:.80}")
 
     def _check_limits(self, subject: str) -> None:
         for name in ("limits", "partition_limits", "queue_limits"):
@@ -137,6 +148,7 @@ def actor(
     partition: str | Callable[..., str] | None = None,
     partition_limits: Limits = NO_LIMITS,
     grouped: bool = False,
+    aliases: tuple[str, ...] = (),
 ) -> Callable[[Callable[Q, R]], Actor[Q, R]]:
     """Make an :class:`Actor` from the decorated function.
 
@@ -166,6 +178,7 @@ def actor(
             partition=partition,
             partition_limits=partition_limits,
             grouped=grouped,
+            aliases=aliases,
         )
 
     return wrap

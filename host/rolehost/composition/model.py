@@ -64,8 +64,12 @@ class Contributions:
         return tuple(self.by_class.get(kind, ()))
 
     def add(self, owned: Owned[Any]) -> None:
-        """Add one contribution, under its class."""
-        self.by_class.setdefault(type(owned.value), []).append(owned)
+        """Add one contribution, under its class; an actor also under each of its aliases."""
+        found = self.by_class.setdefault(type(owned.value), [])
+        found.append(owned)
+        if isinstance(owned.value, Actor):
+            for alias in owned.value.aliases:
+                found.append(replace(owned, value=replace(owned.value, name=alias, aliases=())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
