@@ -24,7 +24,7 @@ from rolehost.roles.status import STUCK
 SIGNAL_DELAY = 0.1
 
 #: The most seconds from the request for a replacement to the end of the process.
-REPLACE_SECONDS = 30.0
+REPLACE_SECONDS = 20.0
 
 #: The delays between two attempts to start, seconds.
 START_BACKOFF = Backoff(first=0.25, longest=5.0)

@@ -346,3 +346,38 @@ def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
     assert file_system(tmp_path / "over", mounts) == "cifs"
     assert file_system(tmp_path / "overlong", mounts) == "ext4"
     assert file_system(tmp_path, tmp_path / "missing") == ""
+
+
+def test_an_abandoned_thread_holds_no_lock_and_its_later_statements_fail(
+    database: EmbeddedDatabase,
+) -> None:
+    wrote, go_on = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    def write() -> None:
+        try:
+            with database.session(), database.transaction() as transaction:
+                transaction.execute("UPDATE numbers SET value = 1")
+                wrote.set()
+                assert go_on.wait(PATIENCE)
+                transaction.execute("UPDATE numbers SET value = 2")
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert wrote.wait(PATIENCE)
+    assert thread.ident is not None
+    database.abandon(thread.ident)
+    with database.session(), database.transaction() as transaction:
+        transaction.execute("UPDATE numbers SET value = value + 5")
+    go_on.set()
+    thread.join(PATIENCE)
+    assert len(errors) == 1
+    assert _value(database) == 5
+
+
+def test_a_thread_without_a_transaction_is_not_abandoned(database: EmbeddedDatabase) -> None:
+    with database.session():
+        database.abandon(threading.get_ident())
+        assert database.read("SELECT value FROM numbers") == [(0,)]
