@@ -127,6 +127,8 @@ def deployed(section: str, timeout: float) -> Iterator[Deployed]:
             f'[http]\nbind = "127.0.0.1:{port}"\n{section}'
             "[webhooks-delivery]\nallow_private = true\nschedule = [0.2]\njitter = 0.0\n"
             f"retry_after_longest = 0.2\ntimeout = {timeout}\n"
+            # Else a silent receiver would get one request at a time.
+            "probe_after = 1000\n"
         )
         command = [sys.executable, "-m", "rolehost", "run", str(path)]
         with running(command, Path(folder)) as host:

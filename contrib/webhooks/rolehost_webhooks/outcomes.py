@@ -27,19 +27,25 @@ DISABLED = "endpoint.disabled"
 TYPES = frozenset({SUCCEEDED, EXHAUSTED, DISABLED})
 
 
-def events(topic: str, attempt: Attempt, verdict: Verdict) -> Iterator[Event[dict[str, Any]]]:
+def events(
+    topic: str, attempt: Attempt, verdict: Verdict, failing_since: int | None = None
+) -> Iterator[Event[dict[str, Any]]]:
     """Yield the events after an attempt; no events if the attempt is retried.
 
     The key is the endpoint's id, so the events of one endpoint stay in order.
+
+    Args:
+        failing_since: when the endpoint began to fail, in milliseconds; None: with this attempt.
     """
     if verdict.delay is not None:
         return
     endpoint = {"appId": attempt.app_id, "endpointId": attempt.endpoint_id}
-    time = datetime.fromtimestamp((attempt.created_at + attempt.duration) / 1000, UTC)
+    ended_at = attempt.created_at + attempt.duration
+    time = datetime.fromtimestamp(ended_at / 1000, UTC)
     last: dict[str, Any] = {
         "id": attempt.id,
         "responseStatusCode": attempt.response_status,
-        "timestamp": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": _iso(ended_at),
     }
     if attempt.cause is not None:
         last |= {"cause": attempt.cause, "response": attempt.response}
@@ -53,4 +59,11 @@ def events(topic: str, attempt: Attempt, verdict: Verdict) -> Iterator[Event[dic
     message = {**endpoint, "msgId": attempt.message_id, "lastAttempt": last}
     yield event(kind, attempt.message_id, message)
     if verdict.disable:
-        yield event(DISABLED, attempt.endpoint_id, endpoint)
+        since = _iso(ended_at if failing_since is None else failing_since)
+        disabled = {**endpoint, "failSince": since, "trigger": "automatic"}
+        yield event(DISABLED, attempt.endpoint_id, disabled)
+
+
+def _iso(milliseconds: int) -> str:
+    text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -69,8 +69,13 @@ class DeliverySettings(Settings, frozen=True):
         retention_days: days after which messages and their attempts are removed.
         overdue: maximum delay of the oldest delivery in seconds; above it the check
             ``webhooks-backlog`` fails.
+        probe_after: failed attempts in a row, after which an endpoint gets one request at a time
+            until one succeeds.
+        disable_after_days: days after which an endpoint that fails since then is disabled. 0 is
+            never.
         outcomes: topic for events about deliveries that succeeded or failed permanently, and
-            about endpoints that were disabled because they answered 410. None publishes no events.
+            about endpoints that were disabled because they answered 410 or failed for too long.
+            None publishes no events.
         cache_secrets: also keep endpoints' secrets and headers in a shared cache, for example
             Redis, whose server then holds them in clear text. An in-process cache always holds
             them.
@@ -86,6 +91,8 @@ class DeliverySettings(Settings, frozen=True):
     connections: Count = 8
     retention_days: Count = 90
     overdue: Seconds = 600.0
+    probe_after: Count = 20
+    disable_after_days: Annotated[float, Meta(ge=0)] = 5.0
     outcomes: str | None = None
     cache_secrets: bool = False
 

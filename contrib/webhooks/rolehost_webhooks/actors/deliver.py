@@ -25,7 +25,7 @@ from rolehost.api import (
 )
 
 from rolehost_webhooks import ids, outcomes, signing
-from rolehost_webhooks.actors import QUEUE
+from rolehost_webhooks.actors import QUEUE, breaker
 from rolehost_webhooks.delivery.answer import Answer
 from rolehost_webhooks.delivery.verdict import Verdict, judge
 from rolehost_webhooks.models import Attempt, Message, Status, Trigger
@@ -40,10 +40,6 @@ PLUGIN = "webhooks-delivery"
 
 JSON = "application/json"
 
-#: Requests to one endpoint at the same time, over the whole fleet, so that a slow endpoint does not
-#: have all connections of a worker.
-CONCURRENCY = 4
-
 #: Seconds of a job beside its request, which ends by its own deadline.
 BESIDE_REQUEST = 30.0
 
@@ -52,7 +48,7 @@ BESIDE_REQUEST = 30.0
     name="webhooks.deliver",
     queue=QUEUE,
     partition="endpoint_id",
-    partition_limits=Limits(concurrency=CONCURRENCY),
+    partition_limits=Limits(concurrency=breaker.CONCURRENCY),
     grouped=True,
 )
 async def deliver(
@@ -95,20 +91,14 @@ async def deliver(
         max_delay=settings.retry_after_longest,
         now=services.clock.now(),
     )
+    failed = verdict.status != Status.SUCCESS
+    if failed and not once and breaker.is_over(target, settings, services.clock.now()):
+        verdict = Verdict(
+            Status.FAIL, f"{verdict.reason}: the endpoint is now disabled", disable=True
+        )
     _fill_in(attempt, answer, verdict)
     topic = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
-    return Complete(_record, services, attempt, verdict, topic, once=once)
-
-
-def limits(throttle_rate: int | None) -> Limits | None:
-    """Return the limits of an endpoint with its own rate; None: it has none.
-
-    The requests of a burst could be sent at the same time anyway.
-    """
-    if throttle_rate is None:
-        return None
-    burst = min(throttle_rate, CONCURRENCY)
-    return Limits(concurrency=CONCURRENCY, rate=throttle_rate, burst=burst)
+    return Complete(_record, services, attempt, verdict, topic, target, once=once)
 
 
 def configure(settings: DeliverySettings) -> Actor:
@@ -174,7 +164,13 @@ def _log(attempt: Attempt, verdict: Verdict) -> None:
 
 
 def _record(
-    services: Services, attempt: Attempt, verdict: Verdict, topic: str | None, *, once: bool
+    services: Services,
+    attempt: Attempt,
+    verdict: Verdict,
+    topic: str | None,
+    target: Target,
+    *,
+    once: bool,
 ) -> Outcome:
     """Write attempt, delivery and events, which commit together with the job's state.
 
@@ -194,7 +190,11 @@ def _record(
             )
         if verdict.disable:
             endpoints.disable(attempt.app_id, attempt.endpoint_id, services)
-        for event in () if topic is None else outcomes.events(topic, attempt, verdict):
+            breaker.count(services, work, "disabled")
+        else:
+            breaker.follow(services, work, attempt, target)
+        since = target.failing_since
+        for event in () if topic is None else outcomes.events(topic, attempt, verdict, since):
             if ended or event.type == outcomes.DISABLED:
                 work.publish(event)
     if once:

@@ -7,7 +7,7 @@ from typing import Any
 from rolehost.api import Services
 
 from rolehost_webhooks import ids, rules, signing
-from rolehost_webhooks.actors.deliver import deliver, limits
+from rolehost_webhooks.actors.breaker import DELIVER, limits
 from rolehost_webhooks.domain import applications
 from rolehost_webhooks.domain.changes import save, sent_fields
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
@@ -102,7 +102,7 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
         if not endpoints.insert(endpoint, services):
             raise Conflict(f"An endpoint with the uid {body.uid!r} already exists")
         if body.throttle_rate is not None:
-            work.limit_partition(deliver, endpoint.id, limits(body.throttle_rate))
+            work.limit_partition(DELIVER, endpoint.id, limits(body.throttle_rate, failing=False))
     return endpoint
 
 
@@ -170,7 +170,7 @@ def delete(services: Services, app_reference: str, reference: str) -> None:
     """
     with services.unit_of_work() as work:
         endpoint = get(app_reference, reference, lock=True)
-        work.limit_partition(deliver, endpoint.id, None)
+        work.limit_partition(DELIVER, endpoint.id, None)
         endpoints.delete(endpoint, services)
 
 
@@ -235,12 +235,17 @@ def patch_headers(
 
 
 def _save(services: Services, endpoint: Endpoint, values: dict[str, Any]) -> None:
-    """Save changed values; a changed rate applies to the next attempts."""
+    """Save changed values; an endpoint that is enabled again does not count as failing."""
     renew_revision(endpoint.app_id, services)
-    rate = values.get("throttle_rate", endpoint.throttle_rate)
-    if rate != endpoint.throttle_rate:
+    if endpoint.disabled and not values.get("disabled", True):
+        values = {**values, "failing_since": None}
+    before = endpoint.throttle_rate, endpoint.failing_since
+    rate, since = after = tuple(
+        values.get(name, getattr(endpoint, name)) for name in ("throttle_rate", "failing_since")
+    )
+    if before != after:
         with services.unit_of_work() as work:
-            work.limit_partition(deliver, endpoint.id, limits(rate))
+            work.limit_partition(DELIVER, endpoint.id, limits(rate, failing=since is not None))
     save(services, endpoint, values)
 
 

@@ -18,6 +18,7 @@ class Endpoint(peewee.Model):
         secret: the current signing secret, ``whsec_…``.
         old_secrets: ``[{"key": secret, "expiresAt": milliseconds}, …]``, newest first; they
             also sign until they expire.
+        failing_since: when it began to fail (:mod:`rolehost_webhooks.actors.breaker`), or None.
     """
 
     id = peewee.TextField(primary_key=True)
@@ -34,6 +35,7 @@ class Endpoint(peewee.Model):
     disabled = peewee.BooleanField()
     secret = peewee.TextField()
     old_secrets = JsonText()
+    failing_since = peewee.BigIntegerField(null=True)
     created_at = peewee.BigIntegerField()
     updated_at = peewee.BigIntegerField()
     deleted_at = peewee.BigIntegerField(null=True)

@@ -15,6 +15,7 @@ from rolehost.api import (
     hookimpl,
 )
 
+from rolehost_webhooks.metrics import BREAKER
 from rolehost_webhooks.plugins.shared import MIGRATIONS
 from rolehost_webhooks.settings import DeliverySettings
 
@@ -28,6 +29,7 @@ def rolehost_plugin() -> PluginInfo:
         settings=DeliverySettings,
         requires=("database[transactions]", "queue"),
         enqueues=("webhooks.deliver", "webhooks.recover"),
+        metrics=(BREAKER,),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rolehost_webhooks import ids
-from rolehost_webhooks.models import Attempt, Message
+from rolehost_webhooks.models import Attempt, Message, Status
 from rolehost_webhooks.repositories.compiled import Compiled, given
 from rolehost_webhooks.repositories.messages import Filter, columns, narrow
 from rolehost_webhooks.repositories.paging import Cursor, Page, by_id, page
@@ -25,6 +25,23 @@ def insert(attempt: Attempt) -> None:
 def find(message_id: str, attempt_id: str) -> Attempt | None:
     """Return an attempt at a message."""
     return Attempt.get_or_none(Attempt.id == attempt_id, Attempt.message_id == message_id)
+
+
+def fail(endpoint_id: str, count: int) -> bool:
+    """Return whether the last attempts at an endpoint, so many of them, have all failed."""
+    found = _LAST.rows(endpoint_id=endpoint_id, count=count)
+    return len(found) == count and all(status == Status.FAIL for (status,) in found)
+
+
+_LAST = Compiled(
+    Attempt,
+    lambda: (
+        Attempt.select(Attempt.status)
+        .where(Attempt.endpoint_id == given("endpoint_id"))
+        .order_by(Attempt.id.desc())
+        .limit(given("count"))
+    ),
+)
 
 
 def listing(

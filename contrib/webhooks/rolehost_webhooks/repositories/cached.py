@@ -48,6 +48,7 @@ class Target(Struct, frozen=True):
     deleted: bool
     secret: str
     old_secrets: list[dict[str, Any]]
+    failing_since: int | None = None
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> Target:
@@ -60,6 +61,7 @@ class Target(Struct, frozen=True):
             deleted=endpoint.deleted_at is not None,
             secret=endpoint.secret,
             old_secrets=endpoint.old_secrets,
+            failing_since=endpoint.failing_since,
         )
 
     def __repr__(self) -> str:

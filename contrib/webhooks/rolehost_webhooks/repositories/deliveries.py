@@ -27,6 +27,7 @@ _OF_ENDPOINT = (
     Endpoint.secret,
     Endpoint.old_secrets,
     Endpoint.deleted_at,
+    Endpoint.failing_since,
 )
 _WITH_MESSAGE_AND_ENDPOINT = Compiled(
     Delivery,

@@ -69,3 +69,17 @@ def disable(app_id: str, endpoint_id: str, services: Services) -> None:
     renew_revision(app_id, services)
     now = services.clock.now()
     Endpoint.update(disabled=True, updated_at=now).where(Endpoint.id == endpoint_id).execute()
+
+
+def set_failing(
+    app_id: str, endpoint_id: str, since: int | None, services: Services
+) -> Endpoint | None:
+    """Let an endpoint fail since a time (milliseconds), or recover (None).
+
+    Returns:
+        The endpoint, or None if nothing has changed.
+    """
+    renew_revision(app_id, services)
+    changes = Endpoint.failing_since.is_null(since is not None)
+    update = Endpoint.update(failing_since=since).where((Endpoint.id == endpoint_id) & changes)
+    return Endpoint.get_by_id(endpoint_id) if update.execute() else None

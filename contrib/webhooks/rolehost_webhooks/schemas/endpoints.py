@@ -109,14 +109,20 @@ class EndpointFieldsOut(Body, kw_only=True):
 
 
 class EndpointOut(EndpointFieldsOut, kw_only=True):
-    """An endpoint."""
+    """An endpoint.
+
+    Attributes:
+        failing_since: when it began to fail; absent if it does not.
+    """
 
     metadata: Metadata
+    failing_since: datetime | UnsetType = UNSET
 
     @classmethod
     def of(cls, row: Endpoint) -> EndpointOut:
         """Convert a row."""
-        return cls(**fields(row), metadata=row.metadata)
+        since = UNSET if row.failing_since is None else moment(row.failing_since)
+        return cls(**fields(row), metadata=row.metadata, failing_since=since)
 
 
 def fields(row: Endpoint) -> dict[str, Any]:
