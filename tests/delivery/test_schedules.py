@@ -182,6 +182,13 @@ def test_a_run_now_leaves_the_ticks_as_they_are_and_respects_the_overlap(bench, 
     del ticks
 
 
+def test_jitter_is_shorter_than_the_time_between_two_ticks_of_a_cron_expression():
+    schedule = Schedule(name="s", actor="a", cron="0,10 * * * *", jitter=599.0)
+    cron.check(schedule, MINUTE)
+    with pytest.raises(ValueError, match="less than the 600 s between two ticks"):
+        cron.check(tickstate.replace(schedule, jitter=600.0), MINUTE)
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [

@@ -104,6 +104,7 @@ def test_a_schedule_runs_now_unless_its_job_has_not_finished(fleet):
     assert fleet.run("run", "nightly") == (0, "nightly: job 1\n", "")
     assert fleet.run("run", "nightly")[1] == "nightly: job 1 has not finished; no new job\n"
     assert fleet.jobs() == 1
+    assert fleet.row()["job"] == 1
 
 
 @pytest.mark.parametrize(

@@ -163,11 +163,13 @@ def reset(context: Context, name: str) -> None:
 @click.pass_obj
 def run_now(context: Context, name: str) -> None:
     """Enqueue a job of the schedule NAME now; its ticks do not change."""
+    from rolehost.delivery import tickstate
     from rolehost.delivery.scopes import unit_of_work
     from rolehost.delivery.ticks import enqueue
 
     schedule = _declared(context, name)
     with open_services(context) as services, unit_of_work(services.delivery) as work:
+        tickstate.ensure(work.transaction, name, services.clock.now())
         job = enqueue(work, schedule)
     click.echo(f"{name}: job {job.id}" + ("" if job.created else " has not finished; no new job"))
 

@@ -11,6 +11,7 @@ from rolehost.api.contributions import ROLES, Role, Route, Schedule
 from rolehost.api.handlers import Handler
 from rolehost.composition.model import Contributions, Degraded, Owned, Plugin
 from rolehost.composition.problems import Problems
+from rolehost.delivery import cron
 from rolehost.delivery.arguments import Signature
 from rolehost.errors import PayloadError
 from rolehost.suggest import did_you_mean, one_of
@@ -52,9 +53,9 @@ def check(
     elsewhere = {name for plugin in plugins for name in plugin.info.enqueues}
     for owned in contributions.of(Schedule):
         _check_actor(owned, contributions, elsewhere, problems)
-        _check_timezone(owned, problems)
-        if owned.value.cron is not None:
-            _check_cron(owned, owned.value.cron, problems)
+        zone = _check_timezone(owned, problems)
+        if owned.value.cron is not None and _check_cron(owned, owned.value.cron, problems) and zone:
+            _check_jitter(owned, problems)
 
 
 def actor_of(schedule: Schedule) -> str:
@@ -133,26 +134,28 @@ def _check_actor(
         )
 
 
-def _check_timezone(owned: Owned[Schedule], problems: Problems) -> None:
+def _check_timezone(owned: Owned[Schedule], problems: Problems) -> bool:
     name = owned.value.timezone
     if name == "UTC":
-        return
+        return True
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         hint = did_you_mean(name, zoneinfo.available_timezones())
         schedule = owned.value.name
         problems.about(owned, "unknown-timezone", hint=hint, schedule=schedule, name=name)
+        return False
+    return True
 
 
-def _check_cron(owned: Owned[Schedule], expression: str, problems: Problems) -> None:
+def _check_cron(owned: Owned[Schedule], expression: str, problems: Problems) -> bool:
     schedule = owned.value.name
     # Only the scheduler needs this library: a host without schedules runs without it.
     try:
         from cronsim import CronSim, CronSimError
     except ImportError:
         problems.about(owned, "missing-extra", schedule=schedule)
-        return
+        return False
     try:
         if len(expression.split()) not in (5, 6):
             raise CronSimError("not five fields, or six with the seconds first")
@@ -162,6 +165,16 @@ def _check_cron(owned: Owned[Schedule], expression: str, problems: Problems) -> 
     except (CronSimError, ValueError, OverflowError) as error:
         values = {"schedule": schedule, "cron": expression, "error": error}
         problems.about(owned, "invalid-cron", **values)
+        return False
+    return True
+
+
+def _check_jitter(owned: Owned[Schedule], problems: Problems) -> None:
+    schedule = owned.value
+    try:
+        cron.check_jitter(schedule, int(datetime.now(UTC).timestamp() * 1000))
+    except ValueError as error:
+        problems.about(owned, "jitter-too-long", schedule=schedule.name, error=error)
 
 
 def _check_durations(roles: Sequence[Role], problems: Problems) -> None:

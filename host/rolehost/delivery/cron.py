@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ _STEPS = (
     60_000,
     *(hours * 3_600_000 for hours in (1, 25, 32 * 24, 366 * 24, 9 * 366 * 24, 60 * 366 * 24)),
 )
+
+#: Number of ticks whose distances are compared with ``jitter``: more than two days of hours.
+_COMPARED = 60
 
 
 def latest(schedule: Schedule, after: int, now: int, most: int = 1) -> Sequence[int]:
@@ -54,6 +58,20 @@ def check(schedule: Schedule, now: int) -> None:
     """Raise ValueError or another error if the times of a schedule are not valid."""
     ZoneInfo(schedule.timezone)
     following(schedule, now)
+    check_jitter(schedule, now)
+
+
+def check_jitter(schedule: Schedule, now: int) -> None:
+    """Raise ValueError if ``jitter`` is not shorter than the time between the next ticks."""
+    if schedule.every is not None or not schedule.jitter:
+        return  # a Schedule has checked every
+    ticks = list(itertools.islice(_ticks(schedule, now), _COMPARED))
+    shortest = min((later - tick for tick, later in itertools.pairwise(ticks)), default=None)
+    if shortest is not None and schedule.jitter * 1000 >= shortest:
+        raise ValueError(
+            f"jitter must be less than the {shortest / 1000:g} s between two ticks,"
+            f" not {schedule.jitter:g} s"
+        )
 
 
 def jitter(schedule: Schedule, tick: int) -> float:

@@ -72,7 +72,7 @@ def in_force(schedule: Schedule, state: TickState | None) -> Schedule:
 
 def pause(tx: Transaction, name: str, now: int) -> None:
     """Let a schedule not tick until :func:`resume`."""
-    _ensure(tx, name, now)
+    ensure(tx, name, now)
     tx.execute("UPDATE rolehost_ticks SET paused = 1 WHERE schedule = ?", (name,))
 
 
@@ -86,7 +86,7 @@ def resume(tx: Transaction, name: str, now: int) -> None:
 
 def change(tx: Transaction, changed: Schedule, now: int) -> None:
     """Set the times of a schedule at run time; ticks before ``now`` are not missed ones."""
-    _ensure(tx, changed.name, now)
+    ensure(tx, changed.name, now)
     tx.execute(
         "UPDATE rolehost_ticks SET cron = ?, every = ?, timezone = ?, last_tick = ?"
         " WHERE schedule = ?",
@@ -103,7 +103,8 @@ def reset(tx: Transaction, name: str, now: int) -> None:
     )
 
 
-def _ensure(tx: Transaction, name: str, now: int) -> None:
+def ensure(tx: Transaction, name: str, now: int) -> None:
+    """Insert the row of a schedule that has never ticked; it begins now."""
     tx.execute(
         "INSERT INTO rolehost_ticks (schedule, last_tick) VALUES (?, ?)"
         " ON CONFLICT (schedule) DO NOTHING",

@@ -43,8 +43,10 @@ class SchedulerRole(Loop):
         self._beats.beat("the schedules")
         # The leader renews three times within its lease; the others try as often to lead.
         if time.monotonic() >= self._lead_at:
-            self._lead_at = time.monotonic() + self._lease / 3
+            # If the lease cannot be asked for, this process does not lead, and asks again soon.
+            self._leads = False
             self._leads = self._ticker.lead()
+            self._lead_at = time.monotonic() + self._lease / 3
         wait = min(self._ticker.step(), _CHANGES_SECONDS) if self._leads else self._lease
         until_lead = max(self._lead_at - time.monotonic(), 0)
         self.stopping.wait(min(wait, until_lead, self._beats.every))
