@@ -88,7 +88,7 @@ class Fleet:
             if self._tick(ticker, reaches):
                 self.tickers[index] = self._scheduler()
                 self.events["kills"] += 1
-            else:
+            elif self.chance.randrange(4) == 0:
                 self._tick_late(before)
 
     def _states(self) -> dict[str, tickstate.TickState]:
