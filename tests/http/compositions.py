@@ -61,6 +61,7 @@ def compose(
         error_formats=owned(formats),
         authentications={each.plugin: each for each in owned(authentications)},
         middleware=owned(middleware),
+        job_middleware=(),
         actors={},
         handlers=(),
         schedules=(),
