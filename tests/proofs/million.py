@@ -25,6 +25,7 @@ PROMISE = (
     " take at most 200 ms"
 )
 DURATION = "about 3 min; --short: 40 s"
+EXPECTED_FAILURE = "jobs of many partitions ran at 0.86 to 0.93 of the rate, others at 0.90 to 0.96"
 
 
 class Size(NamedTuple):

@@ -30,9 +30,8 @@ JOBS: Mapping[str, tuple[str | None, ...]] = {
 }
 DEAD: Mapping[str, tuple[str | None, ...]] = {"what": (None, "nothing", "rare", "absent")}
 
-#: Transactions that enqueue the jobs of partitions. They are as many in a small and in a large
-#: ledger, because a transaction appends one change for each of its partitions.
-TRANSACTIONS = 100
+#: Jobs enqueued in one transaction.
+TOGETHER = 10_000
 
 
 def pages(services: ProcessServices) -> dict[str, float]:
@@ -67,9 +66,8 @@ def _milliseconds(call: Callable[[], object]) -> float:
 
 def partitions(services: ProcessServices, jobs: int, count: int) -> None:
     """Enqueue jobs of the limited actor, spread over this number of partitions."""
-    together = jobs // TRANSACTIONS
-    for first in range(0, jobs, together):
-        numbers = range(first, min(first + together, jobs))
+    for first in range(0, jobs, TOGETHER):
+        numbers = range(first, min(first + TOGETHER, jobs))
         with services.unit_of_work() as work:
             work.enqueue_many(
                 "limited",

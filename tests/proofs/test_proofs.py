@@ -31,7 +31,6 @@ ALONE = {
     "isolation",
     "kills",
     "many-plugins",
-    "million",
     "quickstart",
     "reload",
     "slow-clients",
