@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from rolehost.api import Dead, Retry, RetryPolicy, Snooze, StorageUnavailable, actor
+from rolehost.api import (
+    Dead,
+    JobMiddleware,
+    Retry,
+    RetryPolicy,
+    Snooze,
+    StorageUnavailable,
+    actor,
+)
 from rolehost.delivery import administration, leases, retention, sweep
 from rolehost.delivery.leases import Identity, Presence
 from rolehost.failpoints import Crash
@@ -228,6 +236,20 @@ def test_a_shutdown_hands_the_job_back_uncounted(bench):
 
     bench.make_runtime(interrupted)
     job = enqueue(bench, interrupted)
+    assert bench.run(bench.claim()[0], (Shutdown,)) == "available"
+    assert bench.job(job.id)["attempt"] == 0
+
+
+def test_a_shutdown_in_middleware_hands_the_job_back_uncounted(bench):
+    class Shutdown(BaseException):
+        pass
+
+    def interrupted(execution):
+        raise Shutdown
+
+    bench.make_runtime(plain)
+    bench.runtime.middleware = [JobMiddleware(name="interrupted", around=interrupted)]
+    job = enqueue(bench, plain)
     assert bench.run(bench.claim()[0], (Shutdown,)) == "available"
     assert bench.job(job.id)["attempt"] == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rolehost.api import Schedule, actor
+from rolehost.delivery import cron
 from rolehost.delivery.cron import following, latest
 from rolehost.delivery.ticks import Ticker
 
@@ -32,6 +33,25 @@ def test_each_tick_enqueues_one_job(bench, when):
     assert bench.count("rolehost_jobs") == 1
     bench.clock.forward(30)
     assert ticks.step() == 30
+
+
+def test_the_ticks_of_an_unchanged_schedule_are_computed_once_between_two_ticks(bench, monkeypatch):
+    ticks = ticker(bench, cron="* * * * *")
+    computed = []
+    following = cron.following
+    monkeypatch.setattr(
+        cron, "following", lambda *each: computed.append(each[1]) or following(*each)
+    )
+    ticks.step()  # inserts the row
+    for _ in range(50):
+        ticks.step()
+        bench.clock.forward(1)
+    assert len(computed) == 2
+    bench.clock.forward(-40)  # a clock that is set back
+    assert ticks.step() == 50
+    bench.clock.forward(50)
+    ticks.step()
+    assert bench.count("rolehost_jobs") == 1
 
 
 def test_another_leader_does_not_repeat_a_tick(bench):

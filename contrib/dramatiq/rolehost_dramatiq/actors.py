@@ -110,6 +110,8 @@ class DramatiqActors:
             self._emit("worker_shutdown", None)
         self.broker.services = None
         self._set_broker(self._replaced)
+        if dramatiq.broker.global_broker is self.broker:
+            dramatiq.set_broker(self._replaced)
 
     def connect(self, services: Services) -> None:
         """Send messages of this process to the ledger.
@@ -119,12 +121,12 @@ class DramatiqActors:
         """
         self.broker.services = services
         self._set_broker(self.broker)
+        # Pipelines and groups use the global broker.
+        dramatiq.set_broker(self.broker)
 
     def _set_broker(self, broker: dramatiq.Broker) -> None:
         for each in self._found.values():
             each.broker = broker
-        # Pipelines and groups use the global broker.
-        dramatiq.set_broker(broker)
 
     def _emit(self, signal: str, *args: Any) -> None:
         self.broker.emit_before(signal, *args)
@@ -205,7 +207,7 @@ class DramatiqActors:
         message.stuff_exception(error)
         with self.broker.processing(message) as current:
             self.broker.emit_after("process_message", message, exception=error)
-        reason = f"{type(error).__name__}: {error}"
+        reason = _described(error)
         if current.again_in is not None:
             return Retry(reason, current.again_in / 1000)
         return self._acknowledge(message, reason)
@@ -213,6 +215,13 @@ class DramatiqActors:
     def _acknowledge(self, message: MessageProxy, reason: str) -> Outcome:
         self._emit("nack" if message.failed else "ack", message)
         return Dead(reason) if message.failed else None
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # the text of an exception may raise
+        return type(error).__name__
 
 
 def _actors(source: object) -> list[dramatiq.Actor[..., Any]]:

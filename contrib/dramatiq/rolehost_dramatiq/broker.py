@@ -38,8 +38,8 @@ class LedgerBroker(dramatiq.Broker):
 
     A message joins the unit of work of its sender, so it exists if that commits, and only then.
     Dramatiq's middleware retries a message by sending it again while it is processed; here that
-    decides the outcome of the job that has the message. Messages of actors that are not
-    contributed go to the broker that was set before.
+    decides the outcome of the job that has the message. Messages of other actors go to the brokers
+    of those actors: pipelines and groups send all their messages to the global broker.
 
     Args:
         replaced: the broker of the existing code; this one has the same middleware.
@@ -91,7 +91,9 @@ class LedgerBroker(dramatiq.Broker):
         """
         actor = self._jobs.get(message.actor_name)
         if actor is None:
-            return self.replaced.enqueue(message, delay=delay)
+            other = self.replaced.actors.get(message.actor_name)
+            broker = self.replaced if other is None else other.broker
+            return broker.enqueue(message, delay=delay)
         self.emit_before("enqueue", message, delay)
         current: Processing | None = getattr(self._thread, "current", None)
         if current is not None and current.message.message_id == message.message_id:

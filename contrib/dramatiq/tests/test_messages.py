@@ -324,6 +324,40 @@ def test_a_message_of_another_actor_goes_to_the_broker_that_was_set_before(runni
     here.refute_enqueued("theirs")
 
 
+def test_pipelines_cross_the_actors_of_two_plugins(host, existing):
+    @dramatiq.actor
+    def one():
+        return 1
+
+    @dramatiq.actor
+    def two(result):
+        ran.append(result)
+
+    ran = []
+    here = host(plugins={"one": plugin_of(one).plugin, "two": plugin_of(two).plugin})
+    (one.message() | two.message()).run()
+    here.drain()
+    assert ran == [1]
+    assert existing.queues["default"].qsize() == 0
+    here.close()
+    assert dramatiq.get_broker() is existing
+
+
+def test_an_exception_without_a_text_is_a_failed_attempt(running, existing):
+    class Odd(Exception):
+        def __str__(self):
+            raise ValueError
+
+    @dramatiq.actor(max_retries=0)
+    def fails():
+        raise Odd
+
+    here = running(fails)
+    fails.send()
+    here.drain(raises=False)
+    here.assert_dead("fails", error="Odd")
+
+
 def test_a_process_that_rolehost_did_not_start_gets_a_clear_error(existing):
     @dramatiq.actor
     def welcome():

@@ -99,9 +99,9 @@ def test_only_the_last_attempts_at_the_endpoint_count(here: Host, answers: list[
     send(here, 2)
     number = endpoint(here).id
     with here.services.unit_of_work():
-        assert attempts.fail(number, 2)
-        assert not attempts.fail(number, 3)
-        assert not attempts.fail("ep_other", 1)
+        assert attempts.have_failed(number, 2)
+        assert not attempts.have_failed(number, 3)
+        assert not attempts.have_failed("ep_other", 1)
 
 
 def test_an_endpoint_that_fails_for_days_is_disabled(here: Host, answers: list[Answer]) -> None:

@@ -121,7 +121,8 @@ class Hooks:
     All hooks but the last two are **declaring** hooks. They must have no side effects. The host
     calls them before anything is provisioned: in every command that composes the deployment, and
     in every process. But only the role ``http`` calls the hooks for routes, middleware and checks,
-    and no role calls the hook for commands.
+    only ``worker`` and ``consumer`` call the hook for job middleware, and no role calls the hook
+    for commands.
 
     A declaring hook has failed if it raises an exception or takes longer than ``[limits]
     declare``. The deployment then refuses to start, with an error that names plugin, distribution

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from rolehost.api.contributions import Extension, PluginInfo, Role
+from rolehost.api.contributions import ROLES, Extension, PluginInfo, Role
 from rolehost.api.hooks import DECLARING, DeclareContext
 from rolehost.api.metrics import Metric
 from rolehost.bounded import TimeLimitExceeded, bounded
@@ -24,12 +24,13 @@ from rolehost.errors import ConfigurationError, Problem, SettingRefused
 #: The result of :func:`call_hook` if the hook failed.
 FAILED = object()
 
-#: Hook → the only role that uses its contributions; None: only commands use them.
-READ_BY: dict[str, Role | None] = {
-    "rolehost_routes": "http",
-    "rolehost_middleware": "http",
-    "rolehost_checks": "http",
-    "rolehost_commands": None,
+#: Hook → the roles that use its contributions, if not all do. Commands use those of every hook.
+READ_BY: dict[str, tuple[Role, ...]] = {
+    "rolehost_routes": ("http",),
+    "rolehost_middleware": ("http",),
+    "rolehost_job_middleware": ("worker", "consumer"),
+    "rolehost_checks": ("http",),
+    "rolehost_commands": (),
 }
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def declare(
     """Collect the contributions of one plugin, and the metrics in its description."""
     name = plugin.found.name
     for hook, classes in DECLARING.items():
-        if role is None or READ_BY.get(hook, role) == role:
+        if role is None or role in READ_BY.get(hook, ROLES):
             for item in call_list_hook(problems, plugin, hook, classes, extensions):
                 into.add(Owned(item, name, location(item, getattr(plugin.module, hook))))
     place = line_of(plugin.module.rolehost_plugin)

@@ -159,7 +159,11 @@ class Runner:
         began = self.runtime.clock.now()
         try:
             around = self.enter(job)
-        except Exception as error:
+        except failpoints.Crash:
+            raise
+        except self.interrupts:
+            return self._interrupted(job, began)
+        except BaseException as error:  # middleware may raise anything, and time limits pass
             return self._failed(job, actor, error, began)
         return self._try_inside(around, job, actor, earlier)
 
@@ -222,8 +226,7 @@ class Runner:
         except failpoints.Crash:
             raise
         except self.interrupts:
-            now = runtime.clock.now()
-            return self._record_end(job, Finish("available", now, False, None), began, now)
+            return self._interrupted(job, began)
         except BaseException as error:  # an actor may raise anything, even SystemExit
             return self._failed(job, actor, error, began)
         finally:
@@ -251,6 +254,10 @@ class Runner:
         ledger = self.runtime.ledger
         ledger.finish_many(tx, earlier, now)
         return ledger.conclude(tx, job, end, now)
+
+    def _interrupted(self, job: ClaimedJob, began: int) -> Finish:
+        now = self.runtime.clock.now()
+        return self._record_end(job, Finish("available", now, False, None), began, now)
 
     def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException, began: int) -> Finish:
         end = end_of_error(self.runtime, job, actor, error)

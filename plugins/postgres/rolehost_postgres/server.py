@@ -174,7 +174,7 @@ class Server:
         """
         settings = self._settings
         # PERF: statements are short, but large tables make the planner expect high costs. Then the
-        # server compiles a statement (JIT) for 0.2 s to run it for 0.01 s.
+        # server would compile a statement (JIT) for longer than it runs.
         idle = _milliseconds(settings.idle_in_transaction_timeout)
         with opened.cursor() as cursor:
             cursor.execute(

@@ -206,6 +206,20 @@ def test_an_attempt_fails_if_its_middleware_cannot_be_entered(host, noting, seen
     assert seen[:2] == [("job", "works", 1), ("failed", "LookupError")]
 
 
+@pytest.mark.parametrize("error", [SystemExit("no"), GeneratorExit(), KeyboardInterrupt()])
+def test_whatever_a_middleware_raises_is_a_failed_attempt(host, error):
+    def broken(execution):
+        raise error
+        yield
+
+    @actor(retry=ONCE)
+    def works(job):
+        raise AssertionError
+
+    here = ran(host, Plugin(broken, actors=[works]), works)
+    here.assert_dead(works, error=type(error).__name__)
+
+
 def test_an_error_after_the_attempt_is_logged_and_the_outer_middleware_ends(
     host, noting, seen, caplog
 ):

@@ -54,7 +54,9 @@ def follow(services: Services, work: UnitOfWork, attempt: Attempt, target: Targe
     if attempt.status == Status.SUCCESS:
         if target.failing_since is not None:
             _change(services, work, attempt, None)
-    elif target.failing_since is None and attempts.fail(attempt.endpoint_id, settings.probe_after):
+    elif target.failing_since is None and attempts.have_failed(
+        attempt.endpoint_id, settings.probe_after
+    ):
         _change(services, work, attempt, services.clock.now())
 
 

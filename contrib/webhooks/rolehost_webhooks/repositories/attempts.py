@@ -27,7 +27,7 @@ def find(message_id: str, attempt_id: str) -> Attempt | None:
     return Attempt.get_or_none(Attempt.id == attempt_id, Attempt.message_id == message_id)
 
 
-def fail(endpoint_id: str, count: int) -> bool:
+def have_failed(endpoint_id: str, count: int) -> bool:
     """Return whether the last attempts at an endpoint, so many of them, have all failed."""
     found = _LAST.rows(endpoint_id=endpoint_id, count=count)
     return len(found) == count and all(status == Status.FAIL for (status,) in found)
