@@ -23,11 +23,11 @@ from rolehost.api import (
     handler,
 )
 from rolehost.delivery import runner
-from rolehost.delivery.failures import MAX_ERROR, ActorFailed, describe, loggable
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.jobs import Finish
 from rolehost.delivery.runner import give_back
 from rolehost.deployment.model import LogSettings
+from rolehost.failures import MAX_ERROR, ActorFailed, describe, loggable
 from rolehost.observe import logs
 
 from tests.delivery.odd_errors import ODD

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from rolehost.api import Actor, JobContext
 from rolehost.delivery.envelope import indexable
-from rolehost.delivery.failures import storable
 from rolehost.delivery.jobs import Finish
 from rolehost.delivery.scopes import unit_of_work
+from rolehost.failures import storable
 
 
 def work(context: JobContext, number: int) -> None:

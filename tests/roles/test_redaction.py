@@ -15,9 +15,9 @@ import pytest
 import structlog
 from rolehost import redaction
 from rolehost.cli.main import invoke
-from rolehost.delivery.failures import describe
 from rolehost.deployment.model import LogSettings
 from rolehost.errors import Problem, StartError
+from rolehost.failures import describe
 from rolehost.observe import logs
 from rolehost.redaction import HIDDEN, hide, masked
 from rolehost.supervisor.plan import ProcessPlan

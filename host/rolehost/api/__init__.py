@@ -37,7 +37,15 @@ from rolehost.api.observe import (
     Statistics,
 )
 from rolehost.api.retries import Complete, Dead, Outcome, Retry, RetryPolicy, Snooze
-from rolehost.api.services import Clock, EventContext, Job, JobContext, Services, UnitOfWork
+from rolehost.api.services import (
+    Clock,
+    EventContext,
+    Job,
+    JobContext,
+    JobStatus,
+    Services,
+    UnitOfWork,
+)
 from rolehost.api.settings import Secret, Settings
 from rolehost.api.unique import Unique
 from rolehost.api.versions import ACCEPTED_APIS, PLUGIN_API
@@ -64,6 +72,7 @@ from rolehost.errors import (
     UnknownActor,
     ValueRefused,
 )
+from rolehost.failures import describe, format_traceback
 from rolehost.private import (
     NotPrivate,
     bind_private,
@@ -135,6 +144,7 @@ __all__ = [
     "JobContext",
     "JobMiddleware",
     "JobQueue",
+    "JobStatus",
     "LagStatistics",
     "Lease",
     "LeaseLost",
@@ -194,6 +204,8 @@ __all__ = [
     "cached",
     "check_file",
     "check_values",
+    "describe",
+    "format_traceback",
     "handler",
     "hookimpl",
     "load_json",

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 #: Options of :meth:`UnitOfWork.enqueue`; no argument of an actor may have these names.
 RESERVED_ARGUMENTS = frozenset(
-    {"at", "delay", "expires_at", "key", "partition", "priority", "unique"}
+    {"at", "cause", "delay", "expires_at", "key", "partition", "priority", "unique"}
 )
 
 

@@ -19,6 +19,7 @@ class Execution:
         name: name of the actor or the handler.
         id: id of the job or the event; of the first event, if a handler gets a batch.
         attempt: number of the attempt, from 1.
+        cause: what enqueued the job, see :meth:`UnitOfWork.enqueue`; empty for an event.
         services: the services of the process.
         outcome: set at the end. Of a job: ``completed``, ``retrying``, ``snoozed``, ``dead``,
             ``cancelled``, ``expired``, ``interrupted`` (handed back, not counted) or ``lost``
@@ -32,6 +33,7 @@ class Execution:
     name: str
     id: str
     attempt: int
+    cause: str
     services: Services
     outcome: str = ""
     exception: BaseException | None = None

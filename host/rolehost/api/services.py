@@ -51,6 +51,42 @@ class Job(msgspec.Struct, frozen=True):
     created: bool = True
 
 
+class JobStatus(msgspec.Struct, frozen=True):
+    """A job as it is stored now; the result of :meth:`Services.job`.
+
+    Attributes:
+        id: id of the job.
+        actor: name of the actor.
+        queue: name of the queue.
+        state: ``available``, ``scheduled``, ``claimed``, ``running`` or ``retrying``; or, if it is
+            over, ``completed``, ``cancelled`` or ``dead``.
+        attempt: number of the attempts that count.
+        crashes: number of the processes that died while they ran it.
+        error: why the last attempt failed, or why the job was cancelled; None: no error.
+        cause: what enqueued it.
+        enqueued_at: when it was enqueued, milliseconds since the Unix epoch.
+        run_at: from when it may run, milliseconds.
+        finished_at: when it ended, milliseconds; None until then.
+    """
+
+    id: int
+    actor: str
+    queue: str
+    state: str
+    attempt: int
+    crashes: int
+    error: str | None
+    cause: str | None
+    enqueued_at: int
+    run_at: int
+    finished_at: int | None
+
+    @property
+    def over(self) -> bool:
+        """Whether the job is completed, cancelled or dead."""
+        return self.finished_at is not None
+
+
 class UnitOfWork(Protocol):
     """One database transaction, with the jobs and events that are written in it.
 
@@ -78,6 +114,7 @@ class UnitOfWork(Protocol):
         unique: str | Unique | None = None,
         priority: int | None = None,
         partition: str | None = None,
+        cause: str | None = None,
         **arguments: Any,
     ) -> Job:
         """Enqueue a durable job. The job exists if the transaction commits, and only then.
@@ -98,6 +135,9 @@ class UnitOfWork(Protocol):
                 take turns, and each has the actor's ``partition_limits``. None: as the actor
                 declares. Not allowed with ``key``: a job with a key is in no partition of the
                 actor.
+            cause: 1 to 600 characters: what enqueues the job, for its middleware and operators, for
+                example ``batch:7``. None: the job, event or request that opened this unit of work,
+                for example ``job:12``.
             arguments: arguments of the actor, by name. Each has the annotated type, or the JSON
                 form of that type. Together they have at most 1 MiB as JSON and 100 levels, and no
                 NaN, infinity or NUL character.
@@ -122,6 +162,7 @@ class UnitOfWork(Protocol):
         unique: Callable[..., str | Unique] | None = None,
         priority: int | None = None,
         partition: str | None = None,
+        cause: str | None = None,
         spread: float | None = None,
         return_jobs: Literal[False] = False,
     ) -> int: ...
@@ -139,6 +180,7 @@ class UnitOfWork(Protocol):
         unique: Callable[..., str | Unique] | None = None,
         priority: int | None = None,
         partition: str | None = None,
+        cause: str | None = None,
         spread: float | None = None,
         return_jobs: Literal[True],
     ) -> list[Job]: ...
@@ -155,6 +197,7 @@ class UnitOfWork(Protocol):
         unique: Callable[..., str | Unique] | None = None,
         priority: int | None = None,
         partition: str | None = None,
+        cause: str | None = None,
         spread: float | None = None,
         return_jobs: bool = False,
     ) -> int | list[Job]:
@@ -163,7 +206,8 @@ class UnitOfWork(Protocol):
         The result is the same as with a loop over :meth:`enqueue`; the call is much faster.
 
         Args:
-            actor, delay, at, expires_at, priority, partition: as :meth:`enqueue`, for all jobs.
+            actor, delay, at, expires_at, priority, partition, cause: as :meth:`enqueue`, for all
+                jobs.
             arguments: the arguments of each job.
             key: the key of all jobs, or a function that returns the key of a job; it gets the
                 job's arguments by name.
@@ -181,6 +225,26 @@ class UnitOfWork(Protocol):
 
         Raises:
             UndeclaredError, UnknownActor, PayloadError: as :meth:`enqueue`.
+        """
+
+    def run_now(self, *jobs: int) -> int:
+        """Let jobs that wait for a time (``scheduled``) run when the transaction commits.
+
+        Args:
+            jobs: ids of the jobs.
+
+        Returns:
+            The number of jobs that waited for a time.
+        """
+
+    def cancel(self, *jobs: int) -> int:
+        """Cancel waiting jobs, and ask running ones to stop (:attr:`JobContext.cancelled`).
+
+        Args:
+            jobs: ids of the jobs.
+
+        Returns:
+            The number of jobs that were not over.
         """
 
     def publish(self, event: AnyEvent) -> str:
@@ -452,6 +516,13 @@ class Services(Protocol):
             PayloadError: the actor is durable, or an argument has the wrong type.
             StorageUnavailable: the queue did not answer. The message was stored once or not at
                 all.
+        """
+
+    def job(self, number: int, /) -> JobStatus | None:
+        """Return the current state of a job; None if it does not exist or was deleted.
+
+        Raises:
+            StorageUnavailable: the database cannot be reached.
         """
 
     def register(

@@ -11,6 +11,7 @@ from rolehost.delivery import queries
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.jobs import ACTIVE, STATES
 from rolehost.delivery.ledger import PARTITION_COLUMNS, announce
+from rolehost.delivery.statements import among, numbers
 from rolehost.errors import PayloadError
 from rolehost.storage import Database, Transaction
 
@@ -223,6 +224,17 @@ def cancel(tx: Transaction, number: int, now: int) -> tuple[str, str] | None:
         (number,),
     ).fetchone()
     return ("asked", f"queue:{running[0]}") if running else None
+
+
+def run_now(tx: Transaction, dialect: str, jobs: Sequence[int], now: int) -> list[str]:
+    """Make scheduled jobs available; return the names for the wake-up, one for each job."""
+    started = tx.execute(
+        "UPDATE rolehost_jobs SET state = 'available', run_at = ? WHERE state = 'scheduled'"
+        f" AND id {among(dialect)} RETURNING {PARTITION_COLUMNS}",
+        (now, numbers(dialect, jobs)),
+    ).fetchall()
+    announce(tx, started)
+    return [f"queue:{row[2]}" for row in started]
 
 
 def _job(row: tuple[Any, ...]) -> dict[str, Any]:

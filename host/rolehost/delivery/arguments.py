@@ -20,8 +20,8 @@ import msgspec
 
 from rolehost.api.actors import Actor
 from rolehost.api.json import is_deeper
-from rolehost.delivery.failures import describe
 from rolehost.errors import PayloadError
+from rolehost.failures import describe
 
 #: Encodes arguments after checking them; raises PayloadError.
 Encoder = Callable[[Mapping[str, Any]], bytes]

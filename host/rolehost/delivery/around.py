@@ -12,7 +12,7 @@ import structlog
 from rolehost import failpoints
 from rolehost.api.executions import Execution, JobMiddleware
 from rolehost.api.services import Services
-from rolehost.delivery.failures import report
+from rolehost.failures import report
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +42,18 @@ class Around:
         name: str,
         number: object,
         attempt: int,
+        cause: str | None = None,
     ) -> Self:
         """Enter the middleware around an attempt; if one raises, leave those that were entered."""
         self = cls(
-            Execution(kind=kind, name=name, id=str(number), attempt=attempt, services=services)
+            Execution(
+                kind=kind,
+                name=name,
+                id=str(number),
+                attempt=attempt,
+                cause=cause or "",
+                services=services,
+            )
         )
         try:
             for each in middleware:

@@ -19,7 +19,6 @@ from rolehost.api.handlers import Handler
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
 from rolehost.delivery.around import Around
-from rolehost.delivery.failures import describe, is_fatal, report
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.groups import Group
 from rolehost.delivery.guard import current
@@ -28,6 +27,7 @@ from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import AlreadyHandled, Scope
 from rolehost.delivery.work import Work
 from rolehost.errors import PayloadError, StorageUnavailable
+from rolehost.failures import describe, is_fatal, report
 from rolehost.storage import Record, Transaction
 
 log = structlog.get_logger(__name__)

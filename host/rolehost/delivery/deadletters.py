@@ -13,7 +13,7 @@ import msgspec
 
 from rolehost.api.handlers import Handler
 from rolehost.delivery import administration, envelope, outbox
-from rolehost.delivery.failures import storable
+from rolehost.failures import storable
 from rolehost.storage import Database, Partition, Queue, Record, Transaction
 
 #: Replaces the consumer group in rows of events that the stream refused.

@@ -19,8 +19,8 @@ import msgspec
 from rolehost.api.events import AnyEvent, Event
 from rolehost.api.values import MAX_TEXT_LENGTH
 from rolehost.delivery import cloudevents
-from rolehost.delivery.failures import storable
 from rolehost.errors import PayloadError
+from rolehost.failures import storable
 from rolehost.storage import Record
 
 _encoder = msgspec.json.Encoder()

@@ -20,12 +20,12 @@ from rolehost.delivery.attempts import (
     Delivery,
     HandlerContext,
 )
-from rolehost.delivery.failures import describe
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.groups import Group, GroupFailed
 from rolehost.delivery.parking import Claim, Failure, Parking, lane_of
 from rolehost.delivery.scopes import Scope
 from rolehost.errors import PayloadError
+from rolehost.failures import describe
 from rolehost.storage import Record
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,6 @@ from typing import Any
 
 from rolehost.delivery import changes
 from rolehost.delivery.changes import Change
-from rolehost.delivery.failures import storable
 from rolehost.delivery.jobs import (
     FINISHED,
     FOR_A_PERIOD,
@@ -27,6 +26,7 @@ from rolehost.delivery.jobs import (
 )
 from rolehost.delivery.statements import array, marks
 from rolehost.errors import PayloadError
+from rolehost.failures import storable
 from rolehost.storage import Cursor, Database, Transaction
 
 _ACTIVE_SQL = "('available', 'scheduled', 'claimed', 'running', 'retrying')"

@@ -11,8 +11,8 @@ from uuid import UUID
 from rolehost.api import values
 from rolehost.api.actors import Actor
 from rolehost.api.limits import NO_LIMITS, Limits
-from rolehost.delivery.failures import describe
 from rolehost.errors import PayloadError
+from rolehost.failures import describe
 
 #: Microseconds for which a partition that is claimed again and again may keep its turn.
 TURN_US = 10_000_000

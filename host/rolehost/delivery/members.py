@@ -10,13 +10,13 @@ from typing import Any
 import structlog
 
 from rolehost.api.actors import Actor
-from rolehost.delivery.failures import describe
 from rolehost.delivery.groups import MOST_SAVEPOINTS, Group, GroupFailed
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runner import End, Runner
 from rolehost.delivery.runs import Run
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import Scope
+from rolehost.failures import describe
 from rolehost.storage import Transaction
 
 log = structlog.get_logger(__name__)

@@ -21,10 +21,10 @@ from typing import NamedTuple
 import msgspec
 
 from rolehost.delivery import outbox, queries
-from rolehost.delivery.failures import storable
 from rolehost.delivery.leases import skip_locked
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.statements import among, marks, numbers
+from rolehost.failures import storable
 from rolehost.storage import Database, Partition, Record, Transaction
 
 #: From this number of parked events on, counted over all groups, no more are parked: failed events

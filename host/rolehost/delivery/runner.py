@@ -19,13 +19,13 @@ from rolehost.api.services import Services
 from rolehost.delivery.arguments import Signature
 from rolehost.delivery.around import Around, note
 from rolehost.delivery.around import current as around_attempt
-from rolehost.delivery.failures import bounded, describe, is_fatal, loggable, report
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.guard import current
 from rolehost.delivery.jobs import EXPIRED, FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import Scope, current_scope
 from rolehost.errors import LeaseLost, StorageUnavailable
+from rolehost.failures import bounded, describe, is_fatal, loggable, report
 from rolehost.storage import Transaction
 
 log = structlog.get_logger(__name__)
@@ -172,7 +172,8 @@ class Runner:
         middleware = self.runtime.middleware
         if not middleware:
             return None
-        return Around.enter(middleware, self.services, "job", job.actor, job.id, job.attempt + 1)
+        attempt = job.attempt + 1
+        return Around.enter(middleware, self.services, "job", job.actor, job.id, attempt, job.cause)
 
     def _try_inside(
         self, around: Around | None, job: ClaimedJob, actor: Actor, earlier: Sequence[End]

@@ -17,12 +17,12 @@ from rolehost.api.contributions import Schedule
 from rolehost.api.services import Job
 from rolehost.api.unique import Unique
 from rolehost.delivery import cron, leases, tickstate
-from rolehost.delivery.failures import describe
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import unit_of_work
 from rolehost.delivery.tickstate import TickState
 from rolehost.delivery.work import Work
 from rolehost.errors import StorageUnavailable
+from rolehost.failures import describe
 
 log = structlog.get_logger(__name__)
 

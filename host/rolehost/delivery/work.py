@@ -16,8 +16,7 @@ from rolehost.api.events import AnyEvent
 from rolehost.api.limits import Limits
 from rolehost.api.services import Job
 from rolehost.api.unique import Unique
-from rolehost.delivery import changes, envelope, limitstore, outbox
-from rolehost.delivery.failures import describe, report
+from rolehost.delivery import administration, changes, envelope, limitstore, outbox
 from rolehost.delivery.guard import Unit
 from rolehost.delivery.jobs import (
     FOR_A_PERIOD,
@@ -28,6 +27,7 @@ from rolehost.delivery.jobs import (
 )
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import PayloadError
+from rolehost.failures import describe, report
 from rolehost.storage import Database, Record, Transaction
 
 log = structlog.get_logger(__name__)
@@ -87,6 +87,7 @@ class Work:
         unique: str | Unique | None = None,
         priority: int | None = None,
         partition: str | None = None,
+        cause: str | None = None,
         **arguments: Any,
     ) -> Job:
         """See :meth:`rolehost.api.UnitOfWork.enqueue`."""
@@ -100,6 +101,7 @@ class Work:
             priority=priority,
             partition=partition,
             key=key,
+            cause=cause,
         )
         conflict = "keep"
         if unique is not None:
@@ -185,6 +187,7 @@ class Work:
         priority: int | None = None,
         partition: str | None = None,
         key: str | None = None,
+        cause: str | None = None,
     ) -> NewJob:
         target = self._runtime.target(actor)
         now = self._runtime.clock.now()
@@ -198,6 +201,8 @@ class Work:
                     raise ValueError("key and partition exclude each other; a key is a partition")
             elif partition is not None:
                 values.text("partition", partition)
+            if cause is not None:
+                values.text("cause", cause)
         except (TypeError, ValueError) as error:
             raise PayloadError(f"enqueueing actor {target.name}: {error}") from None
         if key is None and partition is None:
@@ -217,13 +222,31 @@ class Work:
             key=key,
             unique=None,
             enqueued_at=now,
-            cause=self._cause,
+            cause=self._cause if cause is None else cause,
             partition=partition,
             partition_id=partition_of(key, partition, target.queue, target.name).id
             if limited
             else None,
             expires_at=expires,
         )
+
+    def run_now(self, *jobs: int) -> int:
+        """See :meth:`rolehost.api.UnitOfWork.run_now`."""
+        self._unit.check_use(self)
+        runtime = self._runtime
+        started = administration.run_now(
+            self.transaction, runtime.database.dialect, jobs, runtime.clock.now()
+        )
+        self._wakes.update(started)
+        return len(started)
+
+    def cancel(self, *jobs: int) -> int:
+        """See :meth:`rolehost.api.UnitOfWork.cancel`."""
+        self._unit.check_use(self)
+        tx, now = self.transaction, self._runtime.clock.now()
+        done = [found for job in jobs if (found := administration.cancel(tx, job, now))]
+        self._wakes.update(wake for _, wake in done)
+        return len(done)
 
     def limit_partition(self, actor: Actor | str, partition: str, limits: Limits | None) -> None:
         """See :meth:`rolehost.api.UnitOfWork.limit_partition`."""

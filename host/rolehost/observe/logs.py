@@ -23,7 +23,7 @@ import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
-from rolehost.delivery.failures import format_traceback
+from rolehost.failures import format_traceback
 from rolehost.observe import lines
 from rolehost.redaction import has_secrets, masked
 

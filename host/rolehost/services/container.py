@@ -9,17 +9,19 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
+import msgspec
+
 from rolehost.api.actors import Actor
 from rolehost.api.contributions import Check, ErrorFormat, Route
 from rolehost.api.events import AnyEvent
 from rolehost.api.metrics import Metric
 from rolehost.api.observe import Statistics
-from rolehost.api.services import Clock, Job, Services, UnitOfWork
+from rolehost.api.services import Clock, Job, JobStatus, Services, UnitOfWork
 from rolehost.api.settings import Settings
 from rolehost.caching import Caching, CachingKeywords, CachingOptions, CircuitBreaker
 from rolehost.composition.model import Composition
 from rolehost.composition.topology import actor_of
-from rolehost.delivery import statistics
+from rolehost.delivery import administration, statistics
 from rolehost.delivery.clock import DatabaseClock, SystemClock
 from rolehost.delivery.guarded import guard_of
 from rolehost.delivery.inbox import RequestScope
@@ -276,6 +278,12 @@ class ProcessServices:
     def request_scope(self, key: str, fingerprint: bytes) -> RequestScope:
         """Return the scope of an idempotent request, for the role ``http``."""
         return RequestScope(self.delivery, key, fingerprint)
+
+    def job(self, number: int, /) -> JobStatus | None:
+        """See :meth:`rolehost.api.Services.job`."""
+        with self.database.session():
+            row = administration.show(self.database, number)
+        return None if row is None else msgspec.convert(row, JobStatus)
 
     def register(
         self,

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 import structlog
 
-from rolehost.delivery.failures import TERMINATING, as_runtime_error
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.errors import Overloaded
+from rolehost.failures import TERMINATING, as_runtime_error
 
 log = structlog.get_logger(__name__)
 

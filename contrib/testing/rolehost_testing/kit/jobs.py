@@ -9,10 +9,10 @@ from contextvars import copy_context
 import msgspec
 from rolehost import failpoints
 from rolehost.delivery.claims import Claims
-from rolehost.delivery.failures import as_runtime_error
 from rolehost.delivery.guard import role_loop
 from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine
 from rolehost.delivery.runner import Runner
+from rolehost.failures import as_runtime_error
 from rolehost.services import ProcessServices
 
 from rolehost_testing.kit.client import Loop

@@ -15,7 +15,7 @@ import falcon
 from rolehost.api.contributions import Authentication, Route
 from rolehost.api.http import bearer
 from rolehost.composition import Composition, Owned, access_of
-from rolehost.delivery.failures import as_runtime_error
+from rolehost.failures import as_runtime_error
 from rolehost.loopback import names_loopback
 
 Admission = Callable[[Any], None]

@@ -14,8 +14,8 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
-from rolehost.delivery.failures import as_runtime_error
 from rolehost.deployment.model import HttpSettings
+from rolehost.failures import as_runtime_error
 from rolehost.observe import logs
 from rolehost.observe.recorders import Recorders
 from rolehost.roles.http.body import call_within_limit

@@ -24,10 +24,10 @@ import structlog
 
 from rolehost.api.retries import Outcome
 from rolehost.delivery.around import Around
-from rolehost.delivery.failures import as_runtime_error, report
 from rolehost.delivery.guard import role_loop
 from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine
 from rolehost.delivery.runner import Runner
+from rolehost.failures import as_runtime_error, report
 from rolehost.roles.beats import Beats
 from rolehost.roles.worker.limits import LATE, PASSED
 

@@ -16,8 +16,8 @@ import structlog
 from dramatiq.middleware import Middleware, Shutdown, SkipMessage
 
 from rolehost.api.actors import Actor
-from rolehost.delivery.failures import describe
 from rolehost.errors import StorageError
+from rolehost.failures import describe
 
 log = structlog.get_logger(__name__)
 

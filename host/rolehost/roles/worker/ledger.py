@@ -28,13 +28,13 @@ from dramatiq.broker import Consumer, MessageProxy
 from rolehost import failpoints
 from rolehost.delivery import changes
 from rolehost.delivery.claims import Claims
-from rolehost.delivery.failures import describe
 from rolehost.delivery.jobs import FINISHED, ClaimedJob, Finish
 from rolehost.delivery.partitions import NONE_AHEAD
 from rolehost.delivery.runner import give_back
 from rolehost.delivery.runs import KeyRun, Run
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.errors import StorageError, StorageUnavailable
+from rolehost.failures import describe
 from rolehost.roles.beats import Beats
 from rolehost.roles.loops import RETRY_DELAY
 from rolehost.roles.worker.cancelled import CancelledJobs

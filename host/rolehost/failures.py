@@ -8,11 +8,13 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rolehost.api.retries import RetryPolicy
 from rolehost.errors import PayloadError
 from rolehost.redaction import masked
+
+if TYPE_CHECKING:
+    from rolehost.api.retries import RetryPolicy
 
 #: Maximum length of an error that is stored with a job or an event, characters.
 MAX_ERROR = 4000
@@ -49,7 +51,10 @@ def storable(text: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return ``Type: text`` of an exception, storable, with secrets masked. Never raises."""
+    """Return ``Type: text`` of an exception, at most about 4,000 characters. Never raises.
+
+    Secrets are masked. Every database can store the text.
+    """
     name = _name(error)
     try:
         # str() may return a subclass of str that overrides methods.
@@ -63,10 +68,13 @@ def describe(error: BaseException) -> str:
 
 
 def format_traceback(error: BaseException) -> str:
-    """Return the shortened traceback, or the reason why it cannot be made. Never raises."""
+    """Return the traceback, or why it cannot be made, at most 32,000 characters. Never raises.
+
+    Secrets are masked. Every database can store the text.
+    """
     try:
         shown = traceback.format_exception(error, limit=-_MAX_FRAMES, chain=_shows_chain(error))
-        return bounded("".join(shown).rstrip(), _MAX_TRACEBACK)
+        return storable(bounded(masked("".join(shown).rstrip()), _MAX_TRACEBACK))
     except BaseException as broken:  # code of the exception runs, and may raise anything
         return f"{describe(error)}\n(its traceback cannot be made: {_name(broken)})"
 
