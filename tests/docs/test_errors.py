@@ -33,7 +33,7 @@ MADE = re.compile(
 
 #: Packages in which a literal of the form of a code is one.
 REPORTING = re.compile(
-    r"/(composition|deployment|discovery|schema|rolehost_fleet|fleet)/"
+    r"/(composition|deployment|discovery|schema|rolehost_control|rolehost_fleet|fleet)/"
     r"|/roles/(hooks|arming)\.py|/delivery/tickstate\.py|/rolehost_graphql/merging\.py"
 )
 

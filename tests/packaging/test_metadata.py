@@ -12,7 +12,7 @@ from tests.proofs.kit import ROOT
 
 FOLDERS = [ROOT, *sorted(path.parent for path in ROOT.glob("[pc]*/*/setup.cfg"))]
 #: Distributions of commands and test material, which no plugin imports.
-TOOLS = [ROOT / "contrib/fleet", ROOT / "contrib/testing"]
+TOOLS = [ROOT / "contrib/control", ROOT / "contrib/fleet", ROOT / "contrib/testing"]
 PLUGINS = [folder for folder in FOLDERS[1:] if folder not in TOOLS]
 
 
@@ -99,5 +99,5 @@ def test_every_room_of_the_host_is_closed_to_plugins() -> None:
     rooms = {f"rolehost.{path.stem}" for path in (ROOT / "host/rolehost").glob("[!_]*")}
     contracts = metadata(ROOT / ".importlinter")
     closed = set(words(contracts["importlinter:contract:plugins-by-the-api"]["forbidden_modules"]))
-    tools = {"rolehost_fleet", "rolehost_testing"}
+    tools = {"rolehost_control", "rolehost_fleet", "rolehost_testing"}
     assert closed == (rooms - {"rolehost.api", "rolehost.py"}) | tools

@@ -20,10 +20,10 @@ SMOKE = """
 import json, pathlib, importlib.resources, rolehost
 import rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres, rolehost_webhooks
 import rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql, rolehost_fleet
-import rolehost_dramatiq
+import rolehost_control, rolehost_dramatiq
 packages = [rolehost, rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres,
             rolehost_webhooks, rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql,
-            rolehost_fleet, rolehost_dramatiq]
+            rolehost_fleet, rolehost_dramatiq, rolehost_control]
 print(json.dumps({
     "from": sorted({str(pathlib.Path(package.__file__).parents[1]) for package in packages}),
     "typed": all(importlib.resources.files(package).joinpath("py.typed").is_file()
@@ -102,7 +102,7 @@ def test_the_host_s_wheel_holds_no_code_of_its_tools(wheels: Path) -> None:
     rooms = {Path(name).parts[1] for name in names if Path(name).parts[0] == "rolehost"}
     assert not rooms & {"fleet", "grading", "scaffold", "testing"}
     code = [archive.read(name).decode() for name in names if name.endswith(".py")]
-    tools = re.compile(r"^\s*(from|import) rolehost_(fleet|testing)\b", re.MULTILINE)
+    tools = re.compile(r"^\s*(from|import) rolehost_(control|fleet|testing)\b", re.MULTILINE)
     assert not [text for text in code if tools.search(text)]
 
 
@@ -111,7 +111,7 @@ def test_an_install_for_production_has_the_fleet_s_commands_and_none_for_tests(
 ) -> None:
     said = outcome([installed / "rolehost", "--help"], tmp_path)
     commands = {line.split()[0] for line in said.splitlines() if line.startswith("  ")}
-    assert {"run", "fleet", "asyncapi", "why", "doctor"} <= commands
+    assert {"run", "jobs", "fleet", "asyncapi", "why", "doctor"} <= commands
     assert not {"new", "failpoints"} & commands
     new = [installed / "rolehost", "new", "plugin", "acme-x"]
     done = subprocess.run(new, cwd=tmp_path, capture_output=True, text=True, check=False)

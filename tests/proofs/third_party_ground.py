@@ -20,7 +20,14 @@ from typing import Any
 from tests.proofs.kit import ROOT, Unavailable
 
 #: Parts of the tree that other users get as wheels from an index.
-PARTS = (".", "plugins/embedded", "plugins/ops", "contrib/fleet", "contrib/testing")
+PARTS = (
+    ".",
+    "plugins/embedded",
+    "plugins/ops",
+    "contrib/control",
+    "contrib/fleet",
+    "contrib/testing",
+)
 
 
 class Ground:

@@ -22,27 +22,27 @@ HOST: Commands = {
     "actors": ("rolehost.cli.listings:actors", "List actors and their plugins."),
     "check": ("rolehost.cli.check:check", "Check deployments; start nothing."),
     "commands": ("rolehost.cli.listings:commands", "List the commands that plugins add."),
-    "dead": ("rolehost.cli.dead:dead", "List, show, replay and discard dead letters."),
     "handlers": ("rolehost.cli.listings:handlers", "List event handlers by topic and group."),
-    "jobs": ("rolehost.cli.jobs:jobs", "List, show, retry and cancel jobs."),
-    "limits": ("rolehost.cli.limits:limits", "List, set and reset limits of jobs."),
     "migrate": ("rolehost.cli.migrate:migrate", "Apply and revert migrations."),
     "plugins": ("rolehost.cli.plugins:plugins", "List installed plugins and their states."),
     "reload": ("rolehost.cli.reload:reload", "Reload a deployment after its file has changed."),
     "routes": ("rolehost.cli.listings:routes", "List HTTP routes."),
     "run": ("rolehost.cli.run:run", "Run all roles of a deployment in the foreground."),
-    "schedules": ("rolehost.cli.schedules:schedules", "List, pause, change and run schedules."),
     "settings": ("rolehost.cli.listings:settings", "List settings with their values and origins."),
 }
 
 #: Command of a tool of this project → the extra of ``rolehost`` that installs the tool.
 TOOL_EXTRAS: Mapping[str, str] = {
     "asyncapi": "fleet",
+    "dead": "control",
     "doctor": "fleet",
     "failpoints": "testing",
     "fleet": "fleet",
+    "jobs": "control",
+    "limits": "control",
     "new": "testing",
     "plugins grade": "testing",
+    "schedules": "control",
     "why": "fleet",
 }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import click
-
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.database import Refused, for_each, open_ledger, open_services
 from rolehost.cli.output import print_record, print_rows, with_times
+
+from rolehost_control.ledger import Refused, for_each, open_ledger, open_services
 
 #: Columns of a table; ``show`` and ``--json`` have all columns.
 _LISTED = ("id", "state", "actor", "queue", "partition", "attempt", "run_at", "error")

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-
 from rolehost.api.contributions import Schedule
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.database import open_ledger, open_services
 from rolehost.cli.output import print_rows, rfc3339
 from rolehost.composition.topology import actor_of, when
 from rolehost.errors import StartError, StorageError
 from rolehost.suggest import did_you_mean
+
+from rolehost_control.ledger import open_ledger, open_services
 
 if TYPE_CHECKING:
     from rolehost.delivery.tickstate import TickState

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
 import click
-
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.database import Refused, for_each, open_ledger, open_services
 from rolehost.cli.output import print_record, print_rows, rfc3339
 from rolehost.errors import StorageError
+
+from rolehost_control.ledger import Refused, for_each, open_ledger, open_services
 
 if TYPE_CHECKING:
     from rolehost.services import ProcessServices

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-
 from rolehost.cli import exits
 from rolehost.cli.context import Context, as_json, takes_deployment
-from rolehost.cli.database import open_ledger, open_services
 from rolehost.cli.output import print_rows
+
+from rolehost_control.ledger import open_ledger, open_services
 
 _NUMBER = click.IntRange(1, 2**31 - 1)
 _partition = click.option("--partition", metavar="VALUE", help="Only this partition of the actor.")
