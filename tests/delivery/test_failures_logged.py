@@ -94,7 +94,7 @@ def test_a_job_that_killed_its_processes_is_logged_when_it_is_given_up(bench):
         (job,) = bench.claim(owner)
         with bench.database.session(), bench.database.transaction() as tx:
             bench.runtime.ledger.start(tx, job, bench.clock.now())
-            bench.runtime.ledger.release(tx, owner)
+            bench.runtime.ledger.release(tx, owner, bench.clock.now())
     line = attempted(bench)
     assert line["event"] == "job dead"
     assert "its process died 1 times" in line["error"]

@@ -151,7 +151,7 @@ def test_a_stale_claim_writes_nothing(bench):
     job = enqueue(bench, note, n=1)
     stale = bench.claim("frozen")[0]
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.runtime.ledger.release(tx, "frozen")
+        bench.runtime.ledger.release(tx, "frozen", bench.clock.now())
     fresh = bench.claim("other")[0]
     assert bench.run(stale) == "claimed"
     assert bench.count("rolehost_jobs") == 1
@@ -332,7 +332,7 @@ def test_an_invalid_return_value_of_an_actor_is_reported(bench):
 
 def crash(bench, owner):
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.runtime.ledger.release(tx, owner)
+        bench.runtime.ledger.release(tx, owner, bench.clock.now())
 
 
 def test_only_a_job_whose_start_was_recorded_is_charged_for_a_crash(bench):
@@ -386,7 +386,7 @@ def test_a_cancelled_job_does_not_run(bench):
         )
         assert administration.cancel(tx, 999, bench.clock.now()) is None
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.runtime.ledger.release(tx, "me")
+        bench.runtime.ledger.release(tx, "me", bench.clock.now())
     assert claimed.id == running.id
     assert bench.run(bench.claim()[0]) == "cancelled"
 

@@ -153,7 +153,7 @@ def test_a_process_whose_jobs_were_given_to_another_claims_no_more_of_the_key(be
     cycle(consumer)
     consumer.take()
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.runtime.ledger.release(tx, "me")
+        bench.runtime.ledger.release(tx, "me", bench.clock.now())
     [other] = bench.claim_runs("other")
     with bench.database.session(), bench.database.transaction() as tx:
         administration.retry(tx, ids[0], bench.clock.now())

@@ -78,7 +78,7 @@ def test_the_place_of_a_lost_claim_is_freed_once(bench):
     fill(bench, tenants, [{"tenant": "a"}] * 5)
     jobs = bench.claim("gone")
     with bench.database.session(), bench.database.transaction() as tx:
-        assert bench.runtime.ledger.release(tx, "gone") == {"default"}
+        assert bench.runtime.ledger.release(tx, "gone", bench.clock.now()) == {"default"}
     again = bench.claim("two")
     assert len(again) == 2
     assert bench.run(jobs[0]) == "claimed"  # its late end changes nothing
@@ -380,7 +380,7 @@ def test_a_lost_claim_frees_no_place_beside_a_later_claim_of_the_same_job(bench,
     fill(bench, three, [{}] * 2)
     lost, _ = bench.claim()
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.runtime.ledger.release(tx, "me")
+        bench.runtime.ledger.release(tx, "me", bench.clock.now())
     again, _ = bench.claim()
     end = Finish(state, bench.clock.now(), False, None)
     with bench.database.session(), bench.database.transaction() as tx:

@@ -64,7 +64,7 @@ def test_a_released_job_does_not_block_a_newer_unique_job(bench, unique):
     bench.claim("gone")
     second = unique()
     with bench.database.session(), bench.database.transaction() as tx:
-        bench.runtime.ledger.release(tx, "gone")
+        bench.runtime.ledger.release(tx, "gone", bench.clock.now())
     assert second.id in {job.id for job in bench.claim()}
 
 

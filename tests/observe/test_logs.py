@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
+from rolehost import joblog
 from rolehost.api import Secret, Settings
 from rolehost.deployment.model import LogSettings
 from rolehost.observe import logs
@@ -78,6 +80,23 @@ def test_ids_that_are_bound_appear_in_ours_and_in_the_standard_librarys_lines() 
     *inside, outside = stream.lines
     assert all(line["request_id"] == "r1" and line["job_id"] == 7 for line in inside)
     assert "request_id" not in outside
+
+
+def test_lines_of_an_attempt_are_kept_without_the_fields_of_every_line() -> None:
+    configured()
+    context = contextvars.copy_context()
+    context.run(joblog.kept.set, joblog.new())
+
+    def attempt() -> None:
+        structlog.get_logger().info("ours", n=1, odd="\ud800", huge=10**6000)
+        logging.getLogger("plugin").warning("theirs %s", "too")
+
+    context.run(attempt)
+    structlog.get_logger().info("outside")
+    ours, theirs = context[joblog.kept] or ()
+    assert "info     ours n=1" in ours
+    assert "warning  theirs too" in theirs
+    assert "shop" not in ours
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from rolehost import joblog
 from rolehost.api import Complete, Limits, Retry, RetryPolicy, Snooze, actor
 from rolehost.delivery import administration
 from rolehost.roles.worker.role import WorkerRole
@@ -51,6 +52,22 @@ def test_more_jobs_than_threads_run_at_the_same_time(host, collected):
     assert sorted(collected.wait(50)) == list(range(50))
     here.stop()
     assert states(here) == {"completed": 50}
+
+
+def test_a_failed_coroutine_leaves_an_attempt_with_its_log_lines(host, collected):
+    @actor(retry=RetryPolicy(attempts=1))
+    async def logs(job):
+        joblog.keep("in the coroutine")
+        collected.add("begun")
+        raise ValueError("no")
+
+    here = host([logs])
+    worker(here)
+    here.services.enqueue(logs)
+    collected.wait(1)
+    here.stop()
+    ((log, error),) = here.read("SELECT log, error FROM rolehost_attempts")
+    assert (log, error) == ("in the coroutine", "ValueError: no")
 
 
 def test_the_coroutine_of_an_expired_job_does_not_begin(host, collected):

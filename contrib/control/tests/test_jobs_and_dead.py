@@ -75,6 +75,24 @@ def test_jobs_are_listed_and_shown(deployment, capsys):
     assert "completed" not in out
 
 
+def test_a_job_is_shown_with_its_attempts(deployment, capsys):
+    services = ProcessServices(compose(load(deployment, environ={})), role="command")
+    with unit_of_work(services.delivery) as work:
+        work.transaction.execute(
+            "INSERT INTO rolehost_attempts (job, attempt, outcome, started_at, ended_at, process,"
+            " error) VALUES (2, 1, 'dead', 1000, 1500, 'worker.0', 'ValueError: no')"
+        )
+    services.close()
+    where = ("-d", str(deployment))
+    _, out, _ = reported(capsys, "jobs", "show", "2", *where, "--json")
+    (attempt,) = json.loads(out)["attempts"]
+    assert (attempt["outcome"], attempt["ended_at"]) == ("dead", "1970-01-01T00:00:01.500Z")
+    _, out, _ = reported(capsys, "jobs", "show", "2", *where)
+    assert "ValueError: no" in out
+    _, out, _ = reported(capsys, "jobs", "show", "1", *where, "--json")
+    assert json.loads(out)["attempts"] == []
+
+
 def test_jobs_are_searched_page_by_page(deployment, capsys):
     command = ("jobs", "list", "-d", str(deployment), "--json", "--arguments", '"to"')
     status, out, err = reported(capsys, *command, "--limit", "2")

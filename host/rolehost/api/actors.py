@@ -54,6 +54,8 @@ class Actor(Generic[P, R_co]):
             of the service database; see ``docs/jobs.md``. Only if durable.
         aliases: earlier names of the actor. Jobs that wait under one of them run too; other actors
             cannot have these names.
+        history: True: the history of a job has each attempt, with its log lines. False: only the
+            attempts that failed. Only if durable.
 
     Raises:
         TypeError: a field has the wrong type, or an argument has the name of an option of
@@ -75,6 +77,7 @@ class Actor(Generic[P, R_co]):
     queue_limits: Limits = NO_LIMITS
     grouped: bool = False
     aliases: tuple[str, ...] = ()
+    history: bool = False
 
     def __post_init__(self) -> None:
         values.text("name of an actor", self.name)
@@ -87,8 +90,9 @@ class Actor(Generic[P, R_co]):
         if not isinstance(self.retry, RetryPolicy):
             raise TypeError(f"{subject} retry must be a RetryPolicy, not {self.retry!r:.80}")
         values.boolean(f"{subject} grouped", self.grouped)
-        if self.grouped and not self.durable:
-            raise ValueError(f"{subject} an ephemeral actor cannot be grouped")
+        values.boolean(f"{subject} history", self.history)
+        if not self.durable and (self.grouped or self.history):
+            raise ValueError(f"{subject} an ephemeral actor has neither groups nor a history")
         self._check_limits(subject)
         self._check_aliases(subject)
         clash = RESERVED_ARGUMENTS & set(self.arguments)
@@ -149,6 +153,7 @@ def actor(
     partition_limits: Limits = NO_LIMITS,
     grouped: bool = False,
     aliases: tuple[str, ...] = (),
+    history: bool = False,
 ) -> Callable[[Callable[Q, R]], Actor[Q, R]]:
     """Make an :class:`Actor` from the decorated function.
 
@@ -179,6 +184,7 @@ def actor(
             partition_limits=partition_limits,
             grouped=grouped,
             aliases=aliases,
+            history=history,
         )
 
     return wrap

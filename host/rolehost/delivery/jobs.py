@@ -8,6 +8,7 @@ final.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from rolehost.api.retries import Outcome
 from rolehost.delivery.around import Around
 from rolehost.delivery.changes import Change, change
+from rolehost.delivery.history import Attempted
 from rolehost.delivery.limits import Name, of_key, of_partition
 
 #: States of unfinished jobs, states of finished jobs, and all states in the order of a job's life.
@@ -65,13 +67,14 @@ class EndedCoroutine(NamedTuple):
     """What the coroutine of an asynchronous actor returned or raised.
 
     ``began``: when the coroutine began, milliseconds. ``around``: the middleware around the
-    attempt, if it was entered.
+    attempt, if it was entered. ``lines``: its log lines.
     """
 
     began: int
     outcome: Outcome
     error: BaseException | None
     around: Around | None = None
+    lines: deque[str] | None = None
 
     def result(self) -> Outcome:
         """Return the outcome, or raise the error."""
@@ -129,7 +132,7 @@ class Finish(NamedTuple):
     ``run_at`` is the time when the job may run again, milliseconds; a finished job keeps it.
     ``counted``: the attempt counts. An ``error`` of None clears the column. ``stored``: nothing is
     left to write, because the end was committed with the job's effects, or the claim was lost
-    (the state ``lost``).
+    (the state ``lost``). ``attempted``: what the history keeps of the attempt, or None.
     """
 
     state: str
@@ -137,6 +140,7 @@ class Finish(NamedTuple):
     counted: bool
     error: str | None
     stored: bool = False
+    attempted: Attempted | None = None
 
     def as_stored(self) -> Finish:
         """Return the same end after it was committed."""

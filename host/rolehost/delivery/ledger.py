@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from rolehost.delivery import changes
+from rolehost.delivery import changes, history
 from rolehost.delivery.changes import Change
 from rolehost.delivery.jobs import (
     FINISHED,
@@ -216,6 +216,7 @@ class Ledger:
 
     def finish(self, tx: Transaction, job: ClaimedJob, end: Finish, now: int) -> bool:
         """Write the end of an attempt, which releases the row; False if the claim is lost."""
+        history.append(tx, [(job, end)])
         ended = tx.execute(_FINISH, _finish_params(job, end, now)).rowcount == 1
         if ended and job.partition_id is not None:
             changes.append(tx, [job.freed()])
@@ -225,6 +226,7 @@ class Ledger:
         """Like :meth:`finish`, as the last statement; if it returns False, roll back."""
         if job.partition_id is not None:
             changes.append(tx, [job.freed()])
+        history.append(tx, [(job, end)])
         return tx.conclude(_FINISH, _finish_params(job, end, now))
 
     def finish_many(
@@ -256,11 +258,12 @@ class Ledger:
     def _finish_together(
         self,
         tx: Transaction,
-        ends: Iterable[tuple[ClaimedJob, Finish]],
+        ends: Sequence[tuple[ClaimedJob, Finish]],
         now: int,
         returning: str = "",
     ) -> list[Cursor]:
         """Write ends with few statements; return the cursor of each one."""
+        history.append(tx, ends)
         # PERF: one statement for many rows is two to three times as fast as one for each. On
         # PostgreSQL three arrays for the most frequent end need no parsing.
         completed: list[tuple[int, int, int]] = []
@@ -282,13 +285,14 @@ class Ledger:
             done.append(tx.execute(_FINISH_MANY.replace("{rows}", places) + returning, values))
         return done
 
-    def release(self, tx: Transaction, owner: str) -> set[str]:
+    def release(self, tx: Transaction, owner: str, now: int) -> set[str]:
         """Hand back the rows of a process that died; return the queues to wake.
 
         Each row becomes ``suspect``, so its next start is recorded. A crash is counted only for a
         row with a recorded start. A row that a transaction of that process has locked is left: the
         next sweep finds it as orphaned.
         """
+        history.append_died(tx, self._held_by("owner = ?"), owner, now)
         rows = tx.execute(
             "UPDATE rolehost_jobs SET crashes = crashes + (CASE WHEN state = 'running'"
             " AND suspect = 1 THEN 1 ELSE 0 END), suspect = 1, state = 'available',"

@@ -1,4 +1,4 @@
-"""Retention: deletes finished jobs, marks, responses and partitions in short slices.
+"""Retention: deletes finished jobs, attempts, marks, responses and partitions in short slices.
 
 A slice is one transaction; it skips rows that others have locked.
 """
@@ -88,6 +88,7 @@ class Retention:
         ]
         return [
             *ended,
+            _Kind("attempts", "id", "true", "ended_at", policy.keep_dead),
             _Kind("inbox", event, "true", "handled_at", policy.keep_inbox),
             _Kind("started_events", event, "true", "started_at", policy.keep_inbox),
             _Kind("requests", "key", "true", "created_at", policy.keep_idempotency),

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 import msgspec
 import structlog
 
-from rolehost import failpoints
+from rolehost import failpoints, joblog
 from rolehost.api import values
 from rolehost.api.actors import Actor
 from rolehost.api.retries import Complete, Dead, Outcome, Retry, Snooze
@@ -21,11 +21,20 @@ from rolehost.delivery.around import Around, note
 from rolehost.delivery.around import current as around_attempt
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.guard import current
+from rolehost.delivery.history import Attempted, text_of
 from rolehost.delivery.jobs import EXPIRED, FINISHED, ClaimedJob, Finish
 from rolehost.delivery.runtime import DeliveryRuntime
 from rolehost.delivery.scopes import Scope, current_scope
 from rolehost.errors import LeaseLost, StorageUnavailable
-from rolehost.failures import bounded, describe, is_fatal, loggable, report
+from rolehost.failures import (
+    bounded,
+    describe,
+    format_traceback,
+    is_fatal,
+    loggable,
+    report,
+    storable,
+)
 from rolehost.storage import Transaction
 
 log = structlog.get_logger(__name__)
@@ -191,13 +200,14 @@ class Runner:
 
     def _try(self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]) -> Finish:
         runtime = self.runtime
-        began = runtime.clock.now() if job.coroutine is None else job.coroutine.began
+        ended = job.coroutine
+        began = runtime.clock.now() if ended is None else ended.began
+        joblog.kept.set(joblog.new() if ended is None else ended.lines)
         scope = self._scope(job)
         token = current.set(scope)
         try:
             with runtime.database.session():
                 try:
-                    ended = job.coroutine
                     outcome = self.begin(job, actor) if ended is None else ended.result()
                     if outcome is not None and isinstance(outcome, Complete):
                         outcome = call_exiting_forks(
@@ -206,6 +216,7 @@ class Runner:
                     failpoints.reach("runner.after_actor")
                     now = runtime.clock.now()
                     end = end_of_outcome(runtime, job, actor, outcome, now)
+                    end = self._with_attempt(job, actor, end, began, now)
                     failpoints.reach("ledger.before_complete")
                     if scope.work is None:
                         return self._record_end(job, end, began, now)
@@ -262,8 +273,35 @@ class Runner:
 
     def _failed(self, job: ClaimedJob, actor: Actor, error: BaseException, began: int) -> Finish:
         end = end_of_error(self.runtime, job, actor, error)
-        note(error.__cause__ if _is_no_failure(error) else error)
-        return self._record_end(job, end, began, self.runtime.clock.now(), error)
+        raised = error.__cause__ if _is_no_failure(error) else error
+        note(raised)
+        now = self.runtime.clock.now()
+        end = self._with_attempt(job, actor, end, began, now, raised)
+        return self._record_end(job, end, began, now, raised)
+
+    def _with_attempt(
+        self,
+        job: ClaimedJob,
+        actor: Actor,
+        end: Finish,
+        began: int,
+        now: int,
+        raised: BaseException | None = None,
+    ) -> Finish:
+        """Add to an end what the history keeps of the attempt: if it failed, or all are kept."""
+        failed = end.counted and end.state in ("retrying", "dead")
+        if not failed and not actor.history:
+            return end
+        attempted = Attempted(
+            outcome=_outcome(end),
+            started_at=began,
+            ended_at=now,
+            version=self.runtime.declared.versions.get(job.actor),
+            error=None if end.error is None else storable(end.error),
+            traceback=None if raised is None else format_traceback(raised),
+            log=text_of(joblog.kept.get()),
+        )
+        return end._replace(attempted=attempted)
 
     def _record_end(
         self,
@@ -274,8 +312,6 @@ class Runner:
         raised: BaseException | None = None,
     ) -> Finish:
         """Record the end of an attempt; log a failure, raised or returned."""
-        if raised is not None and _is_no_failure(raised):
-            raised = raised.__cause__
         if raised is not None and self.on_error is not None:
             self.on_error(raised)
         if end.state in ("retrying", "dead"):

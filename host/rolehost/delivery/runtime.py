@@ -33,13 +33,14 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
 
     ``actors`` are the durable ones of this deployment. Enabled plugins declare ``enqueues`` (names
     of actors) and ``publishes`` (topics). Other actors and topics are counted, or refused if
-    ``strict``.
+    ``strict``. ``versions``: actor → the distribution that contributes it, with its version.
     """
 
     actors: Mapping[str, Actor]
     enqueues: frozenset[str]
     publishes: frozenset[str]
     strict: bool
+    versions: Mapping[str, str] = {}
 
 
 class Target(NamedTuple):

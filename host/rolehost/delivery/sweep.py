@@ -134,7 +134,7 @@ def _release(runtime: DeliveryRuntime, owner: str) -> int:
         # The process may have renewed its row late, after the list was read.
         if leases.is_live_in(tx, owner, now):
             return 0
-        queues = runtime.ledger.release(tx, owner)
+        queues = runtime.ledger.release(tx, owner, now)
         present = leases.remove(runtime.database, tx, owner)
         if not queues and not present:
             return 0  # a transaction of that process has locked its rows until its session ends

@@ -23,6 +23,7 @@ import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
+from rolehost import joblog
 from rolehost.failures import format_traceback
 from rolehost.observe import lines
 from rolehost.redaction import has_secrets, masked
@@ -127,6 +128,8 @@ class _Writer:
             if error is not None:
                 fields["exception"] = format_traceback(error)
         line.update(fields)
+        if joblog.kept.get() is not None:
+            joblog.keep(_as_console({key: line[key] for key in line if key not in self.bound}))
         return self.text(line)
 
     def text(self, line: dict[str, Any]) -> str | bytes:
@@ -139,10 +142,9 @@ class _Writer:
             # The line has, for example, a lone surrogate, a key that is not text, an integer beyond
             # 64 bits, or an object whose repr() fails. This is slower, but no line is lost, and the
             # work gets no error.
-            plain = {_as_json_value(key): _as_json_value(value) for key, value in line.items()}
             if self.console:
-                return lines.as_console(plain, colour=self.colour)
-            return lines.as_json(plain)
+                return lines.as_console(_plain(line), colour=self.colour)
+            return lines.as_json(_plain(line))
 
     def write(self, line: str | bytes) -> None:
         """Write one line; if the stream is closed or full, the line is lost without an error."""
@@ -196,6 +198,17 @@ def _message(record: logging.LogRecord) -> str:
 def _is_dramatiq_message(value: Any) -> bool:
     """Return whether a value is a Dramatiq message or its proxy, without importing Dramatiq."""
     return type(value).__module__.startswith("dramatiq") and hasattr(value, "message_id")
+
+
+def _as_console(line: dict[str, Any]) -> str:
+    try:
+        return lines.as_console(line, colour=False)
+    except Exception:  # as in _Writer.text
+        return lines.as_console(_plain(line), colour=False)
+
+
+def _plain(line: dict[str, Any]) -> dict[Any, Any]:
+    return {_as_json_value(key): _as_json_value(value) for key, value in line.items()}
 
 
 def _as_json_value(value: Any) -> Any:

@@ -381,12 +381,19 @@ class ProcessServices:
                 | {actor_of(owned.value) for owned in composition.schedules},
                 publishes=composition.publishes,
                 strict=host.deployment.environment != "production",
+                versions=_versions(composition),
             ),
             policy=host.delivery,
             recorder=self.recorders,
             middleware=[owned.value for owned in composition.job_middleware],
             find_foreign=manifests.target,
         )
+
+
+def _versions(composition: Composition) -> dict[str, str]:
+    """Return actor → the distribution that contributes it, with its version."""
+    plugins = {name: composition.plugin(owned.plugin) for name, owned in composition.actors.items()}
+    return {name: f"{each.distribution} {each.version}" for name, each in plugins.items()}
 
 
 def _durable(composition: Composition) -> dict[str, Actor]:

@@ -82,16 +82,23 @@ def list_jobs(
 @as_json
 @click.pass_obj
 def show(context: Context, number: int, as_json: bool) -> int:
-    """Show all fields of one job."""
-    from rolehost.delivery import administration
+    """Show all fields of one job, and the history of its attempts."""
+    from rolehost.delivery import administration, history
 
     with open_ledger(context) as database:
         job = administration.show(database, number)
+        attempts = history.of_job(database, number)
     if job is None:
         command = context.command("jobs list")
         click.echo(f"job {number} does not exist; {command} lists the jobs", err=True)
         return exits.FAILED
-    print_record(job, as_json=as_json)
+    if as_json:
+        print_record(job | {"attempts": [with_times(each) for each in attempts]}, as_json=True)
+        return exits.OK
+    print_record(job, as_json=False)
+    for attempt in attempts:
+        click.echo()
+        print_record(attempt, as_json=False)
     return exits.OK
 
 

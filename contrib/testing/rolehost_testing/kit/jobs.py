@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 
 import msgspec
-from rolehost import failpoints
+from rolehost import failpoints, joblog
 from rolehost.delivery.claims import Claims
 from rolehost.delivery.guard import role_loop
 from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine
@@ -82,10 +82,10 @@ class Jobs:
                 with role_loop(asyncio.get_running_loop()):
                     around = runner.enter(job)
                     coroutine = runner.begin(job, runtime.declared.actors[job.actor])
-                    ended.append(EndedCoroutine(began, await coroutine, None, around))
+                    ended.append(EndedCoroutine(began, await coroutine, None, around, lines))
             except BaseException as error:  # an actor may raise anything, even SystemExit
                 shown = error if isinstance(error, Exception) else as_runtime_error(error)
-                ended.append(EndedCoroutine(began, None, shown, around))
+                ended.append(EndedCoroutine(began, None, shown, around, lines))
             if around is not None:
                 around.context = context
 
@@ -94,6 +94,7 @@ class Jobs:
 
         # The attempt goes on in the context of the coroutine.
         context = copy_context()
+        context.run(joblog.kept.set, lines := joblog.new())
         self._services.singletons.get("coroutines", Loop, Loop.close).run(call)
         return msgspec.structs.replace(job, coroutine=ended[0])
 

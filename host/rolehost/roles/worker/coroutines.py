@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from rolehost import joblog
 from rolehost.api.retries import Outcome
 from rolehost.delivery.around import Around
 from rolehost.delivery.guard import role_loop
@@ -100,7 +101,9 @@ class Running:
         cancelled = error is not None and issubclass(type(error), asyncio.CancelledError)
         return msgspec.structs.replace(
             self.job,
-            coroutine=EndedCoroutine(self.began, outcome, error, self.around),
+            coroutine=EndedCoroutine(
+                self.began, outcome, error, self.around, self.context[joblog.kept]
+            ),
             cancel=int(cancelled),
         )
 
@@ -260,6 +263,7 @@ class Coroutines:
             context = copy_context()
             context.run(self._fields[0].set, job.id)
             context.run(self._fields[1].set, job.actor)
+            context.run(joblog.kept.set, joblog.new())
             name = f"{job.actor} (job {job.id})"
             running = Running(job, on_end, context)
             running.task = self._loop.create_task(self._run(running), name=name, context=context)
