@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from contextlib import suppress
 
 import msgspec
 import pytest
 from rolehost.api import (
+    Complete,
     Event,
     Partition,
     Record,
@@ -19,7 +21,7 @@ from rolehost.api import (
     handler,
 )
 from rolehost.delivery import deadletters, envelope, inbox, leases
-from rolehost.delivery.attempts import Stopping
+from rolehost.delivery.coroutines import EndedCoroutine, Stopping
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.relay import BATCH, MAX_RETRY, Relay
 
@@ -619,3 +621,29 @@ def test_a_handler_whose_inner_block_failed_has_failed(bench, services_of):
     with bench.database.session():
         [(error,)] = bench.database.read("SELECT error FROM rolehost_dead_events")
     assert error.startswith("UnitOfWorkFailed: a block failed at ")
+
+
+@pytest.mark.parametrize("error", [None, ValueError("fails")])
+def test_a_completion_commits_with_the_mark_of_its_event(bench, services_of, error):
+    bench.make_runtime(plain)
+
+    def finish(services):
+        with services.unit_of_work() as work:
+            work.enqueue(plain, n=1)
+        if error is not None:
+            raise error
+
+    @handler(topic="things", group="g", retry=RetryPolicy(attempts=1))
+    async def on(context, event):
+        return Complete(finish, context.services)
+
+    def wait_for(attempts, delivery):
+        outcome = asyncio.run(attempts.begin(delivery))
+        delivery.coroutine = EndedCoroutine(bench.clock.now(), outcome, None)
+
+    services = services_of(bench.runtime)
+    handling = Handling(bench.runtime, services, on, lambda _seconds: False, wait_for=wait_for)
+    record = deliver(record_of(bench, id="e"))
+    outcomes = [handling.handle(record, suspect=False) for _ in range(2)]
+    assert outcomes == (["handled", "duplicate"] if error is None else ["dead", "dead"])
+    assert bench.count("rolehost_jobs") == bench.count("rolehost_inbox") == (error is None)

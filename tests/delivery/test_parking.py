@@ -7,7 +7,7 @@ import threading
 import pytest
 from rolehost.api import RetryPolicy, handler
 from rolehost.delivery import deadletters, parking
-from rolehost.delivery.attempts import Stopping
+from rolehost.delivery.coroutines import Stopping
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.parking import Parking
 

@@ -223,9 +223,9 @@ def test_a_job_that_is_stopped_before_its_coroutine_begins_is_handed_back(host, 
     collected.wait(1)
     claimed, start = threading.Event(), role._coroutines.start
 
-    def starts(jobs, on_end):
-        start(jobs, on_end)
-        if jobs:
+    def starts(attempts):
+        start(attempts)
+        if attempts:
             claimed.set()
 
     role._coroutines.start = starts

@@ -339,5 +339,5 @@ def test_a_coroutine_that_blocks_the_loop_is_reported_with_its_stack(host, colle
         here.services.enqueue(blocks)
         collected.wait(1)
     [entry] = [each for each in logs if each["event"].startswith("the event loop is blocked")]
-    assert entry["actor"].startswith("blocks (job ")
+    assert (entry["actor"], entry["job_id"]) == ("blocks", 1)
     assert "time.sleep(1.8)" in entry["stack"]

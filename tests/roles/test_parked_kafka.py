@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import uuid
 from collections import defaultdict
 
 import pytest
-from rolehost.api import Event, RetryPolicy, handler
+from rolehost.api import Complete, Event, RetryPolicy, handler
 from rolehost.roles.consumer.role import ConsumerRole
 from structlog.testing import capture_logs
 
@@ -40,21 +41,31 @@ def until(true):
     raise AssertionError("it does not happen within 30 s")
 
 
-def test_parked_events_go_on_in_their_order_when_their_partitions_move(host, collected, kafka_url):
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["threads", "coroutines"])
+def test_parked_events_go_on_in_their_order_when_their_partitions_move(
+    host, collected, kafka_url, asynchronous
+):
     healed = threading.Event()
 
-    @handler(
-        topic="things", group="g", payload=int, retry=RetryPolicy(attempts=1000, delays=(0.05,))
-    )
     def on(context, event):
         if event.data % KEYS < 3 and not healed.is_set():
             raise ValueError("not yet")
         with context.services.unit_of_work():
             collected.add((event.key, event.data))
 
+    async def on_loop(context, event):
+        await asyncio.sleep(0)
+        return Complete(on, context, event)
+
+    always = RetryPolicy(attempts=1000, delays=(0.05,))
+    handled = handler(topic="things", group="g", payload=int, retry=always)
     server = kafka_url.removeprefix("kafka://")
     settings = SETTINGS.format(server=server, prefix=uuid.uuid4().hex[:12])
-    here = host(handlers=[on], settings=settings, plugins=("embedded", "kafka"))
+    here = host(
+        handlers=[handled(on_loop if asynchronous else on)],
+        settings=settings,
+        plugins=("embedded", "kafka"),
+    )
     here.start(ConsumerRole, "consumer")
 
     def publish(*numbers):

@@ -11,8 +11,9 @@ from rolehost.api import Limits, RetryPolicy, StorageUnavailable, actor
 from rolehost.delivery.claims import Claims
 from rolehost.delivery.jobs import Finish
 from rolehost.delivery.members import Together
+from rolehost.roles import coroutines, stuck
 from rolehost.roles.process import Process
-from rolehost.roles.worker import coroutines, role, stuck
+from rolehost.roles.worker import role
 from rolehost.roles.worker.role import WorkerRole
 from structlog.testing import capture_logs
 
@@ -34,7 +35,7 @@ def soon(monkeypatch):
         monkeypatch.setattr(module, "LATE_SECONDS", 0.2)
     monkeypatch.setattr(stuck, "CHECK_SECONDS", 0.02)
     monkeypatch.setattr(coroutines, "BLOCKED_SECONDS", 0.2)
-    monkeypatch.setattr(role, "STUCK_GRACE", 0.1)
+    monkeypatch.setattr(stuck, "STUCK_GRACE", 0.1)
     monkeypatch.setattr(role, "INTERRUPT_MILLISECONDS", 200)
 
 
@@ -392,7 +393,7 @@ def test_all_stuck_jobs_fail_and_each_is_logged_with_its_stack(host, collected, 
         here.services.enqueue(holds)
     worker = Watched(here)
     assert worker.stop() == [failed("stuck")] * 3
-    lines = [each for each in logs if each["event"].startswith("a job is stuck")]
+    lines = [each for each in logs if each["event"].startswith("a job or event is stuck")]
     assert {each["actor"] for each in lines} == {"stuck"}
     assert {each["job_id"] for each in lines} <= set(collected.items)
     assert all("in holds" in each["stack"] for each in lines)

@@ -24,8 +24,8 @@ class Execution:
         outcome: set at the end. Of a job: ``completed``, ``retrying``, ``snoozed``, ``dead``,
             ``cancelled``, ``expired``, ``interrupted`` (handed back, not counted) or ``lost``
             (another process has the job, and nothing was written). Of an event: ``handled``,
-            ``duplicate``, ``failed`` or ``lost``. Of both: ``failed`` if another middleware could
-            not be entered. Empty before the end.
+            ``duplicate``, ``failed``, ``interrupted`` or ``lost``. Of both: ``failed`` if another
+            middleware could not be entered. Empty before the end.
         exception: what the attempt raised; None if it raised nothing.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -16,6 +17,9 @@ R = TypeVar("R")
 #: Later events of the key wait, so the default delays are short: half a minute in total.
 EVENT_RETRY = RetryPolicy(attempts=6, delays=(0.1, 0.5, 2.0, 8.0, 20.0))
 
+#: The default of ``Handler.time_limit``, seconds.
+EVENT_TIME_LIMIT = 600.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler(Generic[P, R_co]):
@@ -25,6 +29,9 @@ class Handler(Generic[P, R_co]):
         fn: called with an :class:`EventContext` and an :class:`Event` (if ``batch`` > 1, with a
             list of events). A unit of work that the function opens commits together with the
             record that the event is handled (*inbox*), so its effects happen once for each event.
+            It may be an ``async def``: then its coroutines run at the same time, as many as
+            ``[consumer] in_flight`` allows, and a :class:`Complete` that it returns has the unit of
+            work; see ``docs/jobs.md``.
         name: unique in the deployment.
         topic: topic whose events it handles.
         group: consumer group. Every group gets every event.
@@ -39,10 +46,13 @@ class Handler(Generic[P, R_co]):
         grouped: True: events share a transaction (*group commit*), each behind a savepoint; see
             :attr:`Actor.grouped`. The events of a topic are handled one after another. Not allowed
             with ``batch`` > 1.
+        time_limit: seconds after which an attempt of an ``async def`` is cancelled and has failed;
+            None: never. A synchronous handler is not interrupted.
 
     Raises:
         TypeError: ``grouped`` is not a bool.
-        ValueError: both ``grouped`` and ``batch`` > 1.
+        ValueError: two of ``grouped``, ``batch`` > 1 and an ``async def``; or a ``time_limit``
+            of a synchronous handler.
     """
 
     fn: Callable[P, R_co]
@@ -54,14 +64,27 @@ class Handler(Generic[P, R_co]):
     retry: RetryPolicy = EVENT_RETRY
     max_crashes: int = 3
     grouped: bool = False
+    time_limit: float | None = EVENT_TIME_LIMIT
 
     def __post_init__(self) -> None:
         values.boolean(f"handler {self.name}: grouped", self.grouped)
-        if self.grouped and self.batch > 1:
+        if self.is_async + self.grouped + (self.batch > 1) > 1:
             raise ValueError(
-                f"handler {self.name}: grouped and batch exclude each other; a grouped handler"
-                " gets one event"
+                f"handler {self.name}: grouped, batch and async def exclude each other; a grouped"
+                " handler gets one event, and the coroutines of an async def run at the same time"
             )
+        if self.time_limit is not None:
+            values.seconds(f"handler {self.name}: time_limit", self.time_limit, minimum=0.001)
+        if not self.is_async and self.time_limit != EVENT_TIME_LIMIT:
+            raise ValueError(
+                f"handler {self.name}: only an async def can have a time_limit; a synchronous"
+                " handler cannot be interrupted"
+            )
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is an ``async def``, which runs on the consumer's event loop."""
+        return inspect.iscoroutinefunction(self.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function directly, for example in a test."""
@@ -78,6 +101,7 @@ def handler(
     retry: RetryPolicy = EVENT_RETRY,
     max_crashes: int = 3,
     grouped: bool = False,
+    time_limit: float | None = EVENT_TIME_LIMIT,
 ) -> Callable[[Callable[Q, R]], Handler[Q, R]]:
     """Make a :class:`Handler` from the decorated function.
 
@@ -102,6 +126,7 @@ def handler(
             retry=retry,
             max_crashes=max_crashes,
             grouped=grouped,
+            time_limit=time_limit,
         )
 
     return wrap

@@ -146,10 +146,11 @@ class Dead(Exception):
 
 
 class Complete:
-    """Result of an actor: call a function whose result is the outcome of the job.
+    """Result of an actor or a handler: call a function whose result is the outcome of the job.
 
-    The function runs in a thread, in the job's unit of work: its effects and the end of the job are
-    one commit. Asynchronous actors return it, because they cannot use the database themselves::
+    The function runs in a thread, in the unit of work of the job or event: its effects and the end
+    of the job, or the mark that the event is handled, are one commit. Asynchronous functions return
+    it, because they cannot use the database themselves::
 
         outcome = Complete(record, answer, number=job.attempt)
 

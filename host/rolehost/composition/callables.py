@@ -83,7 +83,8 @@ def check(contributions: Contributions, problems: Problems) -> None:
     for owned in contributions.of(Route):
         _check_route(owned, problems, open_ended=open_ended)
     for owned, code, subject, fn, positional in _plain_functions(contributions):
-        if fault := _fault(fn, positional):
+        is_async = isinstance(owned.value, Handler) and owned.value.is_async
+        if fault := _fault(fn, positional, coroutine=is_async):
             expected = f"def {_name(fn)}({', '.join(positional)})"
             _cannot_call(owned, code, subject, fn, expected, fault, problems)
     for owned in contributions.of(Actor):
@@ -93,7 +94,7 @@ def check(contributions: Contributions, problems: Problems) -> None:
 def _plain_functions(
     contributions: Contributions,
 ) -> Iterator[tuple[Owned[Any], str, str, Any, tuple[str, ...]]]:
-    """Yield the functions that must be synchronous: owner, code, subject, function, arguments."""
+    """Yield functions with fixed arguments: owner, code, subject, function, arguments."""
     for owned in contributions.of(Authentication):
         subject = f"admits of the authentication of {owned.plugin}"
         yield owned, "authentication-signature", subject, owned.value.admits, ("req",)

@@ -43,8 +43,13 @@ class Around:
         number: object,
         attempt: int,
         cause: str | None = None,
-    ) -> Self:
-        """Enter the middleware around an attempt; if one raises, leave those that were entered."""
+    ) -> Self | None:
+        """Enter the middleware around an attempt; if one raises, leave those that were entered.
+
+        None: there is no middleware.
+        """
+        if not middleware:
+            return None
         self = cls(
             Execution(
                 kind=kind,

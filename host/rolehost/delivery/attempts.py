@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
@@ -16,9 +15,11 @@ from structlog.contextvars import bind_contextvars
 from rolehost import failpoints
 from rolehost.api.events import AnyEvent
 from rolehost.api.handlers import Handler
+from rolehost.api.retries import Complete
 from rolehost.api.services import Services
 from rolehost.delivery import deadletters, envelope, inbox
 from rolehost.delivery.around import Around
+from rolehost.delivery.coroutines import EndedCoroutine, Stopping
 from rolehost.delivery.forks import call_exiting_forks
 from rolehost.delivery.groups import Group
 from rolehost.delivery.guard import current
@@ -37,10 +38,6 @@ T = TypeVar("T")
 #: Fields that structlog adds to an event's log lines. PERF: binding them by name costs much more.
 _BOUND = copy_context().run(bind_contextvars, event_id="", group="")
 EVENT_ID, GROUP = _BOUND["event_id"].var, _BOUND["group"].var
-
-
-class Stopping(Exception):
-    """The process stops before the event is handled; its offset must not be committed."""
 
 
 class HandlerContext(msgspec.Struct, frozen=True, eq=False):
@@ -76,6 +73,8 @@ class Delivery(msgspec.Struct, gc=False):
 
     ``suspect``: a process may have died while it handled the record, so starts are recorded. If
     ``alone``, the order of its key does not matter. ``claim``: the lane, if the event is parked.
+    ``event``: for the attempt that begins now. ``coroutine``: what its coroutine returned or
+    raised, if that has run before the attempt.
     """
 
     record: Record
@@ -84,13 +83,16 @@ class Delivery(msgspec.Struct, gc=False):
     alone: bool = False
     attempt: int = 1
     claim: Claim | None = None
+    event: AnyEvent | None = None
+    coroutine: EndedCoroutine | None = None
 
 
 class Attempts:
     """Makes attempts of one handler in one process; thread-safe.
 
     ``wait`` sleeps for some seconds, and returns True if the process stops. Without ``parking``,
-    failed events are retried in the calling thread.
+    failed events are retried in the calling thread. ``wait_for`` runs the coroutine of a delivery
+    (:meth:`enter` and :meth:`begin`), and adds its end to the delivery.
     """
 
     def __init__(
@@ -100,12 +102,15 @@ class Attempts:
         handler: Handler,
         wait: Callable[[float], bool],
         parking: Parking | None = None,
+        wait_for: Callable[[Attempts, Delivery], object] | None = None,
     ) -> None:
         self._runtime = runtime
         self._services = services
-        self._handler = handler
+        self.handler = self._handler = handler
+        self.is_async = handler.is_async
         self._wait = wait
         self._parking = parking
+        self._wait_for = wait_for if self.is_async else None
         self._decoder: msgspec.json.Decoder[Any] | None = (
             None if handler.payload is bytes else msgspec.json.Decoder(handler.payload)
         )
@@ -115,7 +120,8 @@ class Attempts:
 
     def _with_outcome(self, delivery: Delivery, call: Callable[[Delivery], str]) -> str:
         """Call a function that handles a delivery, and record the outcome that it returns."""
-        began = self._runtime.clock.now()
+        ended = delivery.coroutine
+        began = self._runtime.clock.now() if ended is None else ended.began
         before = EVENT_ID.set(delivery.identity), GROUP.set(self._handler.group)
         try:
             with self._runtime.database.session():
@@ -152,22 +158,30 @@ class Attempts:
 
     def _once(self, delivery: Delivery) -> str | Failure:
         """Make one attempt, as soon as the database answers; return its outcome."""
+        # The end of a coroutine can be part of a reference cycle, which a delivery must not be.
+        ended, delivery.coroutine = delivery.coroutine, None
         while True:
             try:
-                # Decoded for each attempt, because a handler may have changed the event.
-                event = envelope.to_event(delivery.record, self._decoder)
+                if ended is None:
+                    # Decoded for each attempt, because a handler may have changed the event.
+                    delivery.event = envelope.to_event(delivery.record, self._decoder)
             except PayloadError as error:
                 # The event's attributes are unreliable, so the position identifies the dead letter.
                 delivery.identity = envelope.position(delivery.record)
                 return self._add_dead_letter(delivery, f"{type(error).__name__}: {error}", error)
             try:
-                return self._attempt_inside(event, delivery)
-            except failpoints.Crash:
+                if self._wait_for is not None and ended is None:
+                    self._wait_for(self, delivery)
+                    ended, delivery.coroutine = delivery.coroutine, None
+                return self._attempt_inside(delivery, ended=ended)
+            except (failpoints.Crash, Stopping):
                 raise
             except BaseException as error:  # a handler may raise anything, even CancelledError
                 if self._runtime.guard.is_outage(error):
                     # This is not the handler's failure, so the attempt is not counted.
                     log.warning("database unavailable, events wait", error=str(error))
+                    if ended is not None and ended.error is not None:
+                        ended = None  # the coroutine runs again
                     self._sleep(1.0, error)
                     continue
                 return self._failed(delivery, error)
@@ -188,42 +202,65 @@ class Attempts:
         )  # fmt: skip
         return failed
 
+    def enter(self, identity: str, attempt: int) -> Around | None:
+        """Enter the middleware around an attempt; None if there is none."""
+        name, middleware = self._handler.name, self._runtime.middleware
+        return Around.enter(middleware, self._services, "event", name, identity, attempt)
+
+    def begin(self, delivery: Delivery) -> Any:
+        """Call the handler; return its result, or its coroutine if it is asynchronous."""
+        handler, event = self._handler, delivery.event
+        context = HandlerContext(self._services, handler.group, delivery.attempt)
+        return call_exiting_forks(handler.fn, context, [event] if handler.batch > 1 else event)
+
     def _attempt_inside(
-        self, event: AnyEvent, delivery: Delivery, group: Group | None = None
+        self,
+        delivery: Delivery,
+        group: Group | None = None,
+        ended: EndedCoroutine | None = None,
     ) -> str:
         """Make an attempt inside the middleware."""
-        if not self._runtime.middleware:
-            return self._attempt(event, delivery, group)
-        with self._middleware(delivery.identity, delivery.attempt) as around:
-            around.execution.outcome = self._attempt(event, delivery, group)
-            return around.execution.outcome
+        around = None if ended is None else ended.around
+        attempt = partial(self._attempt, delivery, group, ended)
+        if around is None:
+            return self._inside(self.enter(delivery.identity, delivery.attempt), attempt)
+        assert around.context is not None  # the coroutine ran in it
+        return around.context.run(self._inside, around, attempt)
 
-    @contextmanager
-    def _middleware(self, identity: str, attempt: int) -> Iterator[Around]:
-        """Enter the middleware for the block, which sets the outcome."""
-        name, middleware = self._handler.name, self._runtime.middleware
-        around = Around.enter(middleware, self._services, "event", name, identity, attempt)
+    @staticmethod
+    def _inside(around: Around | None, attempt: Callable[[], str]) -> str:
+        """Make an attempt inside the middleware that was entered, and leave it."""
+        if around is None:
+            return attempt()
+        outcome = "failed"
         try:
-            yield around
+            outcome = attempt()
+            return outcome
         except BaseException as error:
+            if issubclass(type(error), Stopping):
+                outcome = "interrupted"
             around.execution.exception = error
             raise
         finally:
-            around.leave(around.execution.outcome or "failed")
+            around.leave(outcome)
 
-    def _attempt(self, event: AnyEvent, delivery: Delivery, group: Group | None = None) -> str:
+    def _attempt(
+        self, delivery: Delivery, group: Group | None, ended: EndedCoroutine | None
+    ) -> str:
         handler, claim = self._handler, delivery.claim
-        context = HandlerContext(self._services, handler.group, delivery.attempt)
         scope = EventScope(
             self._runtime, handler.group, delivery.identity, f"handler {handler.name}"
         )
         scope.group = group
         last = None if claim is None else self._removal(claim, delivery.identity)
+
+        def call() -> None:
+            result = self.begin(delivery) if ended is None else ended.result()
+            if result is not None and isinstance(result, Complete):
+                call_exiting_forks(result.function, *result.args, **result.kwargs)
+
         try:
-            argument = [event] if handler.batch > 1 else event
-            if not self._commit(
-                scope, lambda: call_exiting_forks(handler.fn, context, argument), last
-            ):
+            if not self._commit(scope, call, last):
                 return "lost"
         except AlreadyHandled:
             return "duplicate"

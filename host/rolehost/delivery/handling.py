@@ -6,6 +6,7 @@ A failed event is parked (:mod:`rolehost.delivery.parking`), so that its retry o
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -46,6 +47,27 @@ class Handling(Attempts):
         """
         delivery = Delivery(record, envelope.identity(record), suspect, alone)
         return self._with_outcome(delivery, self._handle)
+
+    def ready(self, record: Record) -> Delivery | None:
+        """Return a delivery whose coroutine may run before :meth:`go_on`.
+
+        None: :meth:`handle` must run first, because its lane may be parked, or to decode it.
+        """
+        delivery, parking = Delivery(record, envelope.identity(record)), self._parking
+        known = parking is None or parking.known
+        if not known or _lane_in(parking.lanes if parking else (), record, delivery.identity):
+            return None
+        return delivery if self.decode(delivery) else None
+
+    def decode(self, delivery: Delivery) -> bool:
+        """Decode the event of a delivery; return whether that is possible."""
+        with suppress(PayloadError):
+            delivery.event = envelope.to_event(delivery.record, self._decoder)
+        return delivery.event is not None
+
+    def go_on(self, delivery: Delivery) -> str:
+        """Handle a delivery after its coroutine, as :meth:`handle` does."""
+        return self._with_outcome(delivery, self._with_retries)
 
     def _handle(self, delivery: Delivery) -> str:
         parking = self._parking
@@ -101,18 +123,25 @@ class Handling(Attempts):
                 return True
             self._sleep(1.0)
 
-    def handle_parked(self, claim: Claim) -> bool:
-        """Make an attempt of the first event of a claimed lane; return whether the claim goes on.
-
-        Raises Stopping if the process stops before there is an outcome.
-        """
+    def first_parked(self, claim: Claim) -> Delivery | None:
+        """Return the first event of a claimed lane; None if it was removed."""
         assert self._parking is not None  # it made the claim
         with self._runtime.database.session():
             found = self._parking.first(claim)
         if found is None:
-            return False
+            return None
         identity, record = found
-        delivery = Delivery(record, identity, claim.suspect, attempt=claim.attempt + 1, claim=claim)
+        return Delivery(record, identity, claim.suspect, attempt=claim.attempt + 1, claim=claim)
+
+    def handle_parked(self, claim: Claim, delivery: Delivery | None = None) -> bool:
+        """Make an attempt of the first event of a claimed lane; return whether the claim goes on.
+
+        ``delivery`` is that event, if its coroutine has ended. Raises Stopping if the process
+        stops before there is an outcome.
+        """
+        delivery = delivery or self.first_parked(claim)
+        if delivery is None:
+            return False
         self._with_outcome(delivery, self._handle_claimed)
         if not claim.ended or not claim.more:
             return False
@@ -205,12 +234,11 @@ class Handling(Attempts):
                 context = HandlerContext(self._services, group, 1)
                 call_exiting_forks(self._handler.fn, context, fresh)
 
-        if not self._runtime.middleware:
+        def commit() -> str:
             self._commit(scope, call)
-        else:
-            with self._middleware(decoded[0][1], 1) as around:
-                self._commit(scope, call)
-                around.execution.outcome = "handled"
+            return "handled"
+
+        self._inside(self.enter(decoded[0][1], 1), commit)
         return marks
 
     def handle_group(self, records: Sequence[Record]) -> list[bool]:
@@ -272,7 +300,7 @@ class Handling(Attempts):
         before = EVENT_ID.set(identity), GROUP.set(self._handler.group)
         try:
             event = envelope.to_event(record, self._decoder)
-            return self._attempt_inside(event, Delivery(record, identity), group)
+            return self._attempt_inside(Delivery(record, identity, event=event), group)
         except failpoints.Crash:
             raise
         except BaseException as error:  # a handler may raise anything, even CancelledError

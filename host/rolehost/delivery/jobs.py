@@ -8,14 +8,12 @@ final.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import NamedTuple
 
 import msgspec
 
-from rolehost.api.retries import Outcome
-from rolehost.delivery.around import Around
 from rolehost.delivery.changes import Change, change
+from rolehost.delivery.coroutines import EndedCoroutine
 from rolehost.delivery.history import Attempted
 from rolehost.delivery.limits import Name, of_key, of_partition
 
@@ -61,26 +59,6 @@ class NewJob(NamedTuple):
         if self.partition_id is None or self.state != "available":
             return None
         return change(partition_of(self.key, self.partition, self.queue, self.actor))
-
-
-class EndedCoroutine(NamedTuple):
-    """What the coroutine of an asynchronous actor returned or raised.
-
-    ``began``: when the coroutine began, milliseconds. ``around``: the middleware around the
-    attempt, if it was entered. ``lines``: its log lines.
-    """
-
-    began: int
-    outcome: Outcome
-    error: BaseException | None
-    around: Around | None = None
-    lines: deque[str] | None = None
-
-    def result(self) -> Outcome:
-        """Return the outcome, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return self.outcome
 
 
 class ClaimedJob(msgspec.Struct, frozen=True):

@@ -178,10 +178,7 @@ class Runner:
 
     def enter(self, job: ClaimedJob) -> Around | None:
         """Enter the middleware around an attempt; None if there is none."""
-        middleware = self.runtime.middleware
-        if not middleware:
-            return None
-        attempt = job.attempt + 1
+        middleware, attempt = self.runtime.middleware, job.attempt + 1
         return Around.enter(middleware, self.services, "job", job.actor, job.id, attempt, job.cause)
 
     def _try_inside(

@@ -355,10 +355,13 @@ class ProcessServices:
 
     def _make_threads(self) -> Threads:
         settings = getattr(self.composition.deployment.host, self.role, None)
-        # Each job of an asynchronous actor may have a call waiting.
+        # Each job of an asynchronous actor, and event of such a handler, may have a call waiting.
         actors = _durable(self.composition).values()
+        handlers = [owned.value for owned in self.composition.handlers]
         queues = {actor.queue for actor in actors if actor.is_async}
+        groups = {handler.group for handler in handlers if handler.is_async}
         most = getattr(settings, "concurrency", 0) * len(queues)
+        most += getattr(settings, "in_flight", 0) * len(groups)
         return Threads(getattr(settings, "threads", _THREADS), "run", most)
 
     def wait_for_writers(self) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
 from rolehost import failpoints
 from rolehost.api import Handler
 from rolehost.delivery import deadletters, envelope, leases, outbox
+from rolehost.delivery.attempts import Attempts, Delivery
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.relay import Relay
 from rolehost.delivery.runtime import DeliveryRuntime
@@ -18,6 +22,7 @@ from rolehost.services import ProcessServices
 from rolehost.storage import Partition, Record, Stream, Subscription
 
 from rolehost_testing.kit.clock import Clock
+from rolehost_testing.kit.coroutines import run_before
 from rolehost_testing.kit.ran import Ran
 
 #: Maximum number of records of one poll, as in the consumer role.
@@ -71,6 +76,7 @@ class Events:
         handlers: Sequence[Handler],
         clock: Clock,
     ) -> None:
+        self._services = services
         self._runtime = services.delivery
         self._stream = services.stream
         self._clock = clock
@@ -78,7 +84,9 @@ class Events:
         self._handlers: dict[str, dict[str, tuple[Handler, Handling]]] = {}
         for handler in handlers:
             watched = dataclasses.replace(handler, fn=self._watched(handler.fn))
-            handling = Handling(services.delivery, services, watched, self._wait)
+            handling = Handling(
+                services.delivery, services, watched, self._wait, wait_for=self._wait_for
+            )
             self._handlers.setdefault(handler.group, {})[handler.topic] = (handler, handling)
         self._subscriptions: dict[str, Subscription] = {}
 
@@ -183,14 +191,28 @@ class Events:
 
     def _watched(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         def watched(context: Any, given: Any) -> Any:
-            try:
+            with self._noting(given):
                 return fn(context, given)
-            except Exception as error:
-                for event in given if isinstance(given, list) else [given]:
-                    self._raised[event.id] = error
-                raise
 
-        return watched
+        async def watched_async(context: Any, given: Any) -> Any:
+            with self._noting(given):
+                return await fn(context, given)
+
+        return watched_async if inspect.iscoroutinefunction(fn) else watched
+
+    @contextmanager
+    def _noting(self, given: Any) -> Iterator[None]:
+        """Note an exception for the events that a handler was given."""
+        try:
+            yield
+        except Exception as error:
+            for event in given if isinstance(given, list) else [given]:
+                self._raised[event.id] = error
+            raise
+
+    def _wait_for(self, attempts: Attempts, delivery: Delivery) -> None:
+        enter = partial(attempts.enter, delivery.identity, delivery.attempt)
+        delivery.coroutine = run_before(self._services, enter, partial(attempts.begin, delivery))
 
     def _wait(self, seconds: float) -> bool:
         self._clock.advance(seconds)

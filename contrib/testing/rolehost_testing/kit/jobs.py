@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 
 import msgspec
 from rolehost import failpoints, joblog
 from rolehost.delivery.claims import Claims
-from rolehost.delivery.guard import role_loop
-from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine
+from rolehost.delivery.jobs import ClaimedJob
 from rolehost.delivery.runner import Runner
-from rolehost.failures import as_runtime_error
 from rolehost.services import ProcessServices
 
-from rolehost_testing.kit.client import Loop
+from rolehost_testing.kit.coroutines import run_before
 from rolehost_testing.kit.metrics import Metrics
 from rolehost_testing.kit.ran import Ran
 
@@ -71,32 +69,20 @@ class Jobs:
         return runs[0][0] if runs else None
 
     def _wait_for(self, job: ClaimedJob) -> ClaimedJob:
-        """Run the coroutine of an asynchronous actor to its end, as the worker does."""
-        runtime = self._runtime
-        began = runtime.clock.now()
-        ended: list[EndedCoroutine] = []
-
-        async def run() -> None:
-            runner, around = self._runner(), None
-            try:
-                with role_loop(asyncio.get_running_loop()):
-                    around = runner.enter(job)
-                    coroutine = runner.begin(job, runtime.declared.actors[job.actor])
-                    ended.append(EndedCoroutine(began, await coroutine, None, around, lines))
-            except BaseException as error:  # an actor may raise anything, even SystemExit
-                shown = error if isinstance(error, Exception) else as_runtime_error(error)
-                ended.append(EndedCoroutine(began, None, shown, around, lines))
-            if around is not None:
-                around.context = context
-
-        async def call() -> None:
-            await asyncio.get_running_loop().create_task(run(), context=context)
-
-        # The attempt goes on in the context of the coroutine.
+        runner, actor, lines = (
+            self._runner(),
+            self._runtime.declared.actors[job.actor],
+            joblog.new(),
+        )
         context = copy_context()
-        context.run(joblog.kept.set, lines := joblog.new())
-        self._services.singletons.get("coroutines", Loop, Loop.close).run(call)
-        return msgspec.structs.replace(job, coroutine=ended[0])
+        context.run(joblog.kept.set, lines)
+        ended = context.run(
+            run_before,
+            self._services,
+            partial(runner.enter, job),
+            partial(runner.begin, job, actor),
+        )
+        return msgspec.structs.replace(job, coroutine=ended._replace(lines=lines))
 
     def _runner(self, on_error: Callable[[BaseException], None] | None = None) -> Runner:
         return Runner(self._runtime, self._services, on_error=on_error, wait_for=self._wait_for)

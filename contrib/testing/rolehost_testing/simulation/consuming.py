@@ -24,6 +24,7 @@ class SimulatedLanes:
 
     def __init__(self, threads: int) -> None:
         self.retries = threading.Semaphore(threads)
+        self.coroutines = None
         self._lanes: dict[Hashable, deque[Work]] = {}
         self.ready: deque[tuple[Hashable, Work]] = deque()
 

@@ -13,8 +13,9 @@ from rolehost.api.handlers import Handler
 from rolehost.api.retries import Outcome
 from rolehost.composition.model import Composition
 from rolehost.delivery import leases, retention, sweep
+from rolehost.delivery.coroutines import EndedCoroutine
 from rolehost.delivery.guarded import guard_of
-from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine, Finish
+from rolehost.delivery.jobs import ClaimedJob, Finish
 from rolehost.delivery.leases import Identity, Presence
 from rolehost.delivery.members import Together, run_together
 from rolehost.delivery.relay import Relay

@@ -11,11 +11,13 @@ import pytest
 from rolehost.api import (
     Complete,
     DatabaseMisused,
+    Event,
     Middleware,
     PluginInfo,
     RetryPolicy,
     Route,
     actor,
+    handler,
     hookimpl,
 )
 from structlog.contextvars import get_contextvars
@@ -33,6 +35,7 @@ def noop(job):
 
 
 def record(job, text):
+    """Enqueue a job; ``job`` may be the context of a handler."""
     with job.services.unit_of_work() as work:
         work.enqueue(noop)
     if text == "fails" and job.attempt == 1:
@@ -299,3 +302,37 @@ def test_a_job_of_an_asynchronous_actor_runs_to_its_end(app, text, outcomes):
     here = app(Resource())
     here.client.put("/it")
     assert here.drain(with_delays=True, raises=False).outcomes == outcomes
+
+
+@pytest.mark.parametrize(
+    ("text", "outcomes"),
+    [
+        ("Holds", {"handled": 1, "completed": 1}),
+        ("Fails", {"handled": 1, "completed": 1}),
+        ("misuses", {"dead": 1}),
+    ],
+)
+def test_an_event_of_an_asynchronous_handler_is_handled(host, text, outcomes):
+    @handler(topic="texts", group="g", payload=str, retry=RetryPolicy(attempts=2, base=0.1))
+    async def on(context, event):
+        return await waits.fn(context, event.data)
+
+    class Handlers:
+        @hookimpl
+        def rolehost_plugin(self):
+            return PluginInfo(api=2, requires=("database", "stream"), enqueues=("async.noop",))
+
+        @hookimpl
+        def rolehost_actors(self):
+            return [noop]
+
+        @hookimpl
+        def rolehost_handlers(self):
+            return [on]
+
+    here = host({"async": Handlers()})
+    here.publish(Event(topic="texts", type="text", data=text))
+    ran = here.drain(raises=False)
+    assert ran.outcomes == outcomes
+    if text == "misuses":
+        assert isinstance(ran[0].error, DatabaseMisused)

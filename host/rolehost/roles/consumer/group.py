@@ -14,15 +14,18 @@ from structlog.contextvars import bind_contextvars
 from rolehost import failpoints
 from rolehost.api.handlers import Handler
 from rolehost.delivery import deadletters, leases
-from rolehost.delivery.attempts import Stopping
+from rolehost.delivery.attempts import Attempts, Delivery
+from rolehost.delivery.coroutines import Stopping
 from rolehost.delivery.groups import MOST_SAVEPOINTS
 from rolehost.delivery.handling import Handling
 from rolehost.errors import StorageError
 from rolehost.roles.consumer.assignments import Assignment, Assignments, Taken
-from rolehost.roles.consumer.lanes import Lanes, Work
+from rolehost.roles.consumer.coroutines import running
+from rolehost.roles.consumer.lanes import GOES_ON, Lanes, Work
 from rolehost.roles.consumer.parked import ParkedEvents
 from rolehost.roles.loops import RETRY_DELAY, Loop
 from rolehost.roles.process import Process
+from rolehost.roles.stuck import answers
 from rolehost.storage import Partition, Record
 
 log = structlog.get_logger(__name__)
@@ -35,6 +38,8 @@ MAX_POLL_RECORDS = 500
 COMMIT_INTERVAL = 0.25
 #: Seconds to wait for the running records of a revoked partition.
 REVOKE_TIMEOUT = 5.0
+#: Seconds in which cancelled coroutines of a revoked partition must end.
+CANCEL_TIMEOUT = 2.0
 #: Seconds to wait for room for many records, before a poll for a few.
 ROOM_TIMEOUT = 0.02
 #: Seconds for which all threads may be busy without settling a record, before the group counts as
@@ -93,20 +98,25 @@ class ConsumerGroup(Loop):
         self._stream = services.stream
         self._group = group
         self._handlers = {handler.topic: handler for handler in handlers}
+        in_flight = process.composition.deployment.host.consumer.in_flight
+        # Retries of coroutines occupy no threads.
+        beside = lanes.coroutines is not None and all(handler.is_async for handler in handlers)
         self._parked = ParkedEvents(
             runtime,
             group,
             process.identity.id,
             lanes,
+            threading.Semaphore(max(1, in_flight // 4)) if beside else lanes.retries,
             self._retry_until_done,
             lambda: self._subscription.interrupt(),
         )
         self._handling = {
-            handler.topic: Handling(runtime, services, handler, self._wait, self._parked.parking)
+            handler.topic: Handling(
+                runtime, services, handler, self._wait, self._parked.parking, self._wait_for
+            )
             for handler in handlers
         }
         self._lanes = lanes
-        in_flight = process.composition.deployment.host.consumer.in_flight
         # Two batches: one is read while the other is handled.
         self._most = max(in_flight, *(2 * _together(handler) for handler in handlers))
         self._batched: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
@@ -167,18 +177,10 @@ class ConsumerGroup(Loop):
             return True
         if in_flight:
             slow = self._lanes.full and now - progress.settled_at >= HANDLING_TIMEOUT
-            return not slow or not self._database_answers()
+            return not slow or not answers(self._runtime.database)
         reads = progress.polled and self._assignments.partitions()
         # If the lag changes, a member reads, or new records are written.
         return not reads or not progress.lag_unchanged(self._lag())
-
-    def _database_answers(self) -> bool:
-        try:
-            with self._runtime.database.session():
-                self._runtime.database.ping()
-        except StorageError:
-            return False
-        return True
 
     def _lag(self) -> int:
         try:
@@ -241,16 +243,34 @@ class ConsumerGroup(Loop):
         key = taken.record.key
         return None if key is None else (self._group, taken.record.partition, key)
 
-    def _handle(self, taken: Taken) -> None:
+    def _handle(self, taken: Taken) -> object:
         """Handle one record; runs in a thread of the lanes."""
-        if self._assignments.start(taken):
-            self._handle_started(taken)
+        return self._handle_started(taken) if self._assignments.start(taken) else None
 
-    def _handle_started(self, taken: Taken) -> None:
-        record = taken.record
-        handling = self._handling[record.partition.topic]
-        handle = partial(handling.handle, record, suspect=taken.suspect)
+    def _handle_started(self, taken: Taken) -> object:
+        """Handle a record, or begin its coroutine, after which another thread goes on."""
+        record, loop = taken.record, self._lanes.coroutines
+        handling = self._handling[record.topic]
+        delivery = None
+        if loop is not None and handling.is_async and not taken.suspect:
+            delivery = handling.ready(record)
+        if delivery is None or loop is None:
+            self._settle(taken, partial(handling.handle, record, suspect=taken.suspect))
+            return None
+        go_on = partial(self._settle, taken, partial(handling.go_on, delivery))
+        resume = partial(self._lanes.resume, self._lane(taken), go_on)
+        loop.start([running(handling, delivery, resume, taken.assignment)])
+        return GOES_ON
+
+    def _settle(self, taken: Taken, handle: Callable[[], object]) -> None:
         self._assignments.settle(taken, self._handle_until_done(handle, taken.assignment))
+
+    def _wait_for(self, handling: Attempts, delivery: Delivery) -> None:
+        """Run a coroutine while the calling thread waits."""
+        loop = self._lanes.coroutines
+        assert loop is not None  # a handler is asynchronous
+        assignment: Assignment | None = getattr(self._current, "assignment", None)
+        loop.run(lambda on_end: running(handling, delivery, partial(on_end, None), assignment))
 
     def _handle_batches(self, topic: str) -> None:
         """Handle all waiting records of a topic, including those of later polls."""
@@ -360,13 +380,23 @@ class ConsumerGroup(Loop):
         stopping = self.stopping.is_set()
         patience = max(0.0, self._stop_by - time.monotonic()) if stopping else REVOKE_TIMEOUT
         try:
-            if not self._assignments.revoke(partitions, patience):
+            over = self._assignments.revoke(partitions, patience)
+            if not over and not self._cancel_revoked(partitions):
                 log.warning(
                     "partitions revoked while events are still being handled", group=self._group
                 )
             self._commit()
         finally:
             self._assignments.remove(partitions)
+
+    def _cancel_revoked(self, partitions: Collection[Partition]) -> bool:
+        """Cancel coroutines of revoked partitions; return whether none of their records is left."""
+        loop = self._lanes.coroutines
+        if loop is None:
+            return False
+        keys = [key for key in list(loop.running) if key[0] is not None and key[0].revoked.is_set()]
+        loop.cancel(keys, Stopping)
+        return self._assignments.revoke(partitions, CANCEL_TIMEOUT)
 
     def _replay(self, now: float) -> None:
         """Handle dead letters that are marked for replay, when woken or after ``poll`` seconds."""

@@ -7,7 +7,12 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from queue import SimpleQueue
 
-Work = Callable[[], None]
+from rolehost.roles.coroutines import Coroutines
+
+Work = Callable[[], object]
+
+#: The result of work that goes on: the next work of its lane waits for :meth:`Lanes.resume`.
+GOES_ON = object()
 
 
 class _Lane:
@@ -26,9 +31,13 @@ class _Lane:
 
 
 class Lanes:
-    """A pool of threads that keeps the order within each lane; thread-safe."""
+    """A pool of threads that keeps the order within each lane; thread-safe.
 
-    def __init__(self, threads: int, name: str) -> None:
+    ``coroutines`` is the event loop on which work may go on; None: there is none.
+    """
+
+    def __init__(self, threads: int, name: str, coroutines: Coroutines | None = None) -> None:
+        self.coroutines = coroutines
         self._lanes: dict[Hashable, _Lane] = {}
         self._runnable: SimpleQueue[tuple[_Lane | None, Work] | None] = SimpleQueue()
         self._threads = [
@@ -67,6 +76,10 @@ class Lanes:
             lane = self._lanes[name] = _Lane(name)
             self._runnable.put((lane, work))
 
+    def resume(self, name: Hashable, work: Work) -> None:
+        """Run the work that its lane waits for."""
+        self._runnable.put((None if name is None else self._lanes[name], work))
+
     def stop(self, timeout: float) -> bool:
         """End each thread after its current work; drop the rest; return False at the timeout."""
         for _ in self._threads:
@@ -80,9 +93,9 @@ class Lanes:
         while (item := self._runnable.get()) is not None:
             lane, work = item
             self._busy.add(thread)
-            work()
+            result = work()
             self._busy.discard(thread)
-            if lane is None:
+            if lane is None or result is GOES_ON:
                 continue
             with lane.lock:
                 if lane.waiting:

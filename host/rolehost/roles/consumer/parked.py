@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
+from rolehost.delivery.attempts import Delivery
 from rolehost.delivery.handling import Handling
 from rolehost.delivery.parking import Claim, Parking
 from rolehost.delivery.runtime import DeliveryRuntime
+from rolehost.errors import StorageError
+from rolehost.roles.consumer.coroutines import running
 from rolehost.roles.consumer.lanes import Lanes
 
 #: Maximum number of events of a lane that are handled before other lanes have their turn.
@@ -25,8 +29,8 @@ UntilDone = Callable[[Callable[[], object]], bool]
 class ParkedEvents:
     """Claims parked lanes that are due, and submits them to the ``lanes`` of the process.
 
-    :meth:`step` and :meth:`patience` are called by the thread of the group; ``interrupt`` ends the
-    wait of that thread.
+    ``places`` bounds the claims. :meth:`step` and :meth:`patience` are called by the thread of the
+    group; ``interrupt`` ends the wait of that thread.
     """
 
     def __init__(
@@ -35,12 +39,14 @@ class ParkedEvents:
         group: str,
         owner: str,
         lanes: Lanes,
+        places: threading.Semaphore,
         until_done: UntilDone,
         interrupt: Callable[[], object],
     ) -> None:
         self.parking = Parking(runtime, group, owner, self._schedule)
         self._runtime = runtime
         self._lanes = lanes
+        self._places = places
         self._until_done = until_done
         self._interrupt = interrupt
         #: When to claim lanes next, and when lanes of dead processes too; monotonic seconds.
@@ -77,7 +83,7 @@ class ParkedEvents:
 
     def _claim(self, handlings: Mapping[str, Handling]) -> bool:
         """Claim lanes; return whether no more may run; the end of one causes the next claim."""
-        places = self._lanes.retries
+        places = self._places
         while places.acquire(blocking=False):
             claim = None
             try:
@@ -90,21 +96,43 @@ class ParkedEvents:
             self._lanes.submit([(None, partial(self._run, claim, handlings[claim.topic]))])
         return True
 
-    def _run(self, claim: Claim, handling: Handling) -> None:
-        """Handle the events of a claimed lane until one fails; runs in a thread of the lanes."""
+    def _run(
+        self, claim: Claim, handling: Handling, turn: int = 0, delivery: Delivery | None = None
+    ) -> None:
+        """Handle the events of a claimed lane until one fails; runs in a thread of the lanes.
+
+        ``turn``: how many were handled. ``delivery``: the first event, after its coroutine.
+        """
         goes_on = [True]
 
         def handle() -> None:
-            goes_on[0] = handling.handle_parked(claim)
+            goes_on[0] = handling.handle_parked(claim, delivery)
 
-        for _ in range(MOST_IN_TURN):
-            if not self._until_done(handle) or not goes_on[0]:
+        for number in range(turn, MOST_IN_TURN):
+            if delivery is None and self._begin(claim, handling, number):
+                return
+            done = self._until_done(handle)
+            delivery = None
+            if not done or not goes_on[0]:
                 break
         else:
             self._until_done(partial(self._release, claim))
         self.parking.forget(claim)
-        self._lanes.retries.release()
+        self._places.release()
         self._schedule(0.0)
+
+    def _begin(self, claim: Claim, handling: Handling, turn: int) -> bool:
+        """Begin the coroutine of the first event; False: a thread must handle the event."""
+        loop = self._lanes.coroutines
+        if loop is None or not handling.is_async or claim.suspect:
+            return False
+        with suppress(StorageError):
+            delivery = handling.first_parked(claim)
+            if delivery is not None and handling.decode(delivery):
+                go_on = partial(self._run, claim, handling, turn, delivery)
+                loop.start([running(handling, delivery, partial(self._lanes.resume, None, go_on))])
+                return True
+        return False
 
     def _release(self, claim: Claim) -> None:
         with self._runtime.database.session(), self._runtime.database.transaction() as tx:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import structlog
 
 from rolehost.api.handlers import Handler
-from rolehost.roles.consumer.group import ConsumerGroup
+from rolehost.roles.consumer.group import CANCEL_TIMEOUT, ConsumerGroup
 from rolehost.roles.consumer.lanes import Lanes
+from rolehost.roles.coroutines import Coroutines
 from rolehost.roles.lifecycle import run_role
 from rolehost.roles.process import Process
+from rolehost.roles.stuck import LATE_SECONDS, StuckAttempts
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +32,10 @@ class ConsumerRole:
     def __init__(self, process: Process) -> None:
         settings = process.composition.deployment.host.consumer
         self._grace = settings.grace
-        self._lanes = Lanes(settings.threads, "handler")
+        self._coroutines = Coroutines(process.services.clock.now, process.beats)
+        self._lanes = Lanes(settings.threads, "handler", self._coroutines)
+        find = partial(self._coroutines.stuck, LATE_SECONDS)
+        self._stuck = StuckAttempts(process.services, find, process.replace)
         by_group: dict[str, list[Handler]] = {}
         for owned in process.composition.handlers:
             by_group.setdefault(owned.value.group, []).append(owned.value)
@@ -37,6 +43,8 @@ class ConsumerRole:
             ConsumerGroup(process, group, handlers, self._lanes)
             for group, handlers in by_group.items()
         ]
+        self._beats = process.beats
+        self._is_async = any(owned.value.is_async for owned in process.composition.handlers)
         process.in_flight = self._in_flight
 
     def _in_flight(self) -> int:
@@ -44,6 +52,10 @@ class ConsumerRole:
 
     def start(self) -> None:
         """Start polling."""
+        if self._is_async:
+            self._coroutines.open()
+            if self._beats.watched:
+                self._stuck.watch()
         for group in self._groups:
             group.start()
 
@@ -54,11 +66,15 @@ class ConsumerRole:
 
     def stop(self) -> None:
         """Stop polling, let running handlers finish within the grace, commit, leave the groups."""
-        deadline = time.monotonic() + self._grace
+        deadline = time.monotonic() + self._stuck.stop(self._grace)
+        self._coroutines.end_late(LATE_SECONDS)
         for group in self._groups:
             group.stop_by(deadline)
         for group in self._groups:
             group.thread.join(max(0.0, deadline - time.monotonic()) + LEAVE_TIMEOUT)
             if group.thread.is_alive():
                 log.warning("a consumer group did not leave in time")
+        # Those of parked events.
+        self._coroutines.drain(max(0.0, deadline - time.monotonic()), CANCEL_TIMEOUT)
+        self._coroutines.close()
         self._lanes.stop(max(0.1, deadline - time.monotonic()))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from asyncio import CancelledError
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rolehost.delivery.jobs import ClaimedJob, Finish
 from rolehost.delivery.runs import KeyRun, Run
-from rolehost.roles.worker.coroutines import Coroutines
+from rolehost.roles.coroutines import Coroutines, Running
 from rolehost.roles.worker.ledger import LedgerConsumer
 
 #: A claim is worth its transaction if it can take this part of ``[worker] concurrency``.
 _PART = 8
+
+#: Returns what runs the coroutine of a job, and gives the job with its end to a function.
+Make = Callable[[ClaimedJob, Callable[[ClaimedJob], object]], Running]
 
 
 class AsyncConsumer(LedgerConsumer):
@@ -26,16 +30,20 @@ class AsyncConsumer(LedgerConsumer):
 
     one_by_one = True
 
-    def __init__(self, *args: Any, coroutines: Coroutines, concurrency: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, coroutines: Coroutines, attempt: Make, concurrency: int, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._coroutines = coroutines
+        self._attempt = attempt
         self._concurrency = concurrency
         self._jobs_ended = threading.Condition(self._lock)
         self._running: set[tuple[int, int]] = set()  # ids and tokens of running coroutines
 
     def _cycle(self) -> bool:
         if self._coroutines.running:
-            self._coroutines.cancel(self.cancelled.among(self._coroutines.running))
+            cancelled = self.cancelled.among(self._coroutines.running)
+            self._coroutines.cancel(cancelled, CancelledError)
         return super()._cycle()
 
     def _admit(self, runs: list[Run], _ahead: Mapping[int, KeyRun]) -> None:
@@ -46,7 +54,7 @@ class AsyncConsumer(LedgerConsumer):
             else:
                 self._running.add((job.id, job.token))
                 started.append(job)
-        self._coroutines.start(started, self._resume)
+        self._coroutines.start([self._attempt(job, self._resume) for job in started])
 
     def _resume(self, job: ClaimedJob) -> None:
         """Let a thread end a job whose coroutine has ended."""

@@ -13,10 +13,6 @@ from dramatiq.middleware import TimeLimit
 
 from rolehost.delivery.jobs import ClaimedJob
 
-#: The errors of a job whose time limit has passed, and of one that goes on; both with the seconds.
-PASSED = "the time limit of {:g} s has passed"
-LATE = PASSED + ", and it did not end"
-
 
 class TimeLimits:
     """The time limits of the threads of a worker; thread-safe.

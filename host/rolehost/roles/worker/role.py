@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -22,22 +23,24 @@ from dramatiq.threading import Interrupt
 from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
+from rolehost import joblog
 from rolehost.api import values
 from rolehost.api.actors import Actor
 from rolehost.delivery.arguments import Signature
-from rolehost.delivery.jobs import ClaimedJob, EndedCoroutine, Finish
+from rolehost.delivery.coroutines import EndedCoroutine, Stopping
+from rolehost.delivery.jobs import ClaimedJob, Finish
 from rolehost.delivery.members import Ended, Together, run_together
 from rolehost.delivery.runner import End, Runner, run_in_order, run_message
 from rolehost.delivery.runs import Run, ends_before
+from rolehost.roles.coroutines import LATE, Coroutines, Running
 from rolehost.roles.lifecycle import run_role
 from rolehost.roles.process import Process
+from rolehost.roles.stuck import LATE_SECONDS, Stuck, StuckAttempts, stack_of
 from rolehost.roles.worker.async_ledger import AsyncConsumer
 from rolehost.roles.worker.broker import HostBroker
-from rolehost.roles.worker.coroutines import Coroutines, Stopped
 from rolehost.roles.worker.ephemeral import FailureLog, PoisonMessages
 from rolehost.roles.worker.ledger import LedgerConsumer, slot_actor
-from rolehost.roles.worker.limits import LATE, Quarantine, TimeLimits
-from rolehost.roles.worker.stuck import LATE_SECONDS, StuckJobs
+from rolehost.roles.worker.limits import Quarantine, TimeLimits
 from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
@@ -53,9 +56,6 @@ ASYNC_SLOTS = "rolehost.async."
 
 #: The time in which an interrupted job must end.
 INTERRUPT_MILLISECONDS = 2000
-
-#: The most seconds that the other jobs of a process with a stuck job have to end.
-STUCK_GRACE = 5.0
 
 #: Fields of every log line of a job. PERF: binding them by name costs much more.
 _BOUND = copy_context().run(bind_contextvars, job_id=0, actor="")
@@ -100,18 +100,15 @@ class WorkerRole:
             consumer=self._consumer,
             ephemeral=services.transport.broker if ephemeral else None,
         )
-        self._coroutines: Coroutines | None = None
-        self._stuck: StuckJobs | None = None
+        self._coroutines = Coroutines(services.clock.now, self._beats)
+        self._stuck = StuckAttempts(services, self._find_stuck, process.replace)
         if self._durable:
             # A shutdown interrupts durable jobs and hands them back without counting an attempt.
-            self._runner = runner = Runner(services.delivery, services, (Shutdown, Stopped))
+            self._runner = runner = Runner(services.delivery, services, (Shutdown, Stopping))
             runner.quarantine = Quarantine(self._limits)
-            for queue in sorted({actor.queue for actor in self._durable if not actor.is_async}):
+            runner.wait_for = self._wait_for
+            for queue in sorted({self._slots(actor) for actor in self._durable}):
                 self._declare_slots(queue, runner)
-            self._declare_asynchronous(runner)
-            self._stuck = StuckJobs(
-                services.delivery, self._limits, self._coroutines, process.replace
-            )
         for actor in ephemeral.values():
             self._declare_ephemeral(actor)
         self._worker = dramatiq.Worker(
@@ -124,9 +121,9 @@ class WorkerRole:
         # TimeLimit and ShutdownNotifications start their timers at this signal. Without the host,
         # Dramatiq's command line emits it.
         self._broker.emit_after("process_boot")
-        if self._coroutines is not None:
+        if any(actor.is_async for actor in self._durable):
             self._coroutines.open()
-        if self._stuck is not None and self._beats.watched:
+        if self._durable and self._beats.watched:
             self._stuck.watch()
         self._worker.start()
 
@@ -145,11 +142,7 @@ class WorkerRole:
 
         Jobs that do not end after their time limits fail; the consumers write their ends at once.
         """
-        grace = self._settings.grace
-        if self._stuck is not None:
-            self._stuck.stop()
-            if self._stuck.found:
-                grace = min(grace, STUCK_GRACE)
+        grace = self._stuck.stop(self._settings.grace)
         for consumer in self._consumers.values():
             consumer.stop_taking()
         self._fail_late(LATE_SECONDS)
@@ -164,13 +157,10 @@ class WorkerRole:
         # This interrupts running jobs, then hands back jobs that were claimed and not started.
         self._worker.stop(timeout=INTERRUPT_MILLISECONDS)
         self._broker.close()
-        if self._coroutines is not None:
-            self._coroutines.close()
+        self._coroutines.close()
 
     def _drain_coroutines(self, grace: float) -> None:
         """Let coroutines end within the grace, interrupt the others, and end their jobs."""
-        if self._coroutines is None:
-            return
         seconds = INTERRUPT_MILLISECONDS / 1000
         self._coroutines.end_late(LATE_SECONDS)
         self._coroutines.drain(grace, seconds)
@@ -178,6 +168,13 @@ class WorkerRole:
         for consumer in self._consumers.values():
             if isinstance(consumer, AsyncConsumer):
                 consumer.drain(seconds)
+
+    def _find_stuck(self) -> list[Stuck]:
+        found = self._coroutines.stuck(LATE_SECONDS)
+        for thread, job in self._limits.late(LATE_SECONDS).items():
+            fields = {"job_id": job.id, "actor": job.actor}
+            found.append(Stuck(f"{job.actor} (job {job.id})", fields, partial(stack_of, thread)))
+        return found
 
     def _fail_late(self, seconds: float) -> None:
         """End the jobs that threads run ``seconds`` after their time limits, as failed.
@@ -222,22 +219,34 @@ class WorkerRole:
             options={"time_limit": float("inf"), "max_retries": 0},
         )
 
-    def _declare_asynchronous(self, runner: Runner) -> None:
-        """Declare the worker slots in which threads end the jobs of asynchronous actors."""
-        actors = [actor for actor in self._durable if actor.is_async]
-        if not actors:
-            return
-        limits = {actor.name: actor.time_limit for actor in actors}
-        self._coroutines = Coroutines(runner, limits, (_JOB_ID, _ACTOR), self._beats)
-        runner.wait_for = self._wait_for
-        for queue in sorted({actor.queue for actor in actors}):
-            self._declare_slots(ASYNC_SLOTS + queue, runner)
+    @staticmethod
+    def _slots(actor: Actor) -> str:
+        """Return the queue of the worker slots in which threads run the jobs of an actor."""
+        return (ASYNC_SLOTS if actor.is_async else "") + actor.queue
 
     def _wait_for(self, job: ClaimedJob) -> ClaimedJob:
         """Run a coroutine while its thread waits; the thread's time limit begins after it."""
-        assert self._coroutines is not None  # only asynchronous actors have coroutines
         with self._limits.waiting():
-            return self._coroutines.run(job)
+            ended: ClaimedJob = self._coroutines.run(partial(self._coroutine, job))
+            return ended
+
+    def _coroutine(self, job: ClaimedJob, on_end: Callable[[ClaimedJob], object]) -> Running:
+        """Return what runs the coroutine of a job; ``on_end`` gets the job with its end."""
+        actor, lines = self._runner.runtime.declared.actors[job.actor], joblog.new()
+
+        def end(ended: EndedCoroutine) -> None:
+            cancelled = ended.error is not None and issubclass(type(ended.error), CancelledError)
+            on_end(replace(job, coroutine=ended._replace(lines=lines), cancel=int(cancelled)))
+
+        return Running(
+            (job.id, job.token),
+            f"{job.actor} (job {job.id})",
+            {_JOB_ID: job.id, _ACTOR: job.actor, joblog.kept: lines},
+            actor.time_limit,
+            partial(self._runner.enter, job),
+            partial(self._runner.begin, job, actor),
+            end,
+        )
 
     def _declare_ephemeral(self, actor: Actor) -> None:
         dramatiq.Actor(
@@ -256,16 +265,15 @@ class WorkerRole:
 
     def _consumer(self, slots: str) -> LedgerConsumer:
         queue = slots.removeprefix(ASYNC_SLOTS)
-        is_async = queue != slots
         make: Callable[..., LedgerConsumer] = LedgerConsumer
-        if is_async:
-            assert self._coroutines is not None  # made before its slots are declared
+        if queue != slots:
             make = partial(
                 AsyncConsumer,
                 coroutines=self._coroutines,
+                attempt=self._coroutine,
                 concurrency=self._settings.concurrency,
             )
-        own = [a for a in self._durable if a.queue == queue and a.is_async == is_async]
+        own = [actor for actor in self._durable if self._slots(actor) == slots]
         consumer = self._consumers[slots] = make(
             self._process.services.delivery,
             queue=queue,
