@@ -20,10 +20,11 @@ SMOKE = """
 import json, pathlib, importlib.resources, rolehost
 import rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres, rolehost_webhooks
 import rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql, rolehost_fleet
-import rolehost_control, rolehost_dramatiq
+import rolehost_batches, rolehost_control, rolehost_dramatiq
 packages = [rolehost, rolehost_embedded, rolehost_ops, rolehost_openapi, rolehost_postgres,
             rolehost_webhooks, rolehost_kafka, rolehost_memcached, rolehost_redis, rolehost_graphql,
-            rolehost_fleet, rolehost_dramatiq, rolehost_control]
+            rolehost_fleet, rolehost_dramatiq, rolehost_control,
+            rolehost_batches]
 print(json.dumps({
     "from": sorted({str(pathlib.Path(package.__file__).parents[1]) for package in packages}),
     "typed": all(importlib.resources.files(package).joinpath("py.typed").is_file()

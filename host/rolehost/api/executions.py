@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +50,9 @@ class JobMiddleware:
             without an exception: look at ``execution.exception``. If entering raises, the attempt
             has failed; an error at the end is logged. Both run in the context (:mod:`contextvars`)
             of the attempt; those of an asynchronous actor run on its event loop and must not block.
+        before_completion: None, or called with the :class:`Execution` when the actor of a job has
+            succeeded, before the commit. Units of work that it opens are the job's: what it writes
+            commits with the end of the job, or not at all. If it raises, the attempt has failed.
 
     Example::
 
@@ -63,4 +66,5 @@ class JobMiddleware:
     """
 
     name: str
-    around: Callable[[Execution], AbstractContextManager[object]]
+    around: Callable[[Execution], AbstractContextManager[object]] = nullcontext
+    before_completion: Callable[[Execution], None] | None = None

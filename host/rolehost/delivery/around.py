@@ -26,10 +26,11 @@ class Around:
     ``context``: where it was entered. What continues the attempt in another thread runs in it.
     """
 
-    __slots__ = ("_entered", "context", "execution")
+    __slots__ = ("_entered", "_middleware", "context", "execution")
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: Execution, middleware: Sequence[JobMiddleware]) -> None:
         self.execution = execution
+        self._middleware = middleware
         self.context: Context | None = None
         self._entered: list[tuple[str, AbstractContextManager[object]]] = []
 
@@ -58,7 +59,8 @@ class Around:
                 attempt=attempt,
                 cause=cause or "",
                 services=services,
-            )
+            ),
+            middleware,
         )
         try:
             for each in middleware:
@@ -70,6 +72,12 @@ class Around:
             self.leave("failed")
             raise
         return self
+
+    def complete(self) -> None:
+        """Call what the middleware does before a job is completed, the innermost first."""
+        for each in reversed(self._middleware):
+            if each.before_completion is not None:
+                each.before_completion(self.execution)
 
     def leave(self, outcome: str) -> None:
         """Leave the middleware, the innermost first."""

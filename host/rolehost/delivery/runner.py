@@ -213,6 +213,9 @@ class Runner:
                     failpoints.reach("runner.after_actor")
                     now = runtime.clock.now()
                     end = end_of_outcome(runtime, job, actor, outcome, now)
+                    around = around_attempt.get()
+                    if around is not None and end.state == "completed":
+                        call_exiting_forks(around.complete)
                     end = self._with_attempt(job, actor, end, began, now)
                     failpoints.reach("ledger.before_complete")
                     if scope.work is None:

@@ -1,0 +1,1 @@
+"""SQL migrations of the tables of the plugin."""
