@@ -91,9 +91,11 @@ def _check_declared_roles(
 
 def _check_queues(contributions: Contributions, problems: Problems) -> None:
     known = {owned.value.queue for owned in contributions.of(Actor)}
-    for name in problems.deployment.host.worker.queues or ():
+    worker = problems.deployment.host.worker
+    named = [(name, "worker.queues") for name in worker.queues or ()]
+    for name, setting in [*named, *((name, "worker.weights") for name in worker.weights)]:
         if name not in known and not problems.may_lack_contributions:
-            hint, where = did_you_mean(name, known), problems.at("worker.queues")
+            hint, where = did_you_mean(name, known), problems.at(setting)
             problems.add("unknown-queue", where, hint=hint, name=name, known=one_of(known))
 
 

@@ -121,6 +121,8 @@ class WorkerSettings(Settings, frozen=True):
         concurrency: number of jobs of asynchronous actors, in each queue, that one process runs at
             the same time, beside those in threads.
         queues: queues to take jobs from; by default the queues of all actors of the deployment.
+        weights: queue → its share of the threads' time while several queues have durable jobs
+            that wait; 1 for other queues. By default their jobs take turns as they come.
         prefetch: maximum number of jobs that one process claims ahead of its threads. Jobs of one
             key that the process claims together count as one.
         grace: seconds that a running job may take to finish when the process stops; after that
@@ -131,6 +133,7 @@ class WorkerSettings(Settings, frozen=True):
     threads: Count = 8
     concurrency: Count = 200
     queues: tuple[str, ...] | None = None
+    weights: Mapping[str, Positive] = msgspec.field(default_factory=dict)
     prefetch: Count = 1000
     grace: Positive = 25.0
 

@@ -353,6 +353,11 @@ class LedgerConsumer(Consumer):
         """Whether threads may start jobs: not while the process stops."""
         return not self._stopping.is_set()
 
+    @property
+    def has_ready_jobs(self) -> bool:
+        """Whether claimed jobs wait for a thread."""
+        return bool(self._ready)
+
     def take(self) -> Run | None:
         """Return the next jobs for a thread to run one after another, or None."""
         if not self.may_start:

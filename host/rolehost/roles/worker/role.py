@@ -41,6 +41,7 @@ from rolehost.roles.worker.broker import HostBroker
 from rolehost.roles.worker.ephemeral import FailureLog, PoisonMessages
 from rolehost.roles.worker.ledger import LedgerConsumer, slot_actor
 from rolehost.roles.worker.limits import Quarantine, TimeLimits
+from rolehost.roles.worker.shares import Shares
 from rolehost.services.transport import ephemeral_queue
 
 log = structlog.get_logger(__name__)
@@ -83,6 +84,9 @@ class WorkerRole:
         self._consumers: dict[str, LedgerConsumer] = {}
         self._time_limit = {actor.name: _milliseconds(actor.time_limit) for actor in actors}
         self._limits = TimeLimits(self._time_limit)
+        self._shares = Shares(
+            {**settings.weights, **{ASYNC_SLOTS + each: n for each, n in settings.weights.items()}}
+        )
         #: Thread → its consumer, its run of jobs, and the ends of those that have ended.
         self._runs: dict[int, tuple[LedgerConsumer, Run, list[Ended]]] = {}
         #: Threads whose stuck jobs have failed.
@@ -210,7 +214,7 @@ class WorkerRole:
 
     def _declare_slots(self, queue: str, runner: Runner) -> None:
         dramatiq.Actor(
-            lambda: self._run_slot(self._consumers[queue], runner),
+            lambda: self._run_slot(queue, runner),
             broker=self._broker,
             actor_name=slot_actor(queue),
             queue_name=queue,
@@ -287,15 +291,23 @@ class WorkerRole:
         )
         return consumer
 
-    def _run_slot(self, consumer: LedgerConsumer, runner: Runner) -> None:
+    def _run_slot(self, slots: str, runner: Runner) -> None:
         """Run claimed jobs of a queue until there are no more, or for :data:`SLOT_SECONDS`."""
-        until = time.perf_counter() + SLOT_SECONDS
+        began = time.perf_counter()
+        offered = consumer = self._consumers[slots]
+        expected = 0.0
+        if self._settings.weights:
+            # A slot is a free thread; the queue that offered it may have to leave it to another.
+            ready = [name for name, each in self._consumers.items() if each.has_ready_jobs]
+            slots, expected = self._shares.choose(ready or [slots])
+            consumer = self._consumers[slots]
         try:
             while (run := consumer.take()) is not None:
-                if self._run_in_order(consumer, runner, run) > until:
+                if self._run_in_order(consumer, runner, run) > began + SLOT_SECONDS:
                     break
         finally:
-            consumer.end_slot()
+            self._shares.spend(slots, expected, time.perf_counter() - began)
+            offered.end_slot()
 
     def _run_in_order(self, consumer: LedgerConsumer, runner: Runner, run: Run) -> float:
         """Run claimed jobs and pass their ends to the consumer; return the time of the end."""
