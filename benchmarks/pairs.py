@@ -1,4 +1,4 @@
-"""Measure two sides in turns in one run."""
+"""Measure two or more sides in turns in one run."""
 
 from __future__ import annotations
 
@@ -63,3 +63,37 @@ def interleave(
         measured.add(first, second, before and quiet.still())
         step()
     return measured
+
+
+@dataclass(slots=True)
+class Turns:
+    """The samples of several sides, by side and by name of the figure, one for each round."""
+
+    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    quiet: list[bool] = field(default_factory=list)
+
+
+def take_turns(
+    sides: Mapping[str, Side], *, rounds: int, step: Callable[[], None], patience: float
+) -> Turns:
+    """Measure all sides once in each round, forwards and backwards in turns, after a warm-up.
+
+    Args:
+        sides: the sides by name.
+        rounds: number of rounds.
+        step: called after each round.
+        patience: maximum seconds to wait for a quiet machine before each round.
+    """
+    for measure in sides.values():
+        measure()
+    turns = Turns()
+    names = list(sides)
+    for _ in range(rounds):
+        before = quiet.await_still(patience)
+        for name in names:
+            for figure, value in sides[name]().items():
+                turns.samples.setdefault(name, {}).setdefault(figure, []).append(value)
+        turns.quiet.append(before and quiet.still())
+        names.reverse()
+        step()
+    return turns

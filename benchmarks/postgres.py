@@ -27,7 +27,8 @@ PROCESSES = 2
 #: The rate excludes the first tenth of the jobs: after it all processes are busy.
 WARM = 0.1
 
-_UNFINISHED = (
+#: Selects a row if ends of jobs are still to be stored.
+UNFINISHED = (
     "SELECT 1 FROM rolehost_jobs WHERE state IN ('available', 'claimed', 'running') LIMIT 1"
 )
 _BACKENDS = (
@@ -258,7 +259,7 @@ def _await_completed(url: str) -> None:
     with contextlib.closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(_UNFINISHED)
+            cursor.execute(UNFINISHED)
             while cursor.fetchone():
                 time.sleep(0.001)
-                cursor.execute(_UNFINISHED)
+                cursor.execute(UNFINISHED)

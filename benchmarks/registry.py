@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks import (
+    async_jobs,
     cache,
     earlier,
     ephemeral,
@@ -48,6 +49,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     ),
     "groups": ("How many jobs a second in groups, with one row each?", limits.groups),
     "river": ("And beside River, the job queue for Go?", river.run),
+    "async": (
+        "How long do 1,000 jobs that wait 1 s take in one process, beside Celery, arq and taskiq?",
+        async_jobs.run,
+    ),
     "earlier": ("Is the host slower than it was before limits and groups?", earlier.run),
     "events": (
         "How many events a second from Kafka, beside bare clients and FastStream?",
@@ -75,6 +80,7 @@ _ENGINES = (
     "limits",
     "groups",
     "river",
+    "async",
     "earlier",
     "events",
     "cache",

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import pairs
 from benchmarks.model import Figure, Goal, Spread
+from benchmarks.moments import Moments
 from benchmarks.table import markdown_table, row
 
 
@@ -37,6 +38,35 @@ def test_sides_are_measured_in_turns_and_the_order_changes_from_round_to_round(m
     assert rounds.bare["rate"] == [4.0, 5.0, 8.0]
     assert rounds.quiet == [True, True, True]
     assert len(steps) == 3
+
+
+def test_several_sides_take_turns_forwards_and_backwards(monkeypatch):
+    monkeypatch.setattr(pairs.quiet, "await_still", lambda patience: True)
+    monkeypatch.setattr(pairs.quiet, "still", lambda: True)
+    turns = []
+
+    def side(name):
+        def measure():
+            turns.append(name)
+            return {"rate": float(len(turns))}
+
+        return measure
+
+    sides = {name: side(name) for name in "abc"}
+    found = pairs.take_turns(sides, rounds=2, step=bool, patience=0.0)
+    assert turns == ["a", "b", "c", "a", "b", "c", "c", "b", "a"]
+    assert found.samples["a"]["rate"] == [4.0, 9.0]
+    assert found.quiet == [True, True]
+
+
+def test_moments_of_jobs_are_seen_by_another_mapping_of_the_file(tmp_path):
+    measuring, program = Moments(tmp_path / "m", 2), Moments(tmp_path / "m", 2)
+    program.start(1)
+    program.start(0)
+    program.end(0)
+    program.end(1)
+    measuring.await_ends()
+    assert 0 < measuring.first <= measuring.last
 
 
 def test_a_ratio_above_one_means_that_the_host_is_the_better_one():
