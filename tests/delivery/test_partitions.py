@@ -505,6 +505,21 @@ def test_a_unit_of_work_limits_one_partition_and_ends_the_limit(bench):
     assert [job.partition for job in bench.claim()] == ["b", "b"]
 
 
+def test_the_rate_of_a_key_is_limited_by_its_name(bench):
+    bench.make_runtime(tenants)
+    with bench.unit_of_work() as work:
+        work.limit_partition(tenants, "a", Limits(rate=1, burst=1))
+    fill(bench, tenants, [{"tenant": "x"}] * 3, key="a")
+    fill(bench, tenants, [{"tenant": "x"}], key="b")
+    first = bench.claim()
+    assert sorted(job.key for job in first) == ["a", "b"]
+    for job in first:
+        bench.run(job)
+    assert bench.claim() == []
+    bench.clock.forward(1.0)
+    assert [job.key for job in bench.claim()] == ["a"]
+
+
 def test_a_limit_of_a_partition_that_is_rolled_back_does_not_apply(bench):
     bench.make_runtime(tenants)
     fill(bench, tenants, [{"tenant": "a"}] * 5)

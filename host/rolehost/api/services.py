@@ -269,7 +269,8 @@ class UnitOfWork(Protocol):
 
         Args:
             actor: the actor, or its name if it belongs to another deployment.
-            partition: 1 to 600 characters.
+            partition: 1 to 600 characters; or a key of its jobs, whose rate is then limited. (Jobs
+                of a key run one by one whatever the limits are.)
             limits: the limits; None: again those of the actor.
 
         Raises:

@@ -52,6 +52,10 @@ class LimitTable:
         """Return the limits of all jobs of a queue."""
         return self.stored.get(f"queue:{name}") or self._queues.get(name, NO_LIMITS)
 
+    def of_key(self, actor: str, key: str) -> Limits:
+        """Return the limits that were set for the jobs of a key; they run one by one anyway."""
+        return self.stored.get(f"partition:{actor}/{key}") or NO_LIMITS
+
     def of_partition(self, actor: str, value: str) -> Limits:
         """Return the limits of one partition of an actor's jobs."""
         known = self._actors.get(actor)

@@ -20,7 +20,7 @@ from itertools import chain, takewhile
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rolehost.api.limits import NO_LIMITS, Limits
+from rolehost.api.limits import Limits
 from rolehost.delivery.changes import Change, Changes
 from rolehost.delivery.limits import (
     Allowance,
@@ -229,7 +229,7 @@ class Partitions:
 
     def _limits_of(self, partition: Partition) -> Limits:
         if partition.kind == "key":
-            return NO_LIMITS
+            return self._limits.of_key(partition.actor, partition.name)
         return self._limits.of_partition(partition.actor, partition.name)
 
     @property

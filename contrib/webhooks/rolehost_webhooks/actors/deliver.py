@@ -107,6 +107,14 @@ def configure(settings: DeliverySettings) -> Actor:
     return replace(deliver, retry=policy(settings), time_limit=limit)
 
 
+def key_of(endpoint_id: str, **_: object) -> str:
+    """Return the key of the deliveries to an endpoint that gets messages in their order.
+
+    It is the partition of other endpoints too, so the limits of the endpoint apply to it.
+    """
+    return endpoint_id
+
+
 def policy(settings: DeliverySettings) -> RetryPolicy:
     """Return the retry policy that the settings describe."""
     return RetryPolicy(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rolehost.api import JobContext, actor
 
 from rolehost_webhooks.actors import QUEUE
-from rolehost_webhooks.actors.deliver import deliver
+from rolehost_webhooks.actors.deliver import deliver, key_of
 from rolehost_webhooks.repositories import cached, deliveries, messages
 
 
@@ -17,14 +17,20 @@ def fan_out(job: JobContext, message_id: str) -> None:
         if message is None:
             return
         chosen = [
-            each.id
+            each
             for each in cached.recipients(
                 job.services, message.app_id, message.application.revision
             )
             if each.accepts(message.event_type, message.channels)
         ]
-        if chosen:
-            deliveries.insert_pending(message_id, chosen, job.services.clock.now())
-            work.enqueue_many(
-                deliver, [{"message_id": message_id, "endpoint_id": one} for one in chosen]
-            )
+        if not chosen:
+            return
+        endpoints = [each.id for each in chosen]
+        deliveries.insert_pending(message_id, endpoints, job.services.clock.now())
+        for fifo in (True, False):
+            to = [
+                {"message_id": message_id, "endpoint_id": each.id}
+                for each in chosen
+                if each.fifo == fifo
+            ]
+            work.enqueue_many(deliver, to, key=key_of if fifo else None)

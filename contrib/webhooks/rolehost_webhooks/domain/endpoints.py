@@ -12,7 +12,7 @@ from rolehost_webhooks.domain import applications
 from rolehost_webhooks.domain.changes import save, sent_fields
 from rolehost_webhooks.errors import Conflict, Impossible, NotFound, Rejected
 from rolehost_webhooks.models import Endpoint
-from rolehost_webhooks.repositories import endpoints
+from rolehost_webhooks.repositories import cached, endpoints
 from rolehost_webhooks.repositories.applications import renew_revision
 from rolehost_webhooks.repositories.ordering import next_id
 from rolehost_webhooks.schemas.endpoints import (
@@ -94,6 +94,7 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
             headers=body.headers or {},
             metadata=body.metadata or {},
             disabled=bool(body.disabled),
+            fifo=bool(body.fifo),
             secret=secret,
             old_secrets=[],
             created_at=now,
@@ -103,6 +104,8 @@ def create(services: Services, app_reference: str, body: EndpointIn) -> Endpoint
             raise Conflict(f"An endpoint with the uid {body.uid!r} already exists")
         if body.throttle_rate is not None:
             work.limit_partition(DELIVER, endpoint.id, limits(body.throttle_rate, failing=False))
+        if endpoint.fifo:
+            cached.forget_order(services, work, endpoint.app_id)
     return endpoint
 
 
@@ -133,6 +136,7 @@ def put(
         values = sent_fields(body) | {
             "description": body.description or "",
             "disabled": bool(body.disabled),
+            "fifo": bool(body.fifo),
             "metadata": body.metadata or {},
             "version": body.version or 1,
         }
@@ -243,9 +247,11 @@ def _save(services: Services, endpoint: Endpoint, values: dict[str, Any]) -> Non
     rate, since = after = tuple(
         values.get(name, getattr(endpoint, name)) for name in ("throttle_rate", "failing_since")
     )
-    if before != after:
-        with services.unit_of_work() as work:
+    with services.unit_of_work() as work:
+        if before != after:
             work.limit_partition(DELIVER, endpoint.id, limits(rate, failing=since is not None))
+        if values.get("fifo", endpoint.fifo) != endpoint.fifo:
+            cached.forget_order(services, work, endpoint.app_id)
     save(services, endpoint, values)
 
 

@@ -88,7 +88,10 @@ def create_if_new(services: Services, app_reference: str, body: MessageIn) -> Me
         message.id = next_id(Message, ids.MESSAGE, services)
         if not _insert(services, message, app_reference, body):
             return None
-        work.enqueue(fan_out, message_id=message.id, delay=delay)
+        # Messages that start later have no place in the order of those that start at once.
+        ordered = delay is None and cached.keeps_order(services, message.app_id)
+        key = f"webhooks.fan_out {message.app_id}" if ordered else None
+        work.enqueue(fan_out, message_id=message.id, delay=delay, key=key)
     return message
 
 

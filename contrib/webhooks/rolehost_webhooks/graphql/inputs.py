@@ -48,6 +48,7 @@ class EndpointInput:
     event_types: list[str] | None = UNSET
     channels: list[str] | None = UNSET
     disabled: bool | None = UNSET
+    fifo: bool | None = UNSET
     metadata: JSON | None = UNSET
     secret: str | None = UNSET
     headers: JSON | None = UNSET
@@ -64,6 +65,7 @@ class EndpointChanges:
     event_types: list[str] | None = UNSET
     channels: list[str] | None = UNSET
     disabled: bool | None = UNSET
+    fifo: bool | None = UNSET
     metadata: JSON | None = UNSET
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from rolehost.api import Services
+from rolehost.api import Services, UnitOfWork
 
 from rolehost_webhooks.models import Delivery, Endpoint
 from rolehost_webhooks.repositories import applications, deliveries, endpoints
@@ -23,13 +23,17 @@ T = TypeVar("T")
 #: Time to live of a cached value in seconds. It limits the cache's size only.
 TTL = 3600.0
 
+#: Seconds for which it is known whether an application has an endpoint that wants order.
+ORDER_TTL = 60.0
+
 
 class Recipient(Struct, frozen=True):
-    """An enabled endpoint and its filters."""
+    """An enabled endpoint, its filters, and whether it gets messages in their order."""
 
     id: str
     event_types: list[str] | None
     channels: list[str] | None
+    fifo: bool = False
 
     def accepts(self, event_type: str, channels: list[str] | None) -> bool:
         """Return whether messages of this type and these channels are sent to the endpoint."""
@@ -88,6 +92,24 @@ def forget_application(services: Services, reference: str) -> None:
     """Remove an id or uid from the cache."""
     if "cache" in services.backends:
         services.caching("webhooks.applications", str | None, ttl=TTL, none_ttl=0).delete(reference)
+
+
+def keeps_order(services: Services, app_id: str) -> bool:
+    """Return whether an endpoint of an application gets messages in their order.
+
+    The answer may be a minute old in another process than the one that changed the endpoint.
+    """
+    if "cache" not in services.backends:
+        return endpoints.has_fifo(app_id)
+    known = services.caching("webhooks.order", bool, ttl=ORDER_TTL)
+    return known.get_or_compute(app_id, lambda: endpoints.has_fifo(app_id))
+
+
+def forget_order(services: Services, work: UnitOfWork, app_id: str) -> None:
+    """Remove the answer of :func:`keeps_order` from the cache after the commit."""
+    if "cache" in services.backends:
+        known = services.caching("webhooks.order", bool, ttl=ORDER_TTL)
+        work.after_commit(lambda: known.delete(app_id))
 
 
 def recipients(services: Services, app_id: str, revision: int) -> list[Recipient]:

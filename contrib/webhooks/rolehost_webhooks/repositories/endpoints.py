@@ -28,20 +28,26 @@ def find(app_id: str, reference: str, *, lock: bool = False) -> Endpoint | None:
 
 
 def enabled(app_id: str) -> list[tuple[Any, ...]]:
-    """Return id, event types and channels of an application's enabled endpoints, by id."""
+    """Return id, event types, channels and order of an application's enabled endpoints, by id."""
     return _ENABLED.rows(app_id=app_id)
 
 
 _ENABLED = Compiled(
     Endpoint,
     lambda: (
-        Endpoint.select(Endpoint.id, Endpoint.event_types, Endpoint.channels)
+        Endpoint.select(Endpoint.id, Endpoint.event_types, Endpoint.channels, Endpoint.fifo)
         .where(
             Endpoint.app_id == given("app_id"), Endpoint.deleted_at.is_null(), ~Endpoint.disabled
         )
         .order_by(Endpoint.id)
     ),
 )
+
+
+def has_fifo(app_id: str) -> bool:
+    """Return whether an endpoint of an application gets messages in their order."""
+    chosen = (Endpoint.app_id == app_id) & Endpoint.deleted_at.is_null() & Endpoint.fifo
+    return bool(Endpoint.select().where(chosen).exists())
 
 
 def insert(endpoint: Endpoint, services: Services) -> bool:

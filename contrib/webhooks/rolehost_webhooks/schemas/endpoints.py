@@ -59,6 +59,7 @@ class EndpointPut(_EndpointFields, kw_only=True):
     filter_types: Names | UnsetType | None = UNSET
     channels: Channels | None = None
     disabled: bool | None = None
+    fifo: bool | None = None
     metadata: Metadata | None = None
 
 
@@ -86,6 +87,7 @@ class EndpointPatch(_EndpointFields, kw_only=True):
     filter_types: Names | UnsetType | None = UNSET
     channels: Channels | UnsetType | None = UNSET
     disabled: bool | UnsetType = UNSET
+    fifo: bool | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
     secret: str | UnsetType | None = UNSET
 
@@ -112,17 +114,20 @@ class EndpointOut(EndpointFieldsOut, kw_only=True):
     """An endpoint.
 
     Attributes:
+        fifo: true if it gets its messages one after the other, in their order; otherwise absent.
         failing_since: when it began to fail; absent if it does not.
     """
 
     metadata: Metadata
+    fifo: bool | UnsetType = UNSET
     failing_since: datetime | UnsetType = UNSET
 
     @classmethod
     def of(cls, row: Endpoint) -> EndpointOut:
         """Convert a row."""
         since = UNSET if row.failing_since is None else moment(row.failing_since)
-        return cls(**fields(row), metadata=row.metadata, failing_since=since)
+        fifo = True if row.fifo else UNSET
+        return cls(**fields(row), metadata=row.metadata, fifo=fifo, failing_since=since)
 
 
 def fields(row: Endpoint) -> dict[str, Any]:
