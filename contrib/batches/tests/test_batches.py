@@ -70,6 +70,14 @@ def test_a_failed_job_stops_the_chain_and_runs_the_callbacks_of_a_failure(here, 
     assert here.services.job(found.callbacks["success"]).state == "cancelled"
 
 
+def test_no_passing_of_time_starts_a_later_step(here, shop, ran):
+    enqueue(here, call(shop.work, n=-1), call(shop.work, n=8), on_success=call(shop.tell, text="x"))
+    here.drain(with_delays=True, raises=False)
+    here.clock.advance(10 * 365 * 86_400)
+    here.drain(raises=False)
+    assert ran == [-1]
+
+
 def test_a_cancelled_job_is_a_failure_of_its_batch(here, shop, ran):
     batch = enqueue(here, [call(shop.work, n=1), call(shop.work, n=2)])
     (jobs,) = find_batch(here.services, batch).jobs

@@ -38,8 +38,9 @@ def here() -> Iterator[Host]:
         yield host
 
 
-def told(verdict: Verdict) -> list[tuple[str, dict[str, Any]]]:
-    return [(event.type, event.data) for event in outcomes.events("told", ATTEMPT, verdict)]
+def told(verdict: Verdict, number: int = 1) -> list[tuple[str, dict[str, Any]]]:
+    events = outcomes.events("told", ATTEMPT, verdict, number=number)
+    return [(event.type, event.data) for event in events]
 
 
 def test_success_and_the_last_failure_are_told_with_their_attempt() -> None:
@@ -64,6 +65,15 @@ def test_an_endpoint_that_is_gone_is_told_after_its_message() -> None:
 
 def test_nothing_is_told_of_an_attempt_that_another_follows() -> None:
     assert told(Verdict(Status.SENDING, "busy", delay=5.0)) == []
+
+
+def test_the_fourth_failure_is_told_once_and_so_is_the_recovery() -> None:
+    retried = Verdict(Status.SENDING, "busy", delay=5.0)
+    kinds = [[kind for kind, _ in told(retried, number)] for number in range(1, 7)]
+    assert kinds == [[], [], [], ["message.attempt.failing"], [], []]
+    for number, recovered in ((4, []), (5, ["message.attempt.recovered"])):
+        told_then = [kind for kind, _ in told(Verdict(Status.SUCCESS), number)]
+        assert told_then == ["message.attempt.succeeded", *recovered]
 
 
 @pytest.fixture

@@ -22,6 +22,10 @@ from rolehost_testing.kit.processes import Processes
 from rolehost_testing.kit.ran import Drained, Ran
 from rolehost_testing.kit.world import World
 
+#: Milliseconds after which a job is due that waits for something else than time, for example for
+#: the step of its batch: 50 years.
+HELD = 50 * 365 * 86_400_000
+
 #: Maximum number of items that one drain runs; more are considered an endless loop.
 MOST = 10_000
 
@@ -117,7 +121,7 @@ class Driving:
                 dues.append(self._jobs.next_due())
         # A job that is due and still waits is not consumed by this host.
         now = self._world.clock.now()
-        return min((due for due in dues if due is not None and due > now), default=None)
+        return min((due for due in dues if due is not None and 0 < due - now < HELD), default=None)
 
     def next_tick(self) -> int | None:
         """Return the time of the next schedule tick, in milliseconds, or None."""

@@ -98,7 +98,8 @@ async def deliver(
         )
     _fill_in(attempt, answer, verdict)
     topic = None if delivery.message.event_type in outcomes.TYPES else settings.outcomes
-    return Complete(_record, services, attempt, verdict, topic, target, once=once)
+    number = 0 if once else job.attempt
+    return Complete(_record, services, attempt, verdict, topic, target, number)
 
 
 def configure(settings: DeliverySettings) -> Actor:
@@ -177,14 +178,15 @@ def _record(
     verdict: Verdict,
     topic: str | None,
     target: Target,
-    *,
-    once: bool,
+    number: int,
 ) -> Outcome:
     """Write attempt, delivery and events, which commit together with the job's state.
 
-    Returns the outcome of the job. If another attempt decides the delivery, the verdict does not
-    apply to it.
+    ``number``: that of the attempt in the schedule; 0 for a manual attempt outside of it. Returns
+    the outcome of the job. If another attempt decides the delivery, the verdict does not apply to
+    it.
     """
+    once = number == 0
     now = services.clock.now()
     later = None if verdict.delay is None else now + int(verdict.delay * 1000)
     with services.unit_of_work() as work:
@@ -202,7 +204,8 @@ def _record(
         else:
             breaker.follow(services, work, attempt, target)
         since = target.failing_since
-        for event in () if topic is None else outcomes.events(topic, attempt, verdict, since):
+        told = () if topic is None else outcomes.events(topic, attempt, verdict, since, number)
+        for event in told:
             if ended or event.type == outcomes.DISABLED:
                 work.publish(event)
     if once:
