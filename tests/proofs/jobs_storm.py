@@ -31,7 +31,7 @@ PROMISE = (
     " each job ends exactly once in a final state, each batch once, and effects, results and"
     " history agree"
 )
-DURATION = "about 15 min; --short: 40 s"
+DURATION = "about 17 min; --short: 30 s"
 
 #: The plugin's target.
 PLUGIN = "tests.proofs.jobs_storm_plugin"
