@@ -73,8 +73,8 @@ class Delivery(msgspec.Struct, gc=False):
 
     ``suspect``: a process may have died while it handled the record, so starts are recorded. If
     ``alone``, the order of its key does not matter. ``claim``: the lane, if the event is parked.
-    ``event``: for the attempt that begins now. ``coroutine``: what its coroutine returned or
-    raised, if that has run before the attempt.
+    ``parsed``: for the first attempt. ``event``: for the attempt that begins now. ``coroutine``:
+    what its coroutine returned or raised, if that has run before the attempt.
     """
 
     record: Record
@@ -83,6 +83,7 @@ class Delivery(msgspec.Struct, gc=False):
     alone: bool = False
     attempt: int = 1
     claim: Claim | None = None
+    parsed: envelope.Parsed | None = None
     event: AnyEvent | None = None
     coroutine: EndedCoroutine | None = None
 
@@ -108,6 +109,7 @@ class Attempts:
         self._services = services
         self.handler = self._handler = handler
         self.is_async = handler.is_async
+        self._label = f"handler {handler.name}"
         self._wait = wait
         self._parking = parking
         self._wait_for = wait_for if self.is_async else None
@@ -164,7 +166,7 @@ class Attempts:
             try:
                 if ended is None:
                     # Decoded for each attempt, because a handler may have changed the event.
-                    delivery.event = envelope.to_event(delivery.record, self._decoder)
+                    self.decode(delivery)
             except PayloadError as error:
                 # The event's attributes are unreliable, so the position identifies the dead letter.
                 delivery.identity = envelope.position(delivery.record)
@@ -185,6 +187,11 @@ class Attempts:
                     self._sleep(1.0, error)
                     continue
                 return self._failed(delivery, error)
+
+    def decode(self, delivery: Delivery) -> None:
+        """Decode the event of a delivery; raises PayloadError."""
+        parsed, delivery.parsed = delivery.parsed, None
+        delivery.event = envelope.to_event(delivery.record, self._decoder, parsed)
 
     def _failed(self, delivery: Delivery, error: BaseException) -> str | Failure:
         """Return the outcome of a failed attempt, or when the next attempt follows."""
@@ -220,6 +227,8 @@ class Attempts:
         ended: EndedCoroutine | None = None,
     ) -> str:
         """Make an attempt inside the middleware."""
+        if ended is None and not self._runtime.middleware:  # PERF: usually
+            return self._attempt(delivery, group, ended)
         around = None if ended is None else ended.around
         attempt = partial(self._attempt, delivery, group, ended)
         if around is None:
@@ -248,9 +257,7 @@ class Attempts:
         self, delivery: Delivery, group: Group | None, ended: EndedCoroutine | None
     ) -> str:
         handler, claim = self._handler, delivery.claim
-        scope = EventScope(
-            self._runtime, handler.group, delivery.identity, f"handler {handler.name}"
-        )
+        scope = EventScope(self._runtime, handler.group, delivery.identity, self._label)
         scope.group = group
         last = None if claim is None else self._removal(claim, delivery.identity)
 

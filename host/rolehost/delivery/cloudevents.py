@@ -54,6 +54,8 @@ def parse_time(text: str) -> datetime:
     if found is None:
         raise ValueError(f"expected an RFC 3339 time, got {text[:60]!r}")
     start, second, zone, hours, minutes = found.groups()
+    if zone == "Z" and second != "60":  # PERF: the usual form
+        return datetime.fromisoformat(text)
     if hours and (int(hours) > 23 or int(minutes) > 59):
         raise ValueError(f"expected an offset of less than a day, got {text[-6:]!r}")
     leap = second == "60"
@@ -168,9 +170,10 @@ def check_read(attributes: dict[str, str]) -> None:
         for name in ("id", "source", "type"):
             if name not in attributes:
                 raise ValueError(f"{name}: missing")
-    for name in ("id", "source", "type", "subject", "datacontenttype", "dataschema"):
-        if attributes.get(name) == "":
-            raise ValueError(f"{name}: expected a text that is not empty, got ''")
+    if "" in attributes.values():  # PERF: this is quicker than the loop
+        for name in ("id", "source", "type", "subject", "datacontenttype", "dataschema"):
+            if attributes.get(name) == "":
+                raise ValueError(f"{name}: expected a text that is not empty, got ''")
     source = attributes.get("source", "")
     # Other producers write characters beyond ASCII unescaped (an IRI, RFC 3987).
     if source and not _is_reference(_BEYOND_ASCII.sub("x", source)):

@@ -32,6 +32,9 @@ _NAMES = {
     "content-type": "datacontenttype",
     **{f"ce_{name}": name for name in ("specversion", "id", "source", "type", "time", "subject")},
 }
+#: The attributes and the data of an event.
+Parsed = tuple[dict[str, str], bytes]
+
 #: The latest moment that a :class:`datetime` holds, in milliseconds.
 _LATEST = 253_402_300_799_999
 
@@ -106,16 +109,21 @@ def _payload_error(event: AnyEvent, reason: str) -> PayloadError:
 
 def identity(record: Record) -> str:
     """Return an event's identity in the inbox: source and id; without an id, its position."""
+    return identified(record)[0]
+
+
+def identified(record: Record) -> tuple[str, Parsed | None]:
+    """Return the identity of a record's event, and what :func:`to_event` may use once."""
     try:
-        attributes, _ = _attributes(record)
+        parsed = _attributes(record)
     except PayloadError:
-        return position(record)
-    event_id = attributes.get("id")
+        return position(record), None
+    event_id = parsed[0].get("id")
     if not event_id:
-        return position(record)
+        return position(record), parsed
     # A space separates source and id, so it must not occur in the source.
-    source = attributes.get("source", "").replace(" ", "%20")
-    return indexable(f"{source} {event_id}")
+    source = parsed[0].get("source", "").replace(" ", "%20")
+    return indexable(f"{source} {event_id}"), parsed
 
 
 def position(record: Record) -> str:
@@ -140,14 +148,16 @@ def id_and_data(record: Record) -> tuple[str, bytes]:
     return attributes.get("id", ""), data
 
 
-def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEvent:
+def to_event(
+    record: Record, decoder: msgspec.json.Decoder[Any] | None, parsed: Parsed | None = None
+) -> AnyEvent:
     """Decode a record; records of other producers may lack CloudEvents headers.
 
     Bytes of the key that are not UTF-8 become surrogate escapes (PEP 383), and are published again
     as the same bytes. Without a decoder the data stays bytes. Raises PayloadError if attributes or
     value cannot be decoded.
     """
-    attributes, value = _attributes(record)
+    attributes, value = parsed or _attributes(record)
     try:
         if attributes:
             cloudevents.check_read(attributes)
@@ -177,7 +187,7 @@ def to_event(record: Record, decoder: msgspec.json.Decoder[Any] | None) -> AnyEv
     )
 
 
-def _attributes(record: Record) -> tuple[dict[str, str], bytes]:
+def _attributes(record: Record) -> Parsed:
     """Return the unchecked attributes and the data of a record's event.
 
     Ignore other headers. Raises PayloadError if an attribute occurs twice or cannot be read, or if

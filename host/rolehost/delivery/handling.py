@@ -45,7 +45,8 @@ class Handling(Attempts):
         handled this record. If ``alone``, the order of its key does not matter. Raises Stopping if
         the process stops before there is an outcome.
         """
-        delivery = Delivery(record, envelope.identity(record), suspect, alone)
+        identity, parsed = envelope.identified(record)
+        delivery = Delivery(record, identity, suspect, alone, parsed=parsed)
         return self._with_outcome(delivery, self._handle)
 
     def ready(self, record: Record) -> Delivery | None:
@@ -53,17 +54,19 @@ class Handling(Attempts):
 
         None: :meth:`handle` must run first, because its lane may be parked, or to decode it.
         """
-        delivery, parking = Delivery(record, envelope.identity(record)), self._parking
+        parking = self._parking
+        identity, parsed = envelope.identified(record)
         known = parking is None or parking.known
-        if not known or _lane_in(parking.lanes if parking else (), record, delivery.identity):
+        if not known or _lane_in(parking.lanes if parking else (), record, identity):
             return None
-        return delivery if self.decode(delivery) else None
+        return self.decoded(Delivery(record, identity, parsed=parsed))
 
-    def decode(self, delivery: Delivery) -> bool:
-        """Decode the event of a delivery; return whether that is possible."""
+    def decoded(self, delivery: Delivery) -> Delivery | None:
+        """Return a delivery with its event; None if that cannot be decoded."""
         with suppress(PayloadError):
-            delivery.event = envelope.to_event(delivery.record, self._decoder)
-        return delivery.event is not None
+            self.decode(delivery)
+            return delivery
+        return None
 
     def go_on(self, delivery: Delivery) -> str:
         """Handle a delivery after its coroutine, as :meth:`handle` does."""
@@ -180,12 +183,13 @@ class Handling(Attempts):
         # A copy, so that all events of a key are treated alike.
         parked = frozenset(self._parked())
         for index, record in enumerate(records):
-            identity = envelope.identity(record)
+            identity, parsed = envelope.identified(record)
             if _lane_in(parked, record, identity):
                 outcomes[index] = self.handle(record, suspect=False)
                 continue
             try:
-                decoded[index] = record, identity, envelope.to_event(record, self._decoder)
+                event = envelope.to_event(record, self._decoder, parsed)
+                decoded[index] = record, identity, event
             except PayloadError:
                 outcomes[index] = self.handle(record, suspect=False)
         if decoded:
@@ -294,13 +298,14 @@ class Handling(Attempts):
 
     def _member(self, group: Group, record: Record, parked: frozenset[bytes]) -> str | None:
         """Return the outcome of a member, or None if it failed or its lane is parked."""
-        identity = envelope.identity(record)
+        identity, parsed = envelope.identified(record)
         if _lane_in(parked, record, identity):
             return None
         before = EVENT_ID.set(identity), GROUP.set(self._handler.group)
         try:
-            event = envelope.to_event(record, self._decoder)
-            return self._attempt_inside(Delivery(record, identity, event=event), group)
+            delivery = Delivery(record, identity, parsed=parsed)
+            self.decode(delivery)
+            return self._attempt_inside(delivery, group)
         except failpoints.Crash:
             raise
         except BaseException as error:  # a handler may raise anything, even CancelledError

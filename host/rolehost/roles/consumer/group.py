@@ -249,13 +249,12 @@ class ConsumerGroup(Loop):
 
     def _handle_started(self, taken: Taken) -> object:
         """Handle a record, or begin its coroutine, after which another thread goes on."""
-        record, loop = taken.record, self._lanes.coroutines
+        record = taken.record
         handling = self._handling[record.topic]
-        delivery = None
-        if loop is not None and handling.is_async and not taken.suspect:
-            delivery = handling.ready(record)
+        loop = self._lanes.coroutines if handling.is_async and not taken.suspect else None
+        delivery = None if loop is None else handling.ready(record)
         if delivery is None or loop is None:
-            self._settle(taken, partial(handling.handle, record, suspect=taken.suspect))
+            self._settle(taken, lambda: handling.handle(record, suspect=taken.suspect))
             return None
         go_on = partial(self._settle, taken, partial(handling.go_on, delivery))
         resume = partial(self._lanes.resume, self._lane(taken), go_on)

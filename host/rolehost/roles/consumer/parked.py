@@ -128,7 +128,7 @@ class ParkedEvents:
             return False
         with suppress(StorageError):
             delivery = handling.first_parked(claim)
-            if delivery is not None and handling.decode(delivery):
+            if delivery is not None and handling.decoded(delivery):
                 go_on = partial(self._run, claim, handling, turn, delivery)
                 loop.start([running(handling, delivery, partial(self._lanes.resume, None, go_on))])
                 return True
