@@ -122,8 +122,10 @@ class Attempts:
 
     def _with_outcome(self, delivery: Delivery, call: Callable[[Delivery], str]) -> str:
         """Call a function that handles a delivery, and record the outcome that it returns."""
-        ended = delivery.coroutine
-        began = self._runtime.clock.now() if ended is None else ended.began
+        ended, recorder = delivery.coroutine, self._runtime.recorder
+        began = 0
+        if recorder:
+            began = self._runtime.clock.now() if ended is None else ended.began
         before = EVENT_ID.set(delivery.identity), GROUP.set(self._handler.group)
         try:
             with self._runtime.database.session():

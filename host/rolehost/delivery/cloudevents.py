@@ -132,6 +132,12 @@ def _is_reference(text: str) -> bool:
     return _URI.fullmatch(text) is not None and _REFERENCE.fullmatch(text) is not None
 
 
+@lru_cache(1024)  # PERF: there are few sources
+def _is_read_source(text: str) -> bool:
+    # Other producers write characters beyond ASCII unescaped (an IRI, RFC 3987).
+    return _is_reference(_BEYOND_ASCII.sub("x", text))
+
+
 def _check_content_type(value: Any) -> None:
     if value == "application/json":
         return
@@ -175,6 +181,5 @@ def check_read(attributes: dict[str, str]) -> None:
             if attributes.get(name) == "":
                 raise ValueError(f"{name}: expected a text that is not empty, got ''")
     source = attributes.get("source", "")
-    # Other producers write characters beyond ASCII unescaped (an IRI, RFC 3987).
-    if source and not _is_reference(_BEYOND_ASCII.sub("x", source)):
+    if source and not _is_read_source(source):
         raise ValueError(f"source: expected a URI reference, got {source[:60]!r}")

@@ -160,7 +160,7 @@ def _guarded_transactions(original: type[Any]) -> type[Any]:
 class _Session:
     """A session that checks the rules, and rejects units of work that are open at its end."""
 
-    __slots__ = ("_before", "_guard", "_inner", "_lost_writes")
+    __slots__ = ("_before", "_execution", "_guard", "_inner", "_lost_writes")
 
     def __init__(self, guard: Guard, inner: AbstractContextManager[None]) -> None:
         self._guard = guard
@@ -169,14 +169,14 @@ class _Session:
     def __enter__(self) -> None:
         guard = self._guard
         guard.check()
-        execution_id = guard.execution_id()
+        self._execution = execution_id = guard.execution_id()
         self._before = guard.units.get(execution_id)
         self._lost_writes = guard.lost_writes.get(execution_id)
         self._inner.__enter__()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         guard = self._guard
-        execution_id = guard.execution_id()
+        execution_id = self._execution
         left = guard.units.get(execution_id)
         if left is not None and left is not self._before:
             left.close()

@@ -118,7 +118,8 @@ class ConsumerGroup(Loop):
         }
         self._lanes = lanes
         # Two batches: one is read while the other is handled.
-        self._most = max(in_flight, *(2 * _together(handler) for handler in handlers))
+        self._sizes = {handler.topic: _together(handler) for handler in handlers}
+        self._most = max(in_flight, *(2 * size for size in self._sizes.values()))
         self._batched: dict[str, deque[Taken]] = {topic: deque() for topic in self._handlers}
         # Lane of a key → its records to be handled alone, after a failure in a group commit.
         self._alone: Counter[Hashable] = Counter()
@@ -224,15 +225,14 @@ class ConsumerGroup(Loop):
         items: list[tuple[Hashable, Work]] = []
         batches: set[str] = set()
         for each in taken:
-            partition = each.record.partition
-            handler = self._handlers[partition.topic]
+            topic = each.record.topic
             lane = self._lane(each)
-            if _together(handler) > 1:
+            if self._sizes[topic] > 1:
                 if not each.suspect:
-                    self._batched[partition.topic].append(each)
-                    batches.add(partition.topic)
+                    self._batched[topic].append(each)
+                    batches.add(topic)
                     continue
-                lane = self._group, partition.topic
+                lane = self._group, topic
             items.append((lane, partial(self._handle, each)))
         # The batches of a topic run one after the other, in the order of the stream.
         items += [((self._group, topic), partial(self._handle_batches, topic)) for topic in batches]
@@ -273,7 +273,7 @@ class ConsumerGroup(Loop):
 
     def _handle_batches(self, topic: str) -> None:
         """Handle all waiting records of a topic, including those of later polls."""
-        handling, size = self._handling[topic], _together(self._handlers[topic])
+        handling, size = self._handling[topic], self._sizes[topic]
         waiting = self._batched[topic]
         while waiting:
             batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kafka import TopicPartition
@@ -118,7 +118,7 @@ class Reader(threading.Thread):
                 self._replace()
                 return []
         self._watch(now)
-        return [self._record(each) for records in found.values() for each in records]
+        return [each for place, records in found.items() for each in self._records(place, records)]
 
     def _watch(self, now: float) -> None:
         """Replace a consumer that is stuck between two generations of the group.
@@ -137,19 +137,22 @@ class Reader(threading.Thread):
         finally:
             self.consumer = None
 
-    def _record(self, record: Any) -> Record:
-        place = self._names.from_kafka(record.topic, record.partition)
-        # Other producers may write records without a value.
-        headers = plain_headers(record.headers)
-        return Record(
-            place.topic,
-            record.value or b"",
-            record.key,
-            headers,
-            place,
-            record.offset,
-            record.timestamp,
-        )
+    def _records(self, place: TopicPartition, records: Iterable[Any]) -> list[Record]:
+        partition = self._names.from_kafka(place.topic, place.partition)
+        topic = partition.topic
+        return [
+            Record(
+                topic,
+                # Other producers may write records without a value.
+                each.value or b"",
+                each.key,
+                plain_headers(each.headers),
+                partition,
+                each.offset,
+                each.timestamp,
+            )
+            for each in records
+        ]
 
     def _positions(self) -> dict[Partition, int]:
         """Return the next offset of each owned partition, also after markers of transactions."""
