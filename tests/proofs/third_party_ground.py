@@ -92,7 +92,7 @@ class Ground:
         venv.create(self.bin.parent, with_pip=False)
         done = self.pip(
             "install",
-            "rolehost[http,worker,scheduler,fleet,testing]",
+            "rolehost[http,worker,scheduler,control,fleet,testing]",
             "rolehost-embedded",
             "rolehost-ops",
         )
