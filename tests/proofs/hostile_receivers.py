@@ -136,10 +136,13 @@ def deployed(section: str, timeout: float) -> Iterator[Deployed]:
             yield Deployed(path, f"http://127.0.0.1:{port}", host)
 
 
-def ask(host: Deployed, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Send a request to the API, and return the decoded answer."""
+def ask(
+    host: Deployed, path: str, body: dict[str, Any] | None = None, *, method: str | None = None
+) -> Any:
+    """Send a request to the API, by default GET or POST, and return the decoded answer."""
     data = None if body is None else json.dumps(body).encode()
-    request = Request(host.url + path, data, {"content-type": "application/json"})
+    headers = {"content-type": "application/json"}
+    request = Request(host.url + path, data, headers, method=method)
     with urlopen(request, timeout=30) as answer:
         return json.load(answer)
 

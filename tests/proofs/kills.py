@@ -240,27 +240,30 @@ class Killer:
         """Kill until the wanted number is reached."""
         for _ in range(self._wanted):
             role = self._source.choice(("http", "consumer", "scheduler", "worker"))
-            self._kill(role, self._source.random())
+            kill_one(self._supervisor, role, self._source.random())
+            self.kills += 1
+            self.roles[role] = self.roles.get(role, 0) + 1
             self._task.advance(1)
             time.sleep(1.0)  # the interval that the promise states
 
-    def _kill(self, role: str, which: float) -> None:
-        # Wait for a role that is being restarted, so that a seed always kills the same roles in
-        # the same order.
-        deadline = time.monotonic() + 40
-        while time.monotonic() < deadline:
-            found = [pid for pid, name in processes(self._supervisor) if name == role]
-            if found:
-                pid = sorted(found)[int(which * len(found))]
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-                self.kills += 1
-                self.roles[role] = self.roles.get(role, 0) + 1
-                return
-            time.sleep(0.01)  # until the supervisor has restarted it
-        raise AssertionError(f"no {role} process came back within 40 s")
+
+def kill_one(supervisor: int, role: str, which: float) -> None:
+    """Kill a process of a role; ``which``, from 0 to 1, chooses one.
+
+    Waits for a role that is being restarted, so that a seed always kills the same roles in the same
+    order.
+    """
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        found = [pid for pid, name in processes(supervisor) if name == role]
+        if found:
+            try:
+                os.kill(sorted(found)[int(which * len(found))], signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            return
+        time.sleep(0.01)  # until the supervisor has restarted it
+    raise AssertionError(f"no {role} process came back within 40 s")
 
 
 def processes(supervisor: int) -> list[tuple[int, str]]:
