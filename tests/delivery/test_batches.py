@@ -25,6 +25,11 @@ def quick(context, number: int) -> None:
     """Do nothing."""
 
 
+@actor()
+def fast(context, number: int) -> None:
+    """Do nothing, too."""
+
+
 @actor(partition="number", partition_limits=Limits(concurrency=1))
 def limited(context, number: int) -> None:
     """Do nothing, one at a time for each number."""
@@ -390,3 +395,26 @@ def test_threads_with_slow_jobs_do_not_count_as_those_for_quick_jobs(bench, wake
     assert consumer._pace.useful_threads() == 2
     complete(consumer, run)
     assert consumer._pace.useful_threads() == 1
+
+
+def test_consumers_of_one_queue_leave_each_others_claims_alone(bench):
+    # As in a process whose queue has synchronous and asynchronous actors.
+    bench.make_runtime(quick, fast)
+    first, second = consumer_of(bench, quick), consumer_of(bench, fast)
+    enqueue(bench, quick, [1])
+    enqueue(bench, fast, [2])
+    next(first)
+    next(second)
+    assert len(claimed(bench)) == 2
+    bench.clock.forward(bench.runtime.policy.lease + 1)
+    for consumer in (first, second):
+        enqueue(bench, quick, [3])  # something to claim, so that the claims are compared
+        enqueue(bench, fast, [4])
+        next(consumer)
+        next(consumer)
+    held = [first.take(), second.take()]
+    assert [run[0].id for run in held] == [1, 2]
+    with bench.database.session():
+        rows = bench.database.read("SELECT id, token FROM rolehost_jobs WHERE id < 3 ORDER BY id")
+    assert rows == [(run[0].id, run[0].token) for run in held]
+    assert {1, 2} <= set(claimed(bench))

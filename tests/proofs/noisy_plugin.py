@@ -21,13 +21,14 @@ from rolehost.api import (
     handler,
     hookimpl,
 )
+from rolehost.api.handlers import EVENT_RETRY
 
 #: Number of topics, and the topic whose keys are the neighbours.
 TOPICS, KEYS = 100, "noisy-keys"
 #: Seconds after which an asynchronous handler is interrupted.
 LIMIT = 2.0
-#: Bad events are retried as long as the proof runs.
-_RETRY = RetryPolicy(attempts=1000, delays=(1.0,))
+#: The default delays; but no event is given up.
+_RETRY = RetryPolicy(attempts=1000, delays=EVENT_RETRY.delays)
 
 
 class Sent(msgspec.Struct):

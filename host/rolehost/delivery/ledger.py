@@ -303,21 +303,27 @@ class Ledger:
         return {queue for _, _, queue, _, _ in rows}
 
     def hand_back(
-        self, tx: Transaction, owner: str, queue: str | None = None, known: Collection[int] = ()
+        self,
+        tx: Transaction,
+        owner: str,
+        queue: str | None = None,
+        actors: Collection[str] = (),
+        known: Collection[int] = (),
     ) -> None:
         """Make rows that a living process holds available again, without counting an attempt.
 
         A process may hold rows that it does not know, for example if the connection breaks during a
         claim, or after a failover to a server that missed the ends of its jobs. Rows with a
-        ``known`` token are not handed back. Without ``queue``, the rows of all queues are.
+        ``known`` token are not handed back. Without ``queue``, the rows of all queues are; with it,
+        those of its ``actors``, because another consumer of this process may have the others.
         """
         condition = "owner = ?"
         params: list[Any] = [owner, *known]
         if known:
             condition += f" AND token NOT IN ({marks(known)})"
         if queue is not None:
-            condition += " AND queue = ?"
-            params.append(queue)
+            condition += f" AND queue = ? AND actor IN ({marks(actors)})"
+            params += [queue, *actors]
         rows = tx.execute(
             "UPDATE rolehost_jobs SET state = 'available', owner = NULL"
             f" WHERE id {self._held_by(condition)} RETURNING {PARTITION_COLUMNS}",

@@ -92,6 +92,7 @@ class LedgerConsumer(Consumer):
         self._queue = queue
         self._claims = Claims(runtime, queue, sorted(actors), owner, one_by_one=self.one_by_one)
         self._owner = owner
+        self._actors = sorted(actors)
         self._threads = threads
         self._listener = listener
         self._beats = beats
@@ -265,7 +266,7 @@ class LedgerConsumer(Consumer):
                     # Rows that this process does not know would never run while it lives.
                     with self._lock:
                         known = {token for _, token in self._known}
-                    runtime.ledger.hand_back(tx, self._owner, self._queue, known)
+                    runtime.ledger.hand_back(tx, self._owner, self._queue, self._actors, known)
                 own = runtime.ledger.end_many(tx, finished, now) if finished else []
                 if room <= 0:
                     changes.append(tx, own)
