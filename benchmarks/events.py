@@ -35,10 +35,12 @@ WARM = 0.1
 CLIENTS = ("kafka-python", "confluent")
 
 _NEAR = Goal(least=0.95)
+#: librdkafka parses records in threads without the interpreter lock, so the rest weighs more.
+_PLAIN = {"kafka-python": _NEAR, "confluent": Goal(least=0.8)}
 
 #: The figures of each client: the pair, a description, the goal.
 _SHOWN: tuple[tuple[str, str, Goal | None], ...] = (
-    ("plain", "events handled, nothing done, beside a bare loop", _NEAR),
+    ("plain", "events handled, nothing done, beside a bare loop", None),
     ("each", "events handled, one row each, beside a bare loop", _NEAR),
     ("batch", "events in batches, one row each, beside singly", Goal(least=10)),
     ("faststream", "events handled, nothing done, beside FastStream", None),
@@ -71,7 +73,7 @@ def _figure(client: str, name: str, rounds: Rounds) -> Figure:
         ours=rounds.ours["rate"],
         bare=rounds.bare["rate"],
         quiet=rounds.quiet,
-        goal=goal,
+        goal=_PLAIN[client] if name == "plain" else goal,
     )
 
 

@@ -15,8 +15,9 @@ from tests.proofs.kafka_known import CLIENTS, known
 from tests.proofs.kit import Figures, Options, Unavailable
 
 PROMISE = (
-    "On Kafka, with either client, while consumers are killed and the broker stops and comes"
-    " back, each event has its effect once and in the order of its key; and the stream"
+    "On Kafka, with either client, in threads and in coroutines, while consumers are killed and"
+    " the broker stops and comes back, each event has its effect once and in the order of its"
+    " key; and the stream"
     " has none of the known faults of kafka-python: a raising deserialiser, commits of records"
     " that were not processed, blocking in a rebalance, clients made before a fork, a stuck"
     " handler"

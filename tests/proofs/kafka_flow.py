@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def flow(client: str, server: Server, folder: Path, options: Options) -> Figures
     """Publish through the outbox while consumers are killed and the broker restarts."""
     count, kills = (400, 4) if options.short else (6000, 24)
     servers = server.url.removeprefix("kafka://")
-    place = Place(folder, servers, client=client, handlers="orders", processes=3)
+    place = Place(folder, servers, client=client, handlers="orders,coroutines", processes=3)
     source = random.Random(options.seed)
     with place.publishing() as services, place.consuming() as host:
         pool = ThreadPoolExecutor(1, thread_name_prefix="publisher")
@@ -48,30 +49,39 @@ def flow(client: str, server: Server, folder: Path, options: Options) -> Figures
         published.result()
         pool.shutdown()
         kcat.write(servers, f"{place.prefix}orders", "kcat", _HEADERS, b"7")
-        place.until("orders", count + 1, host)
+        found = {}
+        for name in ("orders", "coroutines"):
+            place.until(name, count + 1, host)
+            found[name] = place.effects(name)
         recovery = time.monotonic() - last
-        effects = place.effects("orders")
         read = kcat.read(servers, f"{place.prefix}orders")
-    figures = {
+    dead = place.read("SELECT count(*) FROM rolehost_dead_events")[0][0]
+    for name, effects in found.items():
+        _check(f"{client}, {name}", effects, count)
+    assert not dead, f"{client}: {dead} dead letters"
+    ours = [each for each in read if each.key != "kcat"]
+    assert all(each.headers["ce_type"] == "order" for each in ours), "kcat misses headers"
+    return {
         "events": count,
-        "effects": len(effects) - 1,
+        "effects": sum(len(effects) - 1 for effects in found.values()),
         "kills": killed,
-        "lost": count + 1 - len({(key, n) for key, n, _ in effects}),
-        "double_effects": len(effects) - len({(key, n) for key, n, _ in effects}),
-        "out_of_order": len(unordered(effects)),
-        "processes": len({pid for _, _, pid in effects}),
-        "dead": place.read("SELECT count(*) FROM rolehost_dead_events")[0][0],
+        "lost": 0,
+        "double_effects": 0,
+        "out_of_order": 0,
+        "processes": len({pid for effects in found.values() for _, _, pid in effects}),
+        "dead": dead,
         "records_in_the_topic": len(read),
         "settled_seconds_after_the_last_fault": round(recovery, 1),
     }
-    assert not figures["lost"], f"{client}: lost: {figures}"
-    assert not figures["double_effects"], f"{client}: twice: {figures}"
-    assert not figures["out_of_order"], f"{client}: {unordered(effects)[:5]}; {figures}"
-    assert not figures["dead"], f"{client}: dead letters: {figures}"
-    assert ("kcat", 7) in {(key, n) for key, n, _ in effects}, f"{client}: kcat's is missing"
-    ours = [each for each in read if each.key != "kcat"]
-    assert all(each.headers["ce_type"] == "order" for each in ours), "kcat misses headers"
-    return figures
+
+
+def _check(name: str, effects: Sequence[tuple[str, int, int]], count: int) -> None:
+    """Check that every event had its effect once, in the order of its key, and kcat's too."""
+    once = {(key, n) for key, n, _ in effects}
+    assert len(once) == count + 1, f"{name}: lost {count + 1 - len(once)}"
+    assert len(effects) == len(once), f"{name}: {len(effects) - len(once)} twice"
+    assert not unordered(effects), f"{name}: {unordered(effects)[:5]}"
+    assert ("kcat", 7) in once, f"{name}: kcat's is missing"
 
 
 _HEADERS = {

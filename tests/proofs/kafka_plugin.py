@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 from rolehost.api import (
     AnyEvent,
+    Complete,
     Event,
     EventContext,
     Handler,
@@ -23,18 +25,23 @@ WANTED = "KAFKA_FAULTS_HANDLERS"
 #: Variable with the duration of the slow handler in seconds.
 SLOW = "KAFKA_FAULTS_SLOW"
 
+#: Seconds that each coroutine waits.
+WAIT = 0.05
+
+TOPICS = ("orders", "poison", "slow")
+
 TABLES = (
     "CREATE TABLE effects (id INTEGER PRIMARY KEY, topic TEXT, key TEXT, n INTEGER, pid INTEGER)",
     "CREATE TABLE starts (topic TEXT, n INTEGER, pid INTEGER)",
 )
 
 
-def effect(context: EventContext, event: AnyEvent) -> None:
-    """Write the row of an event."""
+def effect(context: EventContext, event: AnyEvent, topic: str | None = None) -> None:
+    """Write the row of an event; None: with its own topic."""
     with context.services.unit_of_work() as work:
         cast(Any, work).transaction.execute(
             "INSERT INTO effects (topic, key, n, pid) VALUES (?, ?, ?, ?)",
-            (event.topic, event.key, event.data, os.getpid()),
+            (topic or event.topic, event.key, event.data, os.getpid()),
         )
 
 
@@ -42,6 +49,13 @@ def effect(context: EventContext, event: AnyEvent) -> None:
 def orders(context: EventContext, event: Event[int]) -> None:
     """Have an effect."""
     effect(context, event)
+
+
+@handler(topic="orders", group="coroutines", payload=int)
+async def coroutines(context: EventContext, event: Event[int]) -> Complete:
+    """Wait, so that kills find coroutines in flight, and then have an effect."""
+    await asyncio.sleep(WAIT)
+    return Complete(effect, context, event, "coroutines")
 
 
 @handler(topic="poison", group="poison", payload=int, retry=RetryPolicy(attempts=1))
@@ -62,7 +76,7 @@ def slow(context: EventContext, event: Event[int]) -> None:
     effect(context, event)
 
 
-HANDLERS = {each.topic: each for each in (orders, poison, slow)}
+HANDLERS = {each.name: each for each in (orders, coroutines, poison, slow)}
 
 
 class Faults:
@@ -70,7 +84,7 @@ class Faults:
 
     @hookimpl
     def rolehost_plugin(self) -> PluginInfo:
-        return PluginInfo(api=1, requires=("database", "stream"), publishes=tuple(HANDLERS))
+        return PluginInfo(api=1, requires=("database", "stream"), publishes=TOPICS)
 
     @hookimpl
     def rolehost_handlers(self) -> Sequence[Handler]:
