@@ -63,13 +63,23 @@ class Moments:
         """Let the process begin."""
         self._cells[1] = 1
 
-    def await_ends(self) -> None:
-        """Wait until all jobs have ended.
+    def await_ends(self, jobs: range | None = None) -> None:
+        """Wait until these jobs, by default all, have ended.
 
         Raises:
             Unmeasured: it took too long.
         """
-        self._await(2 + self._jobs, self._jobs)
+        jobs = range(self._jobs) if jobs is None else jobs
+        self._await(2 + self._jobs + jobs.start, len(jobs))
+
+    def starts(self, jobs: range) -> list[int]:
+        """Return the starts of these jobs, in nanoseconds of the monotonic clock."""
+        return list(self._cells[2 + jobs.start : 2 + jobs.stop])
+
+    def ends(self, jobs: range) -> list[int]:
+        """Return the ends of these jobs, in nanoseconds of the monotonic clock."""
+        first = 2 + self._jobs
+        return list(self._cells[first + jobs.start : first + jobs.stop])
 
     @property
     def first(self) -> int:

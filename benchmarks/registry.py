@@ -21,6 +21,7 @@ from benchmarks import (
     pickup,
     river,
     startup,
+    webhooks,
 )
 from benchmarks.model import Bench, Figure
 
@@ -58,6 +59,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
         "How many events a second from Kafka, beside bare clients and FastStream?",
         events.run,
     ),
+    "webhooks": (
+        "How many webhooks a second, at what latency and processor time of all processes?",
+        webhooks.run,
+    ),
     "cache": (
         "What does the cache cost, beside redis-py and pymemcache on the same server?",
         cache.run,
@@ -83,6 +88,7 @@ _ENGINES = (
     "async",
     "earlier",
     "events",
+    "webhooks",
     "cache",
     "pickup-engines",
 )

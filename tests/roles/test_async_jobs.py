@@ -54,6 +54,67 @@ def test_more_jobs_than_threads_run_at_the_same_time(host, collected):
     assert states(here) == {"completed": 50}
 
 
+def suspects(here, **columns):
+    """Let the jobs be those of a process that died."""
+    values = ", ".join(f"{name} = {value}" for name, value in columns.items())
+    services = here.services
+    with services.database.session(), services.database.transaction() as tx:
+        tx.execute(f"UPDATE rolehost_jobs SET {values} WHERE actor = 'meet'")
+
+
+def test_jobs_of_a_process_that_died_do_not_occupy_the_threads(host, collected):
+    together = asyncio.Event()
+    waiting = []
+
+    @actor()
+    async def meet(job, n: int):
+        waiting.append(n)
+        if len(waiting) == 20:
+            together.set()
+        await together.wait()
+        collected.add(n)
+
+    here = host([meet], settings="[worker]\nthreads = 2\n")
+    with here.services.unit_of_work() as work:
+        work.enqueue_many(meet, ({"n": n} for n in range(20)))
+    suspects(here, suspect=1)
+    worker(here)
+    assert sorted(collected.wait(20)) == list(range(20))
+    here.stop()
+    assert states(here) == {"completed": 20}
+
+
+def test_of_jobs_that_may_have_killed_processes_one_runs_at_a_time_beside_the_others(
+    host, collected
+):
+    release = threading.Event()
+    running = []
+
+    @actor()
+    async def meet(job, n: int):
+        running.append(n)
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+        running.remove(n)
+        collected.add(n)
+
+    @actor()
+    async def other(job, n: int):
+        collected.add(f"other {len(running)}")
+
+    here = host([meet, other], settings="[worker]\nthreads = 2\n")
+    with here.services.unit_of_work() as work:
+        work.enqueue_many(meet, ({"n": n} for n in range(5)))
+        work.enqueue_many(other, ({"n": n} for n in range(5)), delay=0.2)
+    suspects(here, suspect=1, crashes=1)
+    worker(here)
+    assert set(collected.wait(5)) == {"other 1"}
+    release.set()
+    assert len(collected.wait(10)) == 10
+    here.stop()
+    assert states(here) == {"completed": 10}
+
+
 def test_a_failed_coroutine_leaves_an_attempt_with_its_log_lines(host, collected):
     @actor(retry=RetryPolicy(attempts=1))
     async def logs(job):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from asyncio import CancelledError
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from rolehost.delivery.jobs import ClaimedJob, Finish
 from rolehost.delivery.runs import KeyRun, Run
 from rolehost.roles.coroutines import Coroutines, Running
 from rolehost.roles.worker.ledger import LedgerConsumer
+from rolehost.storage import Transaction
 
 #: A claim is worth its transaction if it can take this part of ``[worker] concurrency``.
 _PART = 8
@@ -24,8 +28,9 @@ class AsyncConsumer(LedgerConsumer):
     """The consumer of the asynchronous actors of one queue.
 
     At most ``concurrency`` of their jobs are claimed and not ended. A run is ready for a thread
-    when its coroutine has ended. A suspect's coroutine runs while its thread waits, because its
-    start must be recorded first.
+    when its coroutine has ended. The start of a suspect is recorded with its claim. If processes
+    died while they ran a job, its coroutine runs while a thread waits, one such job after another,
+    so that they never occupy all threads.
     """
 
     one_by_one = True
@@ -39,6 +44,8 @@ class AsyncConsumer(LedgerConsumer):
         self._concurrency = concurrency
         self._jobs_ended = threading.Condition(self._lock)
         self._running: set[tuple[int, int]] = set()  # ids and tokens of running coroutines
+        self._alone: deque[ClaimedJob] = deque()  # they wait for the one that runs alone
+        self._runs_alone: ClaimedJob | None = None
 
     def _cycle(self) -> bool:
         if self._coroutines.running:
@@ -46,15 +53,28 @@ class AsyncConsumer(LedgerConsumer):
             self._coroutines.cancel(cancelled, CancelledError)
         return super()._cycle()
 
+    def _record_starts(self, tx: Transaction, runs: list[Run], now: int) -> None:
+        for (job,) in runs:
+            if job.suspect and not job.crashes:
+                self._runtime.ledger.start(tx, job, now)
+
     def _admit(self, runs: list[Run], _ahead: Mapping[int, KeyRun]) -> None:
         started = []
         for (job,) in runs:
-            if job.suspect or job.cancel or job.row_error is not None:
+            if job.cancel or job.row_error is not None:
                 self._ready.add([[job]])
+            elif job.crashes:
+                self._alone.append(job)
             else:
                 self._running.add((job.id, job.token))
-                started.append(job)
+                started.append(replace(job, suspect=0))
+        self._start_alone()
         self._coroutines.start([self._attempt(job, self._resume) for job in started])
+
+    def _start_alone(self) -> None:
+        if self._runs_alone is None and self._alone:
+            self._runs_alone = self._alone.popleft()
+            self._ready.add([[self._runs_alone]])
 
     def _resume(self, job: ClaimedJob) -> None:
         """Let a thread end a job whose coroutine has ended."""
@@ -68,7 +88,7 @@ class AsyncConsumer(LedgerConsumer):
             self._listener.interrupt()
 
     def _room(self) -> int:
-        room = self._concurrency - len(self._running) - self._ready.unfinished
+        room = self._concurrency - len(self._running) - len(self._alone) - self._ready.unfinished
         if room * _PART < self._concurrency and time.monotonic() < self._write_at:
             return 0
         return room
@@ -85,7 +105,17 @@ class AsyncConsumer(LedgerConsumer):
         """See :meth:`LedgerConsumer.finish`."""
         super().finish(run, ends)
         with self._jobs_ended:
+            if self._runs_alone in run:
+                self._runs_alone = None
+                self._start_alone()
             self._jobs_ended.notify_all()
+
+    def close(self) -> None:
+        """See :meth:`LedgerConsumer.close`."""
+        with self._lock:
+            self._ready.add([[job] for job in self._alone])  # they are handed back
+            self._alone.clear()
+        super().close()
 
     def drain(self, seconds: float) -> bool:
         """Wait until threads have ended all jobs whose coroutines have ended."""

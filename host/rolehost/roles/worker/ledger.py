@@ -40,7 +40,7 @@ from rolehost.roles.loops import RETRY_DELAY
 from rolehost.roles.worker.cancelled import CancelledJobs
 from rolehost.roles.worker.pace import SHARE_MILLISECONDS, Pace
 from rolehost.roles.worker.ready import ReadyRuns
-from rolehost.storage import Listener
+from rolehost.storage import Listener, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -273,9 +273,13 @@ class LedgerConsumer(Consumer):
                     return []
                 runs = self._claims.claim(tx, room, now, self._pace.longest_run(), own, ahead)
                 self._missed = self._claims.missed
+                self._record_starts(tx, runs, now)
         if runs:
             failpoints.reach("ledger.after_claim")
         return runs
+
+    def _record_starts(self, tx: Transaction, runs: list[Run], now: int) -> None:
+        """Record starts in the transaction of a claim; threads record those of their suspects."""
 
     def _room(self) -> int:
         """Return how many jobs to claim now: 0 while enough are claimed and not started.
