@@ -54,7 +54,7 @@ async def send(port: int, moments: Moments, numbers: range, rate: float) -> None
                 await asyncio.sleep(max(0.0, began + done / rate - time.monotonic()))
             body = b'{"eventType":"bench","payload":{"n":"%d"}}' % number
             writer.write(
-                b"POST /api/v1/app/bench/msg HTTP/1.1\r\nHost: bench\r\n"
+                b"POST /api/v1/app/bench/msg HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
                 % (len(body), body)
             )
