@@ -35,7 +35,7 @@ ENDPOINT_COMMON = shape(
     "id url description version disabled createdAt updatedAt",
     null="rateLimit throttleRate uid eventTypes filterTypes channels",
 )
-ENDPOINT = ENDPOINT_COMMON | shape("metadata", absent="fifo failingSince")
+ENDPOINT = ENDPOINT_COMMON | shape("metadata")
 STANDING = shape("status statusText")
 MESSAGE_ENDPOINT = ENDPOINT_COMMON | STANDING | shape("", null="nextAttempt")
 MESSAGE = shape("id eventType payload timestamp", null="eventId channels", absent="tags deliverAt")

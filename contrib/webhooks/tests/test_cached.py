@@ -249,7 +249,9 @@ def test_a_receiver_does_not_show_its_secrets() -> None:
     assert repr(target) == "<target of app_1>"
 
 
-def test_a_message_costs_two_queries_less(sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_costs_three_queries_less(
+    sent: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
     execute = peewee.Database.execute_sql
 
@@ -267,4 +269,4 @@ def test_a_message_costs_two_queries_less(sent: list[Any], monkeypatch: pytest.M
             asked.clear()
             both.send()
             counts[cache] = len(asked)
-    assert counts["none"] - counts["embedded"] == 2
+    assert counts["none"] - counts["embedded"] == 3

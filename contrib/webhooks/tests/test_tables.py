@@ -71,9 +71,8 @@ def test_a_model_has_exactly_the_columns_of_its_table(
 
 def test_both_dialects_make_the_same_tables_and_indices() -> None:
     def shape(dialect: str) -> list[str]:
-        return re.findall(
-            r"^(?:ALTER|CREATE|DROP) .*?(?: \(|;)|^    [a-z_\"]+", script(dialect)[0], re.M
-        )
+        text = script(dialect)[0].replace("BOOLEAN", "SMALLINT")  # SQLite has no booleans
+        return re.findall(r"^(?:ALTER|CREATE|DROP) .*?(?: \(|;)|^    [a-z_\"]+", text, re.M)
 
     assert shape("sqlite") == shape("postgresql")
 

@@ -250,7 +250,7 @@ def _save(services: Services, endpoint: Endpoint, values: dict[str, Any]) -> Non
     with services.unit_of_work() as work:
         if before != after:
             work.limit_partition(DELIVER, endpoint.id, limits(rate, failing=since is not None))
-        if values.get("fifo", endpoint.fifo) != endpoint.fifo:
+        if bool(values.get("fifo", endpoint.fifo)) != bool(endpoint.fifo):
             cached.forget_order(services, work, endpoint.app_id)
     save(services, endpoint, values)
 

@@ -1,6 +1,6 @@
 -- up
--- Whether the endpoint gets its messages one after the other, in their order.
-ALTER TABLE webhooks_endpoint ADD COLUMN fifo INTEGER NOT NULL DEFAULT 0;
+-- Whether the endpoint gets its messages one after the other, in their order; NULL: no.
+ALTER TABLE webhooks_endpoint ADD COLUMN fifo SMALLINT;
 
 -- down
 ALTER TABLE webhooks_endpoint DROP COLUMN fifo;

@@ -18,7 +18,7 @@ class Endpoint(peewee.Model):
         secret: the current signing secret, ``whsec_…``.
         old_secrets: ``[{"key": secret, "expiresAt": milliseconds}, …]``, newest first; they
             also sign until they expire.
-        fifo: whether it gets its messages one after the other, in their order.
+        fifo: whether it gets its messages one after the other, in their order; None: no.
         failing_since: when it began to fail (:mod:`rolehost_webhooks.actors.breaker`), or None.
     """
 
@@ -34,7 +34,7 @@ class Endpoint(peewee.Model):
     version = peewee.IntegerField(default=1)
     metadata = JsonText()
     disabled = peewee.BooleanField()
-    fifo = peewee.BooleanField(default=False)
+    fifo = peewee.BooleanField(null=True)
     secret = peewee.TextField()
     old_secrets = JsonText()
     failing_since = peewee.BigIntegerField(null=True)

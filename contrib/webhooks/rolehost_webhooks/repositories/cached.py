@@ -120,7 +120,7 @@ def recipients(services: Services, app_id: str, revision: int) -> list[Recipient
     """
 
     def read() -> list[Recipient]:
-        return [Recipient(*each) for each in endpoints.enabled(app_id)]
+        return [Recipient(*each, bool(fifo)) for *each, fifo in endpoints.enabled(app_id)]
 
     return _cached(services, "webhooks.recipients", list[Recipient], f"{app_id}:{revision}", read)
 
