@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from contextvars import ContextVar
 
+from rolehost.redaction import masked
+
 #: The most lines that are kept, and the most characters of one.
 MOST_LINES, MOST_CHARACTERS = 100, 500
 
@@ -21,4 +23,5 @@ def keep(line: str) -> None:
     """Keep a line, if this context makes an attempt."""
     lines = kept.get()
     if lines is not None:
-        lines.append(line[:MOST_CHARACTERS])
+        # Masked first, because a part of a secret would not be found any more.
+        lines.append(masked(line)[:MOST_CHARACTERS])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import msgspec
 import pytest
 from rolehost import joblog, redaction
-from rolehost.api import Dead, Retry, RetryPolicy, Snooze, actor
+from rolehost.api import Dead, JobMiddleware, Retry, RetryPolicy, Snooze, actor
 from rolehost.delivery import administration, history, retention, sweep
 from rolehost.delivery.jobs import Finish
 
@@ -164,3 +166,31 @@ def test_log_lines_are_bounded_in_number_and_length():
     assert len(lines) == joblog.MOST_LINES
     assert lines[-1].startswith("499 ")
     assert max(map(len, lines)) == joblog.MOST_CHARACTERS
+
+
+def test_a_secret_that_is_cut_is_masked_too():
+    redaction.hide("test", ["correct-horse-battery"])
+    token = joblog.kept.set(joblog.new())
+    try:
+        joblog.keep("x" * (joblog.MOST_CHARACTERS - 10) + "correct-horse-battery")
+        (line,) = joblog.kept.get()
+    finally:
+        joblog.kept.reset(token)
+        redaction.hide("test", [])
+    assert "correct" not in line
+
+
+def test_a_failure_of_middleware_keeps_no_lines_of_an_earlier_attempt(bench, runtime):
+    @contextmanager
+    def around(execution):
+        if execution.id == str(second):
+            raise Broken("middleware")
+        joblog.keep(f"of job {execution.id}")
+        yield
+
+    runtime.middleware = [JobMiddleware(name="m", around=around)]
+    first, second = enqueue(bench, fails), enqueue(bench, fails)
+    for job in bench.claim():
+        bench.run(job)
+    assert attempts(bench, first)[0]["log"] == f"of job {first}"
+    assert attempts(bench, second)[0]["log"] is None

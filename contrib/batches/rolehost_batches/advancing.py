@@ -19,6 +19,8 @@ from rolehost_batches.settings import BatchSettings
 
 #: A step of which more jobs are open is looked at at most once in ``_PAUSE`` seconds.
 _MANY, _PAUSE = 20, 0.05
+#: Most digits of an id of a batch, which has 64 bits.
+_DIGITS = 18
 #: Maximum number of jobs that one sweep ends, and of rows that it deletes.
 _MOST = 1000
 #: Jobs of running steps that have ended without a note, with their states.
@@ -50,7 +52,7 @@ def lock(batch: int) -> Batch | None:
 def note_completion(execution: Execution) -> None:
     """Note in the transaction of a job that it is completed, and have its batch looked at."""
     kind, _, number = execution.cause.partition(":")
-    if kind != "batch" or not number.isdecimal():
+    if kind != "batch" or not number.isdecimal() or len(number) > _DIGITS:
         return
     batch, services = int(number), execution.services
     with services.unit_of_work() as work:

@@ -159,6 +159,8 @@ class Runner:
         return self._attempt(job, actor, earlier)
 
     def _attempt(self, job: ClaimedJob, actor: Actor, earlier: Sequence[End]) -> Finish:
+        # Before the middleware, whose lines and failures belong to this attempt too.
+        joblog.kept.set(joblog.new() if job.coroutine is None else job.coroutine.lines)
         if not self.runtime.middleware:
             return self._try(job, actor, earlier)
         around = None if job.coroutine is None else job.coroutine.around
@@ -199,7 +201,6 @@ class Runner:
         runtime = self.runtime
         ended = job.coroutine
         began = runtime.clock.now() if ended is None else ended.began
-        joblog.kept.set(joblog.new() if ended is None else ended.lines)
         scope = self._scope(job)
         token = current.set(scope)
         try:
